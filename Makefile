@@ -1,0 +1,55 @@
+# make demo   installs into .venv and runs the main job on real wafer images
+# make test   installs into .venv, lints, checks types and runs the tests
+# `make demo PYTHON=/path/to/python3` chooses the interpreter that makes .venv.
+
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO_STAMP := $(VENV)/.installed-demo
+DEV_STAMP := $(VENV)/.installed-dev
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
+
+.PHONY: help demo test clean
+.NOTPARALLEL:
+
+help:
+	@sed -n 's/^# \(make .*\)/\1/p' Makefile
+
+demo: $(DEMO_STAMP)
+	$(BIN)/waferroute run configs/quickstart.yaml
+
+test: $(DEV_STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+# A stamp is written last, so that an interrupted installation is done again. What `test` installs includes all
+# that `demo` needs, so it writes both.
+$(DEMO_STAMP): pyproject.toml constraints.txt | $(BIN)/pip
+	@echo "Installing into $(VENV) ..."
+	@$(PIP) install -e ".[train,demo]" -c constraints.txt
+	@touch $@
+
+$(DEV_STAMP): pyproject.toml constraints.txt | $(BIN)/pip
+	@echo "Installing into $(VENV) ..."
+	@$(PIP) install -e ".[train,demo,dev]" -c constraints.txt
+	@touch $(DEMO_STAMP) $@
+
+# pip is the last thing that venv installs; making a half-made environment again completes it.
+$(BIN)/pip:
+	@set -e; found=; \
+	for candidate in $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11 python); do \
+	  if "$$candidate" -c '$(NEW_ENOUGH)' 2>/dev/null; then found="$$candidate"; break; fi; \
+	done; \
+	if [ -z "$$found" ]; then \
+	  echo "error: Python 3.11 or newer is needed and was not found; name one with: make PYTHON=/path/to/python3" >&2; \
+	  exit 1; \
+	fi; \
+	if ! "$$found" -m venv $(VENV); then \
+	  echo "error: $$found could not make a virtual environment; on Debian and Ubuntu install python3-venv" >&2; \
+	  exit 1; \
+	fi
+
+clean:
+	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,1 @@
+"""Staged distillation under accelerate: each stage says who teaches, who learns, on what, with which losses."""

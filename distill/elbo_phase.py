@@ -1,0 +1,89 @@
+"""The ELBO phase: posterior width and image decoder of a student whose trunk and encoder mean are settled.
+
+The mean of q(z|x) is fixed at the closed-form optimum (probabilistic PCA, see `student_vae.likelihood`), so the
+latent that scores an image is the latent its reconstruction is drawn from. What is left of the bound
+E_q[log p(x|z)] - KL(q(z|x) || p(z)) trains the variance head and the decoder. Only normal images take part: the
+VAE is a model of what is normal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from distill.config import StageConfig
+from distill.pool import Pool
+from distill.schedule import one_cycle
+from student_vae import StudentVAE
+from student_vae.elbo import bernoulli_nll, kl_divergence, kl_weight, reparameterise
+from wafer_data.progress import track
+
+
+def train_elbo(
+    student: StudentVAE,
+    pool: Pool,
+    config: StageConfig,
+    seed: int,
+    on_epoch: Callable[[int, dict[str, float]], None],
+) -> None:
+    """Train `student.log_variance` and `student.decoder` in place on the pool's untouched normals."""
+    assert student.decoder is not None and student.log_variance is not None
+    device = next(student.parameters()).device
+    pooled, images = _normal_inputs(student, pool, device)
+    trained = [*student.log_variance.parameters(), *student.decoder.parameters()]
+    # log sigma^2 starts near the aggregate's 0 minus 2: narrow enough for the decoder to see z through the noise
+    torch.nn.init.zeros_(student.log_variance.weight)
+    torch.nn.init.constant_(student.log_variance.bias, -2.0)
+    optimizer = torch.optim.AdamW(trained, lr=1.0, weight_decay=config.weight_decay)
+    batch_size = min(config.batch_size, len(pooled))
+    per_epoch = len(pooled) // batch_size
+    steps = config.elbo_epochs * per_epoch
+    generator = torch.Generator().manual_seed(seed)
+    lik = student.likelihood
+    student.decoder.train()
+    for epoch in track(range(config.elbo_epochs), "ELBO: posterior width and image decoder"):
+        order = np.random.default_rng((seed, 7, epoch)).permutation(len(pooled))
+        sums = np.zeros(2)
+        beta = rate = 0.0
+        for step in range(per_epoch):
+            done = epoch * per_epoch + step
+            rate = one_cycle(done, steps, config.elbo_learning_rate)
+            beta = kl_weight(done, steps, config.kl_annealing, config.kl_weight)
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            rows = np.sort(order[step * batch_size : (step + 1) * batch_size])
+            features = pooled[rows]
+            mean = (features - lik.pooled_mean) @ lik.encoder
+            log_variance = student.log_variance(features).clamp(-10.0, 5.0)
+            noise = torch.randn(mean.shape, generator=generator).to(device)
+            latent = reparameterise(mean, log_variance, noise)
+            bce = bernoulli_nll(student.decoder(latent), images(rows)).mean()
+            kl = kl_divergence(mean, log_variance).mean()
+            loss = config.bce_weight * bce + beta * kl
+            optimizer.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(trained, config.gradient_clip * 1e3)
+            optimizer.step()
+            sums += (bce.item(), kl.item())
+        bce_mean, kl_mean = (sums / per_epoch).tolist()
+        on_epoch(epoch, {"bce": bce_mean, "kl": kl_mean, "kl_weight": beta, "learning_rate": rate})
+    student.eval()
+
+
+@torch.no_grad()
+def _normal_inputs(
+    student: StudentVAE, pool: Pool, device: torch.device
+) -> tuple[Tensor, Callable[[np.ndarray], Tensor]]:
+    """Pooled features of the untouched normals, (N, P), and a function that reads their shrunken images."""
+    rows = []
+    for start in range(0, pool.originals, 32):
+        batch = pool.batch(np.arange(start, min(start + 32, pool.originals)))
+        rows.append(student.likelihood.pool(student.features(torch.from_numpy(batch).to(device))))
+
+    def images(indices: np.ndarray) -> Tensor:
+        return student.shrink(torch.from_numpy(pool.batch(indices)).to(device))
+
+    return torch.cat(rows), images

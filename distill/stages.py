@@ -1,0 +1,134 @@
+"""The stages: who teaches, who learns, on what, with which losses.
+
+Each of intermediate, target, full and lowres is one `StageConfig` run through the same three phases: imitation of
+its teacher's features, the closed-form fit of the likelihood on the training normals, and (where asked) the ELBO
+phase. A finished stage is one folder, written as a whole.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils import set_seed
+from torch import Tensor, nn
+
+from distill.config import STAGES, DistillConfig, StageConfig
+from distill.elbo_phase import train_elbo
+from distill.imitation import ImitationTask, imitate
+from distill.pool import Pool, open_pool
+from distill.targets import load_model, open_targets
+from distill.tracking import LossLog, WandbRun
+from student_vae import StudentVAE, save_student
+from student_vae.fit import fit_likelihood
+from wafer_data.errors import InputError
+from wafer_data.files import new_directory, sha256_json, write_text
+from wafer_data.store import ImageStore
+
+OnEpoch = Callable[[int, dict[str, float]], None]
+
+
+class TrunkFeatures(nn.Module):
+    """A student's features as a module of their own, which is what imitation trains (and DDP wraps)."""
+
+    def __init__(self, student: StudentVAE) -> None:
+        super().__init__()
+        self.trunk = student.trunk
+        self._shrink = student.shrink
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(B, 1, 256, 256) in [0, 1] -> (B, d, map, map)."""
+        return self.trunk(4.0 * (self._shrink(image) - 0.5))
+
+
+def run_stage(name: str, config: DistillConfig, run_dir: Path, store: ImageStore) -> None:
+    """Train stage `name` and write its folder `run_dir / name`.
+
+    Works in one process or under `accelerate launch`. Interrupted, it goes on from its last checkpoint.
+
+    Raises:
+        InputError: unknown stage, missing teacher, or a teacher of another map size.
+    """
+    if name not in STAGES:
+        raise InputError(f"no stage called {name}; stages are {', '.join(STAGES)}")
+    stage: StageConfig = getattr(config, name)
+    cache = run_dir / "cache"
+    accelerator = Accelerator(mixed_precision=config.mixed_precision)
+    set_seed(config.seed)
+    with accelerator.main_process_first():
+        pool = open_pool(cache, store, config.pool, config.seed)
+        targets = open_targets(cache, run_dir, stage.teacher, pool)
+    student = _new_student(name, stage, targets, run_dir)
+    work = cache / f"{name}-checkpoint"
+    if accelerator.is_main_process:
+        _forget_other_work(work, sha256_json({"stage": stage.model_dump(mode="json"), "pool": pool.key}))
+    accelerator.wait_for_everyone()
+    log = LossLog(work / "losses.csv")
+    tracker = WandbRun(config.wandb if accelerator.is_main_process else "disabled", name, run_dir, stage.model_dump())
+
+    def record(phase: str, epoch: int, losses: dict[str, float]) -> None:
+        log.add(phase, epoch, **losses)
+        tracker.log({f"{phase}/{k}": v for k, v in losses.items()} | {"epoch": epoch})
+
+    task = ImitationTask(name, TrunkFeatures(student), pool, targets, stage, config.seed)
+    imitate(task, accelerator, work / "state", config.checkpoint_epochs, lambda e, v: record("imitation", e, v))
+    if accelerator.is_main_process:
+        finish = student.to(accelerator.device).eval()
+        complete = _fit_and_decode(finish, store, pool, stage, config.seed, lambda e, v: record("elbo", e, v))
+        with new_directory(run_dir / name) as folder:
+            save_student(complete.cpu(), folder, {"stage": name, "teacher": stage.teacher})
+            write_text(folder / "losses.csv", (work / "losses.csv").read_text())
+        shutil.rmtree(work)
+    tracker.finish()
+    accelerator.wait_for_everyone()
+    accelerator.free_memory()
+
+
+def _new_student(name: str, stage: StageConfig, targets: np.ndarray, run_dir: Path) -> StudentVAE:
+    channels, side = targets.shape[1], targets.shape[2]
+    if side != stage.student.map_size:
+        raise InputError(
+            f"distill.{name}.student.map_size={stage.student.map_size}, but its teacher {stage.teacher} has a map of "
+            f"{side}; make them equal"
+        )
+    student = StudentVAE(stage.student, channels, stage.student.likelihood.latent, has_decoder=False)
+    if stage.start_from:
+        start = load_model(run_dir, stage.start_from)
+        assert isinstance(start, StudentVAE)
+        student.trunk.load_state_dict(start.trunk.state_dict())
+    return student
+
+
+def _forget_other_work(work: Path, key: str) -> None:
+    """Checkpoints of another configuration or pool must not be resumed."""
+    stamp = work / "key"
+    if work.exists() and (not stamp.is_file() or stamp.read_text() != key):
+        shutil.rmtree(work)
+    write_text(stamp, key)
+
+
+def _fit_and_decode(
+    student: StudentVAE, store: ImageStore, pool: Pool, stage: StageConfig, seed: int, on_epoch: OnEpoch
+) -> StudentVAE:
+    """Likelihood and ELBO phase of a student whose trunk is trained."""
+    device = next(student.parameters()).device
+    normals = store.indices("train", label=0)
+
+    @torch.no_grad()
+    def batches() -> Iterator[Tensor]:
+        for start in range(0, len(normals), 32):
+            yield student.features(torch.from_numpy(store.batch(normals[start : start + 32])).to(device)).cpu()
+
+    likelihood = fit_likelihood(batches, stage.student.likelihood)
+    set_seed(seed)
+    complete = StudentVAE(stage.student, student.channels, likelihood.latent, has_decoder=stage.elbo_epochs > 0)
+    complete.trunk.load_state_dict(student.trunk.state_dict())
+    complete.likelihood.load_state_dict(likelihood.state_dict())
+    complete = complete.to(device).eval()
+    if stage.elbo_epochs:
+        train_elbo(complete, pool, stage, seed, on_epoch)
+    return complete

@@ -1,0 +1,94 @@
+"""Losses of a stage, to a plain CSV that always exists and to wandb (offline unless the user says otherwise)."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from pathlib import Path
+from typing import Any
+
+from wafer_data.errors import InputError
+from wafer_data.files import write_text
+
+PHASES = ("imitation", "elbo")
+
+COLUMNS = (
+    "phase",
+    "epoch",
+    "learning_rate",
+    "distill",
+    "distill_normal",
+    "distill_synthetic",
+    "bce",
+    "kl",
+    "kl_weight",
+)
+
+
+class LossLog:
+    """Rows of losses, one an epoch, each loss in a column of its own; rewritten whole after every epoch.
+
+    Args:
+        path: the CSV; rows already there (of an interrupted run) are read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.rows: list[dict[str, Any]] = []
+        if path.is_file():
+            with path.open(newline="") as handle:
+                self.rows = list(csv.DictReader(handle))
+
+    def add(self, phase: str, epoch: int, **losses: float) -> None:
+        """Append a row and write the file; rows of this or a later epoch (of a run that was killed) go first."""
+        here = (PHASES.index(phase), epoch)
+        self.rows = [r for r in self.rows if (PHASES.index(r["phase"]), int(r["epoch"])) < here]
+        values: dict[str, Any] = {"phase": phase, "epoch": epoch, **losses}
+        self.rows.append({c: _plain(values.get(c, "")) for c in COLUMNS})
+        out = io.StringIO()
+        writer = csv.DictWriter(out, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.rows)
+        write_text(self.path, out.getvalue())
+
+
+def _plain(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+class WandbRun:
+    """A wandb run of one stage; does nothing when disabled. `WANDB_MODE` in the environment overrides the mode."""
+
+    def __init__(self, mode: str, stage: str, run_dir: Path, config: dict[str, Any]) -> None:
+        mode = os.environ.get("WANDB_MODE", mode)
+        self.run: Any = None
+        if mode == "disabled":
+            return
+        try:
+            import wandb
+
+            settings = wandb.Settings(console="off", silent=True)
+            self.run = wandb.init(
+                project="waferroute",
+                name=f"{run_dir.name}-{stage}",
+                dir=str(run_dir),
+                mode=mode,  # type: ignore[arg-type]
+                config=config,
+                settings=settings,
+            )
+        except Exception as error:
+            raise InputError(
+                f"wandb could not start in mode {mode} ({type(error).__name__}: {error}); "
+                "set distill.wandb=disabled to go on without it"
+            ) from error
+
+    def log(self, values: dict[str, Any]) -> None:
+        """Log one row."""
+        if self.run is not None:
+            self.run.log({k: v for k, v in values.items() if not isinstance(v, str)})
+
+    def finish(self) -> None:
+        """Close the run."""
+        if self.run is not None:
+            self.run.finish(quiet=True)

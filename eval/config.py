@@ -1,0 +1,40 @@
+"""The configuration of an evaluation."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Baseline = Literal["pca", "gabor_lbp_ocsvm", "pixel_vae"]
+
+
+class EvalConfig(BaseModel):
+    """What is compared with the trained models, and how precisely it is measured."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    baselines: list[Baseline] = Field(
+        default=["pca", "gabor_lbp_ocsvm"],
+        description="Baselines fitted on the training normals and scored on the same test images.",
+    )
+    baseline_images: int = Field(
+        default=2000, ge=20, description="At most this many training normals (drawn by seed) fit a baseline."
+    )
+    pca_components: int = Field(
+        default=50, ge=1, description="Principal components kept by the PCA baseline."
+    )
+    pixel_vae_epochs: int = Field(
+        default=10, ge=1, description="Passes over the training normals of the plain pixel VAE baseline."
+    )
+    batch_size: int = Field(
+        default=16, ge=1, description="Test images scored at a time; bounds the memory that evaluation needs."
+    )
+    latency_runs: int = Field(
+        default=200, ge=10, description="Timed calls a model, one image each, on one thread."
+    )
+    bootstrap: int = Field(
+        default=1000, ge=100, description="Bootstrap resamples behind each 95 % interval in the report."
+    )
+    worst: int = Field(
+        default=8, ge=0, description="Worst misses and worst false alarms shown with their heat maps, each."
+    )
+    seed: int = Field(default=0, description="Seed of the bootstrap and of the baselines.")

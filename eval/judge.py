@@ -1,0 +1,68 @@
+"""From a model's scores to its line in the report."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from eval.latency import Latency
+from eval.metrics import (
+    PixelHistograms,
+    bootstrap_interval,
+    fnr_at_fpr,
+    image_auprc,
+    image_auroc,
+    per_type_auroc,
+)
+from eval.results import ModelResult
+from wafer_data.errors import InputError
+
+_IMAGE_METRICS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
+    "image_auroc": image_auroc,
+    "image_auprc": image_auprc,
+    "fnr_at_fpr5": fnr_at_fpr,
+}
+
+
+def judge_model(
+    name: str,
+    scores: np.ndarray,
+    labels: np.ndarray,
+    types: list[str],
+    pixels: PixelHistograms | None,
+    *,
+    parameters: int,
+    input_size: int,
+    latency: Latency | None,
+    engine: str,
+    bootstrap: int,
+    seed: int,
+) -> ModelResult:
+    """All metrics that the test set allows; the others stay None. Raises `InputError` for NaN scores, naming
+    the model.
+    """
+    if np.isnan(scores).any():
+        raise InputError(
+            f"model {name}: {np.isnan(scores).sum()} of {len(scores)} test scores are NaN; train it again"
+        )
+    both_classes = bool((labels == 0).any() and (labels == 1).any())
+    values: dict[str, float] = {}
+    intervals: dict[str, tuple[float, float]] = {}
+    if both_classes:
+        for key, metric in _IMAGE_METRICS.items():
+            values[key] = metric(labels, scores)
+            intervals[key] = bootstrap_interval(metric, labels, scores, bootstrap, seed)
+    return ModelResult(
+        name=name,
+        parameters=parameters,
+        input_size=input_size,
+        scores=scores,
+        image_auroc=values.get("image_auroc"),
+        image_auprc=values.get("image_auprc"),
+        fnr_at_fpr5=values.get("fnr_at_fpr5"),
+        pixel_auroc=pixels.auroc() if pixels else None,
+        pixel_aupro=pixels.aupro() if pixels else None,
+        per_type=per_type_auroc(labels, scores, types) if both_classes else {},
+        intervals=intervals,
+        latency=latency,
+        engine=engine,
+    )

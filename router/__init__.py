@@ -1,0 +1,21 @@
+"""Which images the low-resolution student decides alone, which go on to the full one, and what is decided.
+
+On the tool: :mod:`router.gate` (can this image be judged at all?) and :mod:`router.policy` (pass, escalate,
+decide). Both need numpy only. In training: :mod:`router.config`, :mod:`router.calibrate` and
+:mod:`router.certificate`, which choose the thresholds from calibration images and state what that sample
+can prove.
+"""
+
+from router.gate import QualityFigures, QualityGate, fit_gate, measure_quality
+from router.policy import PASS, REJECT, REVIEW, RoutingPolicy
+
+__all__ = [
+    "PASS",
+    "REJECT",
+    "REVIEW",
+    "QualityFigures",
+    "QualityGate",
+    "RoutingPolicy",
+    "fit_gate",
+    "measure_quality",
+]

@@ -1,0 +1,161 @@
+"""Routing policy: from the two students' scores to a route and a decision. numpy only; runs on the tool.
+
+One image: low-resolution score -> `escalate`? no: PASS. yes: full score -> `routed_score` -> `decide`. All
+methods take arrays, work element by element, and so give one image the same route in any batch. Thresholds
+live here and never in the exported graphs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from router.gate import QualityGate
+from wafer_data.errors import InputError
+
+SCHEMA = 1
+
+PASS, REVIEW, REJECT = "PASS", "REVIEW", "REJECT"
+
+_NUMBERS = (
+    "lowres_location",
+    "lowres_scale",
+    "full_location",
+    "full_scale",
+    "escalate_above",
+    "full_weight",
+    "review_above",
+)
+_KEYS = {"schema", *_NUMBERS, "reject_above", "gate"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoutingPolicy:
+    """Everything that turns raw scores into decisions.
+
+    Scores are standardised on calibration normals, z = (log(score) - location) / scale, so that both
+    students speak in the same unit (spreads of a normal wafer's log-score) and the thresholds can be read.
+
+    Attributes:
+        lowres_location, lowres_scale: centre and spread of the low-resolution student's log-score; scale >
+        0. full_location, full_scale: the same for the full student. escalate_above: an image with z_lowres
+        above this goes on to the full student. full_weight: share of z_full in the routed score of an
+        escalated image, in [0, 1]; the rest is z_lowres. review_above: an escalated image with a routed
+        score above this is REVIEW. reject_above: ... above this is REJECT; None: nothing is rejected
+        without a person. gate: quality gate that an image passes before any score is computed.
+
+    Raises InputError when a number is not finite, a scale is not positive, full_weight lies outside [0, 1] or
+    reject_above lies below review_above.
+    """
+
+    lowres_location: float
+    lowres_scale: float
+    full_location: float
+    full_scale: float
+    escalate_above: float
+    full_weight: float = 1.0
+    review_above: float
+    reject_above: float | None
+    gate: QualityGate
+
+    def __post_init__(self) -> None:
+        for name in _NUMBERS:
+            if not math.isfinite(getattr(self, name)):
+                raise InputError(f"routing policy: {name} must be finite, got {getattr(self, name)}")
+        for name in ("lowres_scale", "full_scale"):
+            if getattr(self, name) <= 0:
+                raise InputError(f"routing policy: {name} must be positive, got {getattr(self, name)}")
+        if not 0 <= self.full_weight <= 1:
+            raise InputError(f"routing policy: full_weight must lie in [0, 1], got {self.full_weight}")
+        if self.reject_above is not None and not self.review_above <= self.reject_above < math.inf:
+            raise InputError(
+                f"routing policy: reject_above ({self.reject_above}) must not lie below "
+                f"review_above ({self.review_above})"
+            )
+
+    def standardise_lowres(self, scores: ArrayLike) -> np.ndarray:
+        """z of raw low-resolution scores, any shape, float64; not finite where a score is not positive."""
+        return _standardise(scores, self.lowres_location, self.lowres_scale)
+
+    def standardise_full(self, scores: ArrayLike) -> np.ndarray:
+        """z of raw full-resolution scores, any shape, float64; not finite where a score is not positive."""
+        return _standardise(scores, self.full_location, self.full_scale)
+
+    def escalate(self, lowres_scores: ArrayLike) -> np.ndarray:
+        """True where the full student must look too (bool, same shape), also where z_lowres is not finite."""
+        z = self.standardise_lowres(lowres_scores)
+        return (z > self.escalate_above) | ~np.isfinite(z)
+
+    def routed_score(self, lowres_scores: ArrayLike, full_scores: ArrayLike) -> np.ndarray:
+        """Standardised score of the whole route, same shape as the inputs, float64.
+
+        z_lowres where the image is not escalated (`full_scores` is not looked at there and may be NaN),
+        else full_weight z_full + (1 - full_weight) z_lowres. NaN where a score that the route needs is not
+        positive and finite: :meth:`decide` turns that into REVIEW.
+        """
+        z_lowres = self.standardise_lowres(lowres_scores)
+        z_full = self.standardise_full(full_scores)
+        if z_lowres.shape != z_full.shape:
+            raise ValueError(f"lowres_scores {z_lowres.shape} and full_scores {z_full.shape} differ in shape")
+        with np.errstate(invalid="ignore"):
+            blend = self.full_weight * z_full + (1 - self.full_weight) * z_lowres
+        routed = np.where(self.escalate(lowres_scores), blend, z_lowres)
+        # Also where the weight of the broken score is 0: a graph that fails once is not to be trusted with
+        # a PASS.
+        return np.where(np.isfinite(z_lowres) & np.isfinite(routed), routed, np.nan)
+
+    def decide(self, routed: ArrayLike, escalated: ArrayLike) -> np.ndarray:
+        """ "PASS", "REVIEW" or "REJECT" for each image (array of str, same shape).
+
+        routed: from :meth:`routed_score`. escalated: bool, from :meth:`escalate`. Not escalated: PASS.
+        Escalated: by review_above and reject_above, both exceeded strictly. A score that is not finite is
+        REVIEW, escalated or not.
+        """
+        routed = np.asarray(routed, dtype=np.float64)
+        escalated = np.asarray(escalated, dtype=bool)
+        if routed.shape != escalated.shape:
+            raise ValueError(f"routed {routed.shape} and escalated {escalated.shape} differ in shape")
+        decision = np.where(escalated & (routed > self.review_above), REVIEW, PASS)
+        if self.reject_above is not None:
+            decision = np.where(escalated & (routed > self.reject_above), REJECT, decision)
+        return np.where(np.isfinite(routed), decision, REVIEW)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready form (`policy.json`), read back by :meth:`from_dict`."""
+        numbers = {name: float(getattr(self, name)) for name in _NUMBERS}
+        reject_above = None if self.reject_above is None else float(self.reject_above)
+        return {"schema": SCHEMA, **numbers, "reject_above": reject_above, "gate": self.gate.to_dict()}
+
+    @classmethod
+    def from_dict(cls, data: Any) -> RoutingPolicy:
+        """Reads and checks what :meth:`to_dict` wrote. Raises InputError naming the key that is wrong."""
+        if not isinstance(data, Mapping):
+            raise InputError("routing policy: expected a JSON object")
+        if data.get("schema") != SCHEMA:
+            raise InputError(
+                f"routing policy: schema {data.get('schema')!r} is not supported, only {SCHEMA}; "
+                "calibrate again with this version of waferroute"
+            )
+        missing, unknown = sorted(_KEYS - set(data)), sorted(set(data) - _KEYS)
+        if missing or unknown:
+            raise InputError(f"routing policy: missing keys {missing}, unknown keys {unknown}")
+        for name in (*_NUMBERS, "reject_above"):
+            value = data[name]
+            allowed = isinstance(value, int | float) and not isinstance(value, bool)
+            if not allowed and not (name == "reject_above" and value is None):
+                raise InputError(f"routing policy: {name} must be a number, got {value!r}")
+        gate = QualityGate.from_dict(data["gate"])
+        return cls(**{name: data[name] for name in (*_NUMBERS, "reject_above")}, gate=gate)
+
+
+def _standardise(scores: ArrayLike, location: float, scale: float) -> np.ndarray:
+    # Contiguous float64 always: numpy may take another log kernel for strided input, and a last-bit
+    # difference could send one image two ways.
+    values = np.array(scores, dtype=np.float64, order="C")
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return (np.log(values) - location) / scale

@@ -1,0 +1,69 @@
+"""The scores that a calibration works on: checked, counted, and divided where none may serve twice."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from router.bounds import images_for_order
+from router.config import RouterConfig
+from wafer_data.errors import InputError
+
+PICK_EVERY = 3
+
+
+def picking_mask(count: int, blended: bool) -> np.ndarray:
+    """True (bool, shape (count,)) for the normals that estimate scale and weight.
+
+    All of them when one score decides, as its threshold does not depend on its scale. Every third when both
+    scores are `blended`: the others then calibrate untouched. By position, so that both parts cover all
+    modules or tools alike.
+    """
+    return np.arange(count) % PICK_EVERY == 0 if blended else np.ones(count, dtype=bool)
+
+
+def checked_pair(what: str, lowres: np.ndarray, full: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Both students' scores of the same images as float64 arrays of shape (n,), all finite and positive.
+
+    `what` names the images in the InputError that is raised otherwise.
+    """
+    low, high = np.asarray(lowres, dtype=np.float64), np.asarray(full, dtype=np.float64)
+    if low.ndim != 1 or low.shape != high.shape:
+        raise InputError(
+            f"{what} scores: both students must score the same images, "
+            f"got shapes {low.shape} and {high.shape}"
+        )
+    for name, values in (("low-resolution", low), ("full", high)):
+        bad = np.flatnonzero(~(np.isfinite(values) & (values > 0)))
+        if bad.size:
+            raise InputError(
+                f"{what} scores of the {name} student: {bad.size} of {values.size} are not finite and "
+                f"positive, the first at position {bad[0]} ({values[bad[0]]}); train that student again"
+            )
+    return low, high
+
+
+def optional_pair(
+    what: str, lowres: np.ndarray | None, full: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """As :func:`checked_pair`; None when neither is given, InputError when one is missing."""
+    if lowres is None and full is None:
+        return None
+    if lowres is None or full is None:
+        raise InputError(f"{what} scores: give those of both students or none")
+    return checked_pair(what, lowres, full)
+
+
+def require_enough(count: int, blended: bool, config: RouterConfig) -> None:
+    """Raises InputError naming the number of normals that `config` needs, when `count` is less."""
+    # One escalated image below the escalation threshold is the least that a review threshold can be taken
+    # from.
+    needed = max(images_for_order(2, config.escalation_target), images_for_order(1, config.flag_rate))
+    usable = int((~picking_mask(count, blended)).sum()) if blended else count
+    if usable < needed:
+        total = -(-needed * PICK_EVERY // (PICK_EVERY - 1)) if blended else needed
+        raise InputError(
+            f"{count} calibration normals are too few for an escalation target of "
+            f"{config.escalation_target:.2%} and a flag rate of {config.flag_rate:.2%}: {total} are needed. "
+            "Add normal images, raise data.calibration_fraction, or raise router.escalation_target and "
+            "router.flag_rate"
+        )

@@ -1,0 +1,71 @@
+"""A student on disk: weights in safetensors, everything else in a JSON beside them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
+
+from student_vae.config import StudentConfig
+from student_vae.model import StudentVAE
+from wafer_data.errors import InputError
+from wafer_data.files import read_json, write_bytes, write_json
+
+SCHEMA = 1
+
+
+def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
+    """Write a dictionary of tensors to a safetensors file, whole or not at all."""
+    write_bytes(path, save({name: t.detach().cpu().contiguous() for name, t in tensors.items()}))
+
+
+def load_tensors(path: Path) -> dict[str, Tensor]:
+    """Read a safetensors file. Raises InputError if it is missing or broken."""
+    if not path.is_file():
+        raise InputError(f"{path}: no such weights file; run the stage that writes it")
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{path}: not a readable safetensors file ({error}); run the stage again") from error
+
+
+def load_weights(module: nn.Module, path: Path) -> None:
+    """Load a module's state. Raises InputError if names or shapes do not fit."""
+    try:
+        module.load_state_dict(load_tensors(path))
+    except RuntimeError as error:
+        raise InputError(f"{path}: weights do not fit the model described beside them: {error}") from error
+
+
+def save_student(model: StudentVAE, directory: Path, extra: dict[str, Any] | None = None) -> None:
+    """Write `student.safetensors` and `student.json` into an existing folder."""
+    save_tensors(model.state_dict(), directory / "student.safetensors")
+    description = {
+        "schema": SCHEMA,
+        "student": model.config.model_dump(mode="json"),
+        "channels": model.channels,
+        "latent": model.likelihood.latent,
+        "has_decoder": model.decoder is not None,
+        "parameters": model.parameter_count,
+        **(extra or {}),
+    }
+    write_json(directory / "student.json", description)
+
+
+def load_student(directory: str | Path) -> StudentVAE:
+    """Read a student written by `save_student`, in evaluation mode.
+
+    Raises:
+        InputError: a file is missing, broken or of another schema.
+    """
+    directory = Path(directory)
+    description = read_json(directory / "student.json")
+    if description.get("schema") != SCHEMA:
+        raise InputError(f"{directory / 'student.json'}: schema {description.get('schema')}, expected {SCHEMA}")
+    config = StudentConfig.model_validate(description["student"])
+    model = StudentVAE(config, description["channels"], description["latent"], description["has_decoder"])
+    load_weights(model, directory / "student.safetensors")
+    return model.eval()

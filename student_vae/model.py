@@ -1,0 +1,87 @@
+"""The whole student: pixels -> features -> latent -> likelihood, and the image the latent stands for."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from student_vae.config import StudentConfig
+from student_vae.decoder import ImageDecoder
+from student_vae.likelihood import FeatureLikelihood, Scores
+from student_vae.trunk import Trunk
+
+IMAGE_SIZE = 256
+
+
+class StudentVAE(nn.Module):
+    """A compact convolutional VAE whose decoder predicts features (Gaussian) and pixels (Bernoulli).
+
+    q(z|x) = N(mu(x), diag sigma^2(x)); mu is the likelihood's linear encoder, sigma a linear head beside it.
+    The score is the conditional feature likelihood at z = mu; the reconstruction is on request.
+
+    Args:
+        config: architecture.
+        channels: d, features a position (the teacher's directions).
+        latent: k actually fitted (`config.likelihood.latent` or fewer with few images).
+        has_decoder: whether the ELBO phase ran.
+    """
+
+    def __init__(self, config: StudentConfig, channels: int, latent: int, has_decoder: bool = True) -> None:
+        super().__init__()
+        self.config, self.channels = config, channels
+        lik = config.likelihood
+        self.trunk = Trunk(config, channels)
+        self.likelihood = FeatureLikelihood(
+            channels,
+            config.map_size,
+            latent,
+            lik.latent_grid,
+            lik.mean_grid,
+            lik.covariance_block,
+            lik.top_positions,
+        )
+        self.log_variance = nn.Linear(channels * lik.latent_grid**2, latent) if has_decoder else None
+        self.decoder = ImageDecoder(latent, config.input_size) if has_decoder else None
+
+    @property
+    def input_size(self) -> int:
+        """Side of the square the trunk sees, in pixels."""
+        return self.config.input_size
+
+    @property
+    def parameter_count(self) -> int:
+        """Every learned number: weights, latent heads, likelihood tables, image decoder."""
+        learned = sum(p.numel() for p in self.parameters())
+        return learned + self.likelihood.parameter_count
+
+    def features(self, image: Tensor) -> Tensor:
+        """(B, 1, 256, 256) grey in [0, 1] -> (B, d, map, map); shrinks to the input size by averaging."""
+        return self.trunk(4.0 * (self.shrink(image) - 0.5))
+
+    def shrink(self, image: Tensor) -> Tensor:
+        """(B, 1, 256, 256) -> (B, 1, input_size, input_size) by averaging whole blocks of pixels."""
+        factor = IMAGE_SIZE // self.config.input_size
+        return F.avg_pool2d(image, factor) if factor > 1 else image
+
+    def score(self, image: Tensor) -> Scores:
+        """Score, map and latent of (B, 1, 256, 256) grey images in [0, 1]."""
+        return self.likelihood(self.features(image))
+
+    forward = score
+
+    def posterior(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log variance of q(z|x), both (B, k)."""
+        if self.log_variance is None:
+            raise RuntimeError("this student was trained without the ELBO phase")
+        pooled = self.likelihood.pool(features)
+        mean = self.likelihood.encode(features)
+        # a sigma within [e^-5, e^2.5] keeps the first steps finite and costs nothing later
+        return mean, self.log_variance(pooled).clamp(-10.0, 5.0)
+
+    @torch.no_grad()
+    def reconstruct(self, latent: Tensor) -> Tensor:
+        """(B, k) -> (B, 1, input_size, input_size) in [0, 1]."""
+        if self.decoder is None:
+            raise RuntimeError("this student was trained without the ELBO phase")
+        return torch.sigmoid(self.decoder(latent))

@@ -1,0 +1,71 @@
+"""The student's convolutional trunk: grey image in, imitated teacher features out."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from student_vae.config import StudentConfig
+
+
+def conv_block(inputs: int, outputs: int, stride: int = 1, kernel: int = 3) -> nn.Sequential:
+    """Convolution, batch normalisation (folded at export), ReLU."""
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(inplace=True),
+    )
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions around a shortcut (He et al. 2016, figure 2)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first = conv_block(channels, channels)
+        self.second = nn.Sequential(
+            nn.Conv2d(channels, channels, 3, 1, 1, bias=False), nn.BatchNorm2d(channels)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(x + self.second(self.first(x)))
+
+
+class Trunk(nn.Module):
+    """Strided stem down to the map's resolution, a branch at half of it, and a 1x1 head over both.
+
+    Forward: (B, 1, input_size, input_size) in about [-2, 2] -> (B, channels, map_size, map_size).
+    """
+
+    def __init__(self, config: StudentConfig, channels: int) -> None:
+        super().__init__()
+        stem_channels, deep_channels = self._widths(config)
+        stem: list[nn.Module] = []
+        inputs = 1
+        for index, outputs in enumerate(stem_channels):
+            # a first 5x5 kernel sees enough context to skip the noise of single pixels at full resolution
+            wide = index == 0 and config.input_size >= 256
+            stem.append(conv_block(inputs, outputs, stride=2, kernel=5 if wide else 3))
+            inputs = outputs
+        self.stem = nn.Sequential(*stem)
+        self.fine = nn.Sequential(*(ResidualBlock(inputs) for _ in range(config.fine_blocks)))
+        self.down = conv_block(inputs, deep_channels, stride=2)
+        self.deep = nn.Sequential(*(ResidualBlock(deep_channels) for _ in range(config.deep_blocks)))
+        self.head = nn.Conv2d(inputs + deep_channels, channels, 1)
+
+    @staticmethod
+    def _widths(config: StudentConfig) -> tuple[list[int], int]:
+        """Channels of the strided stem layers and of the deep branch."""
+        halvings = int(math.log2(config.input_size // config.map_size))
+        # the last stem layer always has 48 channels, each one before it fewer: cost per layer stays level
+        base = {1: [48], 2: [16, 48], 3: [16, 32, 48], 4: [8, 16, 32, 48]}[halvings]
+        return [max(4, round(c * config.width)) for c in base], max(4, round(64 * config.width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        fine = self.fine(self.stem(x))
+        deep = self.deep(self.down(fine))
+        deep = F.interpolate(deep, scale_factor=2, mode="bilinear", align_corners=False)
+        return self.head(torch.cat([fine, deep], 1))

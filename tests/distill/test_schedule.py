@@ -1,0 +1,17 @@
+"""The learning rate is a pure function of the step with one peak."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from distill.schedule import one_cycle
+
+
+@given(st.integers(10, 2000), st.floats(1e-5, 1.0))
+def test_rises_to_the_peak_and_falls_to_nearly_nothing(steps, peak):
+    rates = [one_cycle(s, steps, peak) for s in range(steps)]
+    top = max(range(steps), key=rates.__getitem__)
+    assert all(0 < r <= peak * 1.001 for r in rates)
+    assert top <= 0.1 * steps + 1
+    assert all(a <= b for a, b in zip(rates[:top], rates[1 : top + 1], strict=True))
+    assert all(a >= b for a, b in zip(rates[top:], rates[top + 1 :], strict=False))
+    assert rates[-1] < 0.1 * peak

@@ -1,0 +1,121 @@
+"""Stages: what they write, that they learn, that a killed one goes on as if nothing had happened."""
+
+import csv
+import json
+import shutil
+
+import pytest
+import torch
+
+from distill import imitation
+from distill.config import DistillConfig, StageConfig
+from distill.stages import run_stage
+from student_vae import StudentConfig, load_student
+from tests.conftest import tiny_distill_config
+from wafer_data.errors import InputError
+from wafer_data.store import ImageStore
+
+
+def copy_of(tiny_run, tmp_path, *, without):
+    run_dir = tmp_path / "run"
+    shutil.copytree(tiny_run, run_dir)
+    for name in without:
+        shutil.rmtree(run_dir / name, ignore_errors=True)
+    return run_dir
+
+
+def losses(folder):
+    with (folder / "losses.csv").open(newline="") as handle:
+        return list(csv.DictReader(handle))
+
+
+def test_imitation_and_elbo_losses_fall(tiny_run):
+    rows = losses(tiny_run / "full")
+    imitated = [float(r["distill"]) for r in rows if r["phase"] == "imitation"]
+    bce = [float(r["bce"]) for r in rows if r["phase"] == "elbo"]
+    assert imitated[-1] < imitated[0]
+    assert bce[-1] < bce[0]
+
+
+def test_kl_weight_is_annealed(tiny_run):
+    weights = [float(r["kl_weight"]) for r in losses(tiny_run / "full") if r["phase"] == "elbo"]
+    assert weights == sorted(weights) and weights[-1] == 1.0
+
+
+def test_a_stage_without_the_elbo_phase_has_no_decoder(tiny_run):
+    assert load_student(tiny_run / "intermediate").decoder is None
+    assert load_student(tiny_run / "full").decoder is not None
+
+
+def test_each_stage_records_who_taught_it(tiny_run):
+    teachers = {
+        n: json.loads((tiny_run / n / "student.json").read_text())["teacher"]
+        for n in ("intermediate", "target", "full", "lowres")
+    }
+    assert teachers == {"intermediate": "teacher", "target": "teacher", "full": "target", "lowres": "target"}
+
+
+def test_a_stage_killed_after_an_epoch_resumes_to_the_same_bytes(tiny_run, tmp_path, monkeypatch):
+    run_dir = copy_of(tiny_run, tmp_path, without=["lowres"])
+    store = ImageStore.open(run_dir / "data")
+    real = imitation.save_checkpoint
+
+    def die_after_saving(*args):
+        real(*args)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(imitation, "save_checkpoint", die_after_saving)
+    with pytest.raises(KeyboardInterrupt):
+        run_stage("lowres", tiny_distill_config(), run_dir, store)
+    assert not (run_dir / "lowres").exists()
+    monkeypatch.setattr(imitation, "save_checkpoint", real)
+    run_stage("lowres", tiny_distill_config(), run_dir, store)
+    for name in ("student.safetensors", "student.json", "losses.csv"):
+        assert (run_dir / "lowres" / name).read_bytes() == (tiny_run / "lowres" / name).read_bytes(), name
+
+
+def test_checkpoints_of_another_configuration_are_not_resumed(tiny_run, tmp_path, monkeypatch):
+    run_dir = copy_of(tiny_run, tmp_path, without=["lowres"])
+    store = ImageStore.open(run_dir / "data")
+    real = imitation.save_checkpoint
+
+    def die_after_saving(*args):
+        real(*args)
+        raise KeyboardInterrupt
+
+    other = tiny_distill_config()
+    changed = other.model_copy(update={"lowres": other.lowres.model_copy(update={"learning_rate": 1e-4})})
+    monkeypatch.setattr(imitation, "save_checkpoint", die_after_saving)
+    with pytest.raises(KeyboardInterrupt):
+        run_stage("lowres", changed, run_dir, store)
+    monkeypatch.setattr(imitation, "save_checkpoint", real)
+    run_stage("lowres", tiny_distill_config(), run_dir, store)
+    ours, fresh = (load_student(d / "lowres").state_dict() for d in (run_dir, tiny_run))
+    assert all(torch.equal(ours[k], fresh[k]) for k in fresh)
+
+
+def test_an_unknown_stage_is_refused(tiny_run, tiny_store):
+    with pytest.raises(InputError, match="intermediate, target, full, lowres"):
+        run_stage("huge", tiny_distill_config(), tiny_run, tiny_store)
+
+
+def test_a_missing_teacher_is_refused(tiny_run, tiny_store, tmp_path):
+    run_dir = copy_of(tiny_run, tmp_path, without=["target", "full"])
+    with pytest.raises(InputError, match="target"):
+        run_stage("full", tiny_distill_config(), run_dir, tiny_store)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"full": StageConfig(teacher="target"), "lowres": StageConfig(teacher="target")}, "smaller"),
+        ({"intermediate": StageConfig(teacher="target")}, "runs later"),
+        (
+            {"target": StageConfig(start_from="intermediate", student=StudentConfig(width=3.0))},
+            "to be the same",
+        ),
+    ],
+)
+def test_impossible_combinations_are_refused(values, message):
+    with pytest.raises(ValueError, match=message):
+        DistillConfig(**values)

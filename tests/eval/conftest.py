@@ -1,0 +1,171 @@
+"""A made-up evaluation with every part a report can show, drawn from random numbers with fixed seeds."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from scipy.ndimage import gaussian_filter
+
+from eval.latency import Latency
+from eval.metrics import bootstrap_interval, fnr_at_fpr, image_auprc, image_auroc, per_type_auroc
+from eval.results import DataSummary, Evaluation, Example, ModelResult, Parity, Provenance
+from eval.routing import judge_routing, ranking_scores
+from router.gate import QualityGate
+from router.policy import RoutingPolicy
+
+# The tests' tensors are tiny: more threads would only wait for each other.
+torch.set_num_threads(1)
+
+POLICY = RoutingPolicy(
+    lowres_location=2.0,
+    lowres_scale=0.1,
+    full_location=3.0,
+    full_scale=0.08,
+    escalate_above=1.5,
+    full_weight=1.0,
+    review_above=1.7,
+    reject_above=3.5,
+    gate=QualityGate(
+        ranges=dict.fromkeys(("mean", "std", "black_share", "white_share", "sharpness"), (0.0, 1e9)),
+        fitted_on=100,
+    ),
+)
+
+
+def raw_scores(labels: np.ndarray, shift: float, location: float, scale: float, seed: int) -> np.ndarray:
+    """Raw positive scores whose standardised logarithm is N(0, 1) for normals, N(shift, 1.3) for defects."""
+    rng = np.random.default_rng(seed)
+    z = np.where(labels == 1, rng.normal(shift, 1.3, len(labels)), rng.normal(0, 1, len(labels)))
+    return np.exp(location + scale * z)
+
+
+def example(kind: str, decision: str, route: str, seed: int, masked: bool) -> Example:
+    rng = np.random.default_rng(seed)
+    texture = gaussian_filter(rng.normal(size=(64, 64)), 2)
+    grey = np.clip(0.5 + 0.8 * texture, 0, 1)
+    mask = np.zeros((64, 64), dtype=bool)
+    mask[30:40, 20:44] = masked
+    grey = np.where(mask, 0.8 * grey, grey).astype(np.float32)
+    heat = 0.7 + 8 * gaussian_filter(rng.normal(size=(64, 64)), 6) + gaussian_filter(mask.astype(float), 4)
+    shown = None if route == "none" else heat.astype(np.float32)
+    return Example(
+        f"test/{kind}/{seed:03d}.png", kind, decision, route, 1.23, grey, shown, mask if masked else None
+    )
+
+
+@pytest.fixture
+def policy() -> RoutingPolicy:
+    return POLICY
+
+
+@pytest.fixture(scope="session")
+def evaluation() -> Evaluation:
+    """190 normals, 160 defects of three types, all nine models."""
+    labels = np.repeat([0, 1], [190, 160])
+    types = ["good"] * 190 + ["blowhole"] * 80 + ["crack"] * 50 + ["fray <deep>"] * 30
+    lowres, full = raw_scores(labels, 3.4, 2.0, 0.1, 1), raw_scores(labels, 4.6, 3.0, 0.08, 2)
+    routing = replace(
+        judge_routing(POLICY, labels, lowres, full, refused=np.arange(350) == 7),
+        mean_latency_ms=1.9,
+        mean_latency_normal_ms=0.62,
+        always_full_latency_ms=2.7,
+    )
+    strengths = {
+        "pca": (0.9, 205_000, 64, 0.21),
+        "gabor_lbp_ocsvm": (1.4, 12_000, 128, 14.0),
+        "pixel_vae": (0.8, 26_000_000, 256, 14.3),
+        "teacher": (4.9, 4_100_000, 256, 7.1),
+        "intermediate": (4.7, 1_050_000, 256, 3.1),
+        "target": (4.7, 1_050_000, 256, 3.1),
+    }
+    scores = {name: raw_scores(labels, s[0], 1.0, 0.2, k) for k, (name, s) in enumerate(strengths.items())}
+    scores |= {"full": full, "lowres": lowres, "routed": ranking_scores(routing)}
+    sizes = {name: s[1:] for name, s in strengths.items()}
+    sizes |= {"full": (1_050_000, 256, 2.2), "lowres": (310_000, 64, 0.2), "routed": (1_360_000, 256, 0.6)}
+    models = {}
+    for name, values in scores.items():
+        parameters, size, time = sizes[name]
+        intervals = {
+            key: bootstrap_interval(metric, labels, values, n=100)
+            for key, metric in (
+                ("image_auroc", image_auroc),
+                ("image_auprc", image_auprc),
+                ("fnr_at_fpr5", fnr_at_fpr),
+            )
+        }
+        models[name] = ModelResult(
+            name=name,
+            parameters=parameters,
+            input_size=size,
+            scores=values,
+            image_auroc=image_auroc(labels, values),
+            image_auprc=image_auprc(labels, values),
+            fnr_at_fpr5=fnr_at_fpr(labels, values),
+            pixel_auroc=None if name == "gabor_lbp_ocsvm" else 0.93,
+            pixel_aupro=None if name == "gabor_lbp_ocsvm" else 0.81,
+            per_type=per_type_auroc(labels, values, types),
+            intervals=intervals,
+            latency=Latency(mean=time * 1.02, p50=time, p99=time * 1.4, runs=200),
+            engine="the engine of its making",
+        )
+    return Evaluation(
+        data=DataSummary("made-up tiles", 610, 152, 190, 160, 0),
+        labels=labels,
+        types=types,
+        models=models,
+        routing=routing,
+        provenance=Provenance(
+            run="made-up",
+            created="2000-01-01 00:00 UTC",
+            versions={"python": "3.11", "numpy": "2.4"},
+            machine="a test",
+            data_fingerprint="0123abcd",
+            split_seed=0,
+            evaluation_seed=0,
+            config_text="data:\n  name: <made-up>\n",
+        ),
+        certificate={
+            "assumptions": ["Calibration images resemble those of production."],
+            "synthetic": {"n": 152, "miss_rate": 0.0625, "note": "painted defects"},
+        },
+        parity=Parity(350, 0, 0, 2.1e-6, 3.3e-6),
+        misses=[example("crack", "PASS", "lowres" if k % 2 else "full", k, masked=k != 2) for k in range(5)],
+        false_alarms=[
+            example("good", *outcome, seed=20 + k, masked=False)
+            for k, outcome in enumerate([("REJECT", "full"), ("REVIEW", "full"), ("REVIEW", "none")])
+        ],
+    )
+
+
+@pytest.fixture(scope="session")
+def without_defects() -> Callable[[Evaluation], Evaluation]:
+    """Cuts the defects out of an evaluation, as for a folder of normal images alone."""
+
+    def cut(whole: Evaluation) -> Evaluation:
+        normal = whole.labels == 0
+        labels = whole.labels[normal]
+        lowres, full = (whole.models[name].scores[normal] for name in ("lowres", "full"))
+        models = {
+            name: ModelResult(
+                name,
+                model.parameters,
+                model.input_size,
+                model.scores[normal],
+                latency=model.latency,
+                engine=model.engine,
+            )
+            for name, model in whole.models.items()
+        }
+        return replace(
+            whole,
+            data=replace(whole.data, test_defect=0),
+            labels=labels,
+            types=["good"] * len(labels),
+            models=models,
+            routing=judge_routing(POLICY, labels, lowres, full, np.zeros(len(labels), bool)),
+            misses=[],
+        )
+
+    return cut

@@ -1,0 +1,66 @@
+"""Parity between the tool's results and the PyTorch path, counted on made-up results."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from eval.latency import Latency
+from eval.tool_run import ToolRun, compare
+
+
+@pytest.fixture
+def agreeing(evaluation) -> ToolRun:
+    """What the tool would have given if it agreed with the evaluation to the last bit."""
+    routing, count = evaluation.routing, len(evaluation.labels)
+    ran, escalated = routing.routes != "none", routing.routes == "full"
+    return ToolRun(
+        decisions=routing.decisions.copy(),
+        routes=routing.routes.copy(),
+        lowres_scores=np.where(ran, evaluation.models["lowres"].scores, np.nan),
+        full_scores=np.where(escalated, evaluation.models["full"].scores, np.nan),
+        total_ms=np.where(escalated, 3.0, 1.0),
+        network_ms=np.where(escalated, 2.5, np.where(ran, 0.5, 0.0)) * np.ones(count),
+    )
+
+
+def parity_of(tool, evaluation):
+    scores = [evaluation.models[name].scores for name in ("lowres", "full")]
+    return compare(tool, evaluation.routing, *scores, [f"{i}.png" for i in range(len(evaluation.labels))])
+
+
+def test_equal_results_show_no_difference(agreeing, evaluation):
+    parity = parity_of(agreeing, evaluation)
+    assert (parity.images, parity.decisions_differ, parity.routes_differ) == (350, 0, 0)
+    assert parity.max_relative_lowres_deviation == parity.max_relative_full_deviation == 0.0
+    assert parity.differing_paths == []
+
+
+def test_differences_are_counted_and_named(agreeing, evaluation):
+    row = int(np.flatnonzero(evaluation.routing.decisions == "REVIEW")[1])
+    agreeing.decisions[row] = "PASS"
+    passed = int(np.flatnonzero(evaluation.routing.routes == "lowres")[0])
+    agreeing.routes[passed] = "full"
+    agreeing.lowres_scores[passed] *= 1 + 1e-3
+    parity = parity_of(agreeing, evaluation)
+    assert (parity.decisions_differ, parity.routes_differ) == (1, 1)
+    assert set(parity.differing_paths) == {f"{row}.png", f"{passed}.png"}
+    assert parity.max_relative_lowres_deviation == pytest.approx(1e-3)
+    assert parity.max_relative_full_deviation == 0.0
+
+
+def test_always_full_costs_the_rest_of_the_route_plus_the_full_graph(agreeing):
+    judged = agreeing.network_ms > 0
+    overhead = (0.5 * judged.sum() + 1.0 * (~judged).sum()) / len(judged)
+    assert agreeing.always_full_ms(Latency(2.0, 1.9, 2.5, 10)) == pytest.approx(overhead + 2.0)
+
+
+def test_the_mean_of_a_subset_is_unknown_when_it_is_empty(agreeing):
+    assert agreeing.mean_ms(np.zeros(350, bool)) is None
+    assert agreeing.mean_ms(agreeing.total_ms == 3.0) == 3.0
+
+
+def test_images_that_no_graph_scored_are_left_out_of_the_deviation(agreeing, evaluation):
+    none_ran = replace(agreeing, lowres_scores=np.full(350, np.nan), full_scores=np.full(350, np.nan))
+    parity = parity_of(none_ran, evaluation)
+    assert parity.max_relative_lowres_deviation == parity.max_relative_full_deviation == 0.0

@@ -1,0 +1,141 @@
+"""The house stands: imports go downwards only, and a bare install runs without the training side."""
+
+import re
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, distribution, packages_distributions
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+BARE_MODULES = [
+    "waferroute",
+    "waferroute.cli",
+    "tool_side",
+    "tool_side.runtime",
+    "tool_side.bundle",
+    "tool_side.heatmap",
+    "tool_side.inspect_command",
+    "router",
+    "router.policy",
+    "router.gate",
+    "wafer_data",
+    "wafer_data.errors",
+    "wafer_data.files",
+    "wafer_data.images",
+]
+
+# Runs its last lines as if only the named packages were installed.
+BARE_INSTALL = """
+import sys
+class Hidden:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in HIDDEN:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+HIDDEN = {hidden!r}
+sys.meta_path.insert(0, Hidden())
+{code}
+"""
+
+
+def test_imports_keep_to_the_floors():
+    ended = subprocess.run(
+        [str(Path(sys.executable).parent / "lint-imports"), "--no-cache"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "0 broken" in ended.stdout
+
+
+def requirements_of(name: str) -> list[str]:
+    """Names of what a package needs without extras."""
+    try:
+        requires = distribution(name).requires or []
+    except PackageNotFoundError:
+        return []
+    needed = [line for line in requires if "extra ==" not in line]
+    return [re.split(r"[<>=!~\[ ;(]", line)[0].lower().replace("_", "-") for line in needed]
+
+
+def hidden_packages() -> set[str]:
+    """Top-level modules of everything that is installed here but not in a bare install."""
+    bare, pending = {"waferroute"}, ["waferroute"]
+    while pending:
+        for name in requirements_of(pending.pop()):
+            if name not in bare:
+                bare.add(name)
+                pending.append(name)
+    assert {"numpy", "onnxruntime", "pillow"} <= bare
+    return {
+        module
+        for module, owners in packages_distributions().items()
+        if not bare & {owner.lower().replace("_", "-") for owner in owners}
+    }
+
+
+def as_bare_install(code: str) -> subprocess.CompletedProcess[str]:
+    script = BARE_INSTALL.format(hidden=hidden_packages(), code=code)
+    return subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+
+
+def test_the_simulated_bare_install_hides_the_training_side():
+    assert {"torch", "pydantic", "omegaconf", "rich", "scipy", "timm"} <= hidden_packages()
+    assert not {"numpy", "PIL", "onnxruntime", "waferroute"} & hidden_packages()
+    assert "ModuleNotFoundError" in as_bare_install("import torch").stderr
+
+
+@pytest.mark.parametrize("module", BARE_MODULES)
+def test_a_bare_install_can_import(module: str):
+    ended = as_bare_install(f"import {module}")
+    assert ended.returncode == 0, ended.stderr
+
+
+def test_the_command_line_starts_without_anything_but_the_standard_library():
+    code = "import sys, waferroute.cli; print({'numpy', 'onnxruntime', 'PIL', 'torch'} & set(sys.modules))"
+    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert ended.stdout.strip() == "set()", ended.stderr
+
+
+def test_a_training_command_of_a_bare_install_says_what_to_install():
+    code = "from waferroute.cli import main; raise SystemExit(main(['run', 'configs/quickstart.yaml']))"
+    ended = as_bare_install(code)
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("error: ") and 'pip install "waferroute[train]"' in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_every_package_says_what_it_is():
+    for package in (
+        "waferroute",
+        "wafer_data",
+        "teacher",
+        "student_vae",
+        "router",
+        "distill",
+        "tool_side",
+        "eval",
+    ):
+        text = (ROOT / package / "__init__.py").read_text(encoding="utf-8")
+        assert text.startswith('"""'), package
+
+
+def test_no_source_file_unpickles():
+    for package in (
+        "waferroute",
+        "wafer_data",
+        "teacher",
+        "student_vae",
+        "router",
+        "distill",
+        "tool_side",
+        "eval",
+    ):
+        for path in (ROOT / package).rglob("*.py"):
+            text = path.read_text(encoding="utf-8")
+            assert not re.search(r"^\s*(import|from) (pickle|joblib|dill|cloudpickle)\b", text, re.M), path
+            assert "weights_only=False" not in text and "allow_pickle=True" not in text, path

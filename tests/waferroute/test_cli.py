@@ -1,0 +1,257 @@
+"""What the command line understands, prints and returns."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import waferroute.commands
+from wafer_data.errors import InputError
+from wafer_data.files import write_json, write_text
+from waferroute.cli import main
+from waferroute.pipeline import Stage
+from waferroute.stages import all_stages
+
+STAGE_COMMANDS = ["run", "data", "adapt", "distill", "calibrate", "evaluate", "export"]
+FIGURES = {
+    "data": {"name": "cells", "train_normal": 60, "test_defect": 9},
+    "models": {
+        "pca": {"params": 100, "image_auroc": 0.71234, "fnr_at_fpr5": None, "latency_ms": {"p50": 1.5}}
+    },
+    "routing": {"escalation_rate_normal": 0.0651, "fnr": 0.0, "fnr_upper95": None},
+}
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> str:
+    path = tmp_path / "mine.yaml"
+    path.write_text(f"run:\n  dir: {tmp_path / 'run'}\ndata:\n  format: elpv\n")
+    return str(path)
+
+
+@pytest.fixture
+def quick_stages(monkeypatch: pytest.MonkeyPatch):
+    """Puts small stages in place of the training; returns what they did."""
+    done: list[str] = []
+
+    def quick(stage: Stage) -> Stage:
+        def work(config, run_dir: Path) -> None:
+            done.append(stage.name)
+            write_text(run_dir / stage.folder / "result.txt", stage.name)
+            if stage.name == "evaluate":
+                write_json(run_dir / stage.folder / "report.json", FIGURES)
+
+        return Stage(
+            stage.name,
+            stage.folder,
+            settings=stage.settings,
+            function=work,
+            inputs=stage.inputs,
+            command=stage.command,
+            record=stage.record,
+        )
+
+    monkeypatch.setattr(
+        waferroute.commands, "all_stages", lambda tail: [quick(stage) for stage in all_stages(tail)]
+    )
+    return done
+
+
+class TestHelp:
+    @pytest.mark.parametrize(
+        "command",
+        [
+            [],
+            *([name] for name in STAGE_COMMANDS),
+            ["inspect"],
+            ["config"],
+            ["config", "show"],
+            ["config", "fields"],
+        ],
+    )
+    def test_every_command_explains_itself_with_an_example(self, command, capsys):
+        with pytest.raises(SystemExit) as stopped:
+            main([*command, "--help"])
+        said = " ".join(capsys.readouterr().out.split())
+        assert stopped.value.code == 0
+        assert f"example: waferroute {' '.join(command)}".strip() in said
+
+    @pytest.mark.parametrize("command", STAGE_COMMANDS)
+    def test_stage_commands_take_json_and_force(self, command, capsys):
+        with pytest.raises(SystemExit):
+            main([command, "--help"])
+        said = capsys.readouterr().out
+        assert "--json" in said and "--force" in said
+
+    @pytest.mark.parametrize("command", [[], ["config"]])
+    def test_no_command_prints_the_help_and_fails(self, command, capsys):
+        assert main(command) == 2
+        assert "COMMAND" in capsys.readouterr().out
+
+    @pytest.mark.parametrize(
+        "command", [["fly"], ["run"], ["run", "x.yaml", "--fast"], ["inspect", "bundle"]]
+    )
+    def test_a_wrong_command_line_exits_with_2(self, command, capsys):
+        with pytest.raises(SystemExit) as stopped:
+            main(command)
+        assert stopped.value.code == 2
+        assert "usage: waferroute" in capsys.readouterr().err
+
+    def test_version(self, capsys):
+        with pytest.raises(SystemExit):
+            main(["--version"])
+        assert capsys.readouterr().out.startswith("waferroute ")
+
+
+class TestConfigCommands:
+    def test_show_prints_yaml_that_can_be_run(self, config, capsys, tmp_path):
+        assert main(["config", "show", config, "run.seed=4"]) == 0
+        again = tmp_path / "again.yaml"
+        again.write_text(capsys.readouterr().out)
+        assert main(["config", "show", str(again), "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["run"]["seed"] == 4
+
+    def test_options_may_stand_between_overrides(self, config, capsys):
+        assert main(["config", "show", config, "run.seed=4", "--json", "eval.worst=2"]) == 0
+        content = json.loads(capsys.readouterr().out)
+        assert (content["run"]["seed"], content["eval"]["worst"]) == (4, 2)
+
+    def test_fields_documents_a_section(self, capsys):
+        assert main(["config", "fields", "router", "--json"]) == 0
+        fields = {field["key"]: field for field in json.loads(capsys.readouterr().out)}
+        assert all(key.startswith("router.") for key in fields)
+        assert fields["router.confidence"]["allowed"] == "a number > 0.5 and < 1"
+        assert main(["config", "fields", "router"]) == 0
+        assert "router.confidence: a number > 0.5 and < 1; default 0.95" in capsys.readouterr().out
+
+    def test_fields_of_an_unknown_section(self, capsys):
+        assert main(["config", "fields", "ruoter"]) == 2
+        assert capsys.readouterr().err.startswith("error: no key ruoter")
+
+
+class TestRun:
+    def test_runs_all_stages_then_skips_them(self, config, quick_stages, capsys, tmp_path):
+        assert main(["run", config]) == 0
+        assert quick_stages == [stage.name for stage in all_stages()]
+        capsys.readouterr()
+        assert main(["run", config, "--json"]) == 0
+        summary = json.loads(capsys.readouterr().out)
+        assert {stage["status"] for stage in summary["stages"]} == {"skipped"}
+        assert summary["models"] == FIGURES["models"] and summary["routing"] == FIGURES["routing"]
+        assert summary["report"] == str(tmp_path / "run/report/report.html")
+        assert summary["bundle"] == str(tmp_path / "run/bundle")
+
+    def test_prints_the_figures_and_where_the_results_are(self, config, quick_stages, capsys, tmp_path):
+        main(["run", config])
+        said = capsys.readouterr().out
+        assert "0.712" in said and "6.5%" in said and "1.50" in said
+        assert str(tmp_path / "run/report/report.html") in said.replace("\n", "")
+
+    def test_leaves_a_configuration_that_can_be_run(self, config, quick_stages, tmp_path):
+        main(["run", config, "run.seed=5"])
+        count = len(quick_stages)
+        assert main(["run", str(tmp_path / "run/config.yaml")]) == 0
+        assert len(quick_stages) == count
+
+    def test_force(self, config, quick_stages):
+        main(["run", config])
+        main(["run", config, "--force"])
+        assert len(quick_stages) == 2 * len(all_stages())
+
+
+class TestStageCommands:
+    def test_run_one_stage_each(self, config, quick_stages, capsys):
+        assert main(["data", config]) == 0
+        assert main(["adapt", config]) == 0
+        assert quick_stages == ["data", "adapt"]
+        assert main(["distill", config, "--only", "intermediate"]) == 0
+        assert main(["distill", config]) == 0
+        assert quick_stages[2:] == ["intermediate", "target", "full", "lowres"]
+
+    def test_name_the_command_that_is_missing(self, config, quick_stages, capsys):
+        assert main(["evaluate", config, "run.seed=2"]) == 2
+        said = capsys.readouterr().err
+        assert said.startswith("error: stage evaluate needs the result of stage data")
+        assert f"run first: waferroute data {config} run.seed=2" in said
+        assert quick_stages == []
+
+    def test_refuse_several_processes_except_to_distill(self, config, quick_stages, capsys, monkeypatch):
+        monkeypatch.setenv("WORLD_SIZE", "2")
+        assert main(["adapt", config]) == 2
+        assert "only `waferroute distill` runs in several processes" in capsys.readouterr().err
+
+
+class TestFailures:
+    @pytest.fixture
+    def failing(self, monkeypatch: pytest.MonkeyPatch):
+        def fail_with(error: BaseException) -> None:
+            def action(args) -> int:
+                raise error
+
+            monkeypatch.setattr(waferroute.commands, "show_config", action)
+
+        return fail_with
+
+    def test_wrong_input(self, failing, capsys):
+        failing(InputError("no image in DIR"))
+        assert main(["config", "show", "x"]) == 2
+        output = capsys.readouterr()
+        assert output.err == "error: no image in DIR\n" and output.out == ""
+
+    def test_interrupt(self, failing, capsys):
+        failing(KeyboardInterrupt())
+        assert main(["config", "show", "x"]) == 130
+        assert capsys.readouterr().err == "interrupted; run the same command again to go on\n"
+
+    def test_full_disk(self, failing, capsys):
+        import errno
+
+        failing(OSError(errno.ENOSPC, "No space left on device", "weights.safetensors"))
+        assert main(["config", "show", "x"]) == 2
+        assert "weights.safetensors: free some space" in capsys.readouterr().err
+
+    def test_missing_training_side(self, failing, capsys):
+        failing(ModuleNotFoundError("No module named 'omegaconf'", name="omegaconf"))
+        assert main(["config", "show", "x"]) == 2
+        assert 'omegaconf is not installed: pip install "waferroute[train]"' in capsys.readouterr().err
+
+    @pytest.mark.parametrize(
+        "error",
+        [ValueError("a bug"), ModuleNotFoundError("gone", name="teacher.fit"), FileNotFoundError("x")],
+    )
+    def test_a_bug_keeps_its_traceback(self, failing, error):
+        failing(error)
+        with pytest.raises(type(error)):
+            main(["config", "show", "x"])
+
+    def test_only_the_main_process_speaks(self, failing, capsys, monkeypatch):
+        failing(InputError("wrong"))
+        monkeypatch.setenv("RANK", "1")
+        assert main(["config", "show", "x"]) == 2
+        assert capsys.readouterr().err == ""
+
+    def test_a_missing_configuration(self, capsys):
+        assert main(["run", "nowhere.yaml"]) == 2
+        assert "error: configuration nowhere.yaml does not exist" in capsys.readouterr().err
+
+    def test_a_missing_bundle(self, capsys, tmp_path):
+        assert main(["inspect", str(tmp_path / "bundle"), str(tmp_path)]) == 2
+        assert capsys.readouterr().err.startswith("error: ")
+
+
+@pytest.mark.parametrize("command", [["config"], ["run", "--help"]])
+def test_a_reader_that_goes_away_is_no_error(command):
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        line = [sys.executable, "-m", "waferroute", *command]
+        buffered = {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}
+        ended = subprocess.run(
+            line, stdout=writer, stderr=subprocess.PIPE, text=True, timeout=60, env=buffered
+        )
+    finally:
+        os.close(writer)
+    assert (ended.returncode, ended.stderr) == (141, "")

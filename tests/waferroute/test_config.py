@@ -1,0 +1,106 @@
+"""Loading, merging and printing configurations."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from waferroute.config import RunConfig, load_config, resolved, to_yaml
+from waferroute.config_fields import list_fields
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+GOOD = "run:\n  dir: runs/x\ndata:\n  format: elpv\n"
+
+
+@pytest.fixture
+def plain(tmp_path: Path) -> Path:
+    path = tmp_path / "plain.yaml"
+    path.write_text(GOOD)
+    return path
+
+
+def test_overrides_win_over_the_file_and_the_last_one_over_the_first(plain):
+    config = load_config(plain, ["run.dir=a", "run.dir=b", "router.escalation_target=0.07"])
+    assert config.run_dir == Path("b")
+    assert config.router.escalation_target == 0.07
+
+
+def test_numbers_may_be_written_as_in_yaml(plain):
+    config = load_config(plain, ["distill.full.learning_rate=1e-3", "distill.full.weight_decay=0"])
+    assert config.distill.full.learning_rate == 1e-3
+    assert config.distill.full.weight_decay == 0
+
+
+@pytest.mark.parametrize("name", ["2024", "no", "a: b", "[x", "1e3", "x # y"])
+def test_text_stays_as_typed_where_only_text_is_taken(plain, name):
+    assert load_config(plain, [f"data.name={name}"]).data.name == name
+
+
+def test_null_is_still_null_where_it_is_taken(plain):
+    assert load_config(plain, ["data.name=null"]).data.name is None
+    assert load_config(plain, ["data.name='null'"]).data.name == "null"
+
+
+def test_values_may_refer_to_other_keys(plain):
+    assert load_config(plain, ["data.name=${run.dir}-cells"]).data.name == "runs/x-cells"
+
+
+def test_one_key_of_a_section_leaves_its_other_defaults_alone(plain):
+    before, after = load_config(plain), load_config(plain, ["distill.full.epochs=1"])
+    assert after.distill.full.epochs == 1
+    assert after.distill.full.model_copy(update={"epochs": before.distill.full.epochs}) == before.distill.full
+
+
+class TestSeed:
+    def test_of_the_run_reaches_every_section_that_sets_none(self, plain):
+        config = load_config(plain, ["run.seed=7", "eval.seed=3"])
+        assert (config.data.seed, config.distill.seed, config.eval.seed) == (7, 7, 3)
+
+    def test_can_be_changed_for_a_resolved_configuration(self, plain, tmp_path):
+        again = tmp_path / "resolved.yaml"
+        again.write_text(to_yaml(load_config(plain, ["run.seed=7", "eval.seed=3"])))
+        config = load_config(again, ["run.seed=8"])
+        assert (config.data.seed, config.distill.seed, config.eval.seed) == (8, 8, 3)
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
+class TestShippedConfigurations:
+    def overrides(self, path: Path) -> list[str]:
+        return ["data.root=images"] if "???" in path.read_text() else []
+
+    def test_are_valid(self, path):
+        assert isinstance(load_config(path, self.overrides(path)), RunConfig)
+
+    def test_survive_being_resolved_and_loaded_again(self, path, tmp_path):
+        config = load_config(path, self.overrides(path))
+        again = tmp_path / "config.yaml"
+        again.write_text(to_yaml(config), encoding="utf-8")
+        assert load_config(again) == config
+        assert yaml.safe_load(to_yaml(config)) == resolved(config)
+
+    def test_say_how_to_run_them_and_explain_each_key(self, path):
+        header, _, body = path.read_text().partition("\nrun:\n")
+        assert f"configs/{path.name}" in header
+        keys = [
+            line for line in body.splitlines() if line.startswith("  ") and not line.rstrip().endswith(":")
+        ]
+        assert [line for line in keys if " # " not in line] == []
+
+
+def test_there_are_the_four_shipped_configurations():
+    assert {path.stem for path in CONFIGS.glob("*.yaml")} >= {"quickstart", "mvtec", "folder", "gpu_large"}
+
+
+def test_every_key_is_documented():
+    undocumented = [field.key for field in list_fields(RunConfig) if not field.description]
+    assert not undocumented
+
+
+def test_documented_defaults_are_those_of_a_run(plain):
+    config = resolved(load_config(plain))
+    for field in list_fields(RunConfig):
+        value = config
+        for key in field.key.split("."):
+            value = value.get(key, "left out") if isinstance(value, dict) else "left out"
+        if not field.required and not field.key.endswith("seed"):
+            assert value == field.default, field.key

@@ -1,0 +1,85 @@
+"""One ONNX graph of a bundle, run with explicit onnxruntime settings."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import onnxruntime
+
+from wafer_data.errors import InputError
+
+STUDENT_OUTPUTS = ("score", "map", "latent")
+DECODER_OUTPUTS = ("reconstruction",)
+
+
+class StudentOutput(NamedTuple):
+    """Raw outputs for one image: score, map float32 (h, w), latent float32 (k,)."""
+
+    score: float
+    map: np.ndarray
+    latent: np.ndarray
+
+
+class _Graph:
+    def __init__(
+        self, name: str, data: bytes, inputs: tuple[str, ...], outputs: tuple[str, ...], threads: int
+    ):
+        self.name = name
+        self._outputs = outputs
+        try:
+            self._session = onnxruntime.InferenceSession(
+                data, session_options(threads), providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # onnxruntime's exceptions share no base class but this one
+            raise InputError(f"graph {name} cannot be loaded by onnxruntime: {error}") from error
+        found = tuple(node.name for node in self._session.get_inputs())
+        missing = set(outputs) - {node.name for node in self._session.get_outputs()}
+        if found != inputs or missing:
+            raise InputError(
+                f"graph {name} must have the input {inputs[0]} and the outputs {', '.join(outputs)}; "
+                f"it has the inputs {', '.join(found)} and lacks {', '.join(sorted(missing)) or 'no output'}"
+            )
+
+    def _run(self, feed: dict[str, np.ndarray]) -> list[np.ndarray]:
+        return self._session.run(self._outputs, feed)
+
+
+class StudentGraph(_Graph):
+    """`image` float32 [1, 1, S, S] in [0, 1] -> raw `score`, `map`, `latent`. Thread-safe."""
+
+    def __init__(self, name: str, data: bytes, threads: int) -> None:
+        super().__init__(name, data, ("image",), STUDENT_OUTPUTS, threads)
+
+    def __call__(self, image: np.ndarray) -> StudentOutput:
+        """image: float32 (S, S)."""
+        score, anomaly_map, latent = self._run({"image": image[np.newaxis, np.newaxis]})
+        return StudentOutput(float(score[0]), anomaly_map[0], latent[0])
+
+
+class DecoderGraph(_Graph):
+    """`latent` float32 [1, k] -> `reconstruction` [1, 1, R, R] in [0, 1]. Thread-safe."""
+
+    def __init__(self, name: str, data: bytes, threads: int) -> None:
+        super().__init__(name, data, ("latent",), DECODER_OUTPUTS, threads)
+
+    def __call__(self, latent: np.ndarray) -> np.ndarray:
+        """latent: float32 (k,). Returns float32 (R, R)."""
+        return self._run({"latent": latent[np.newaxis]})[0][0, 0]
+
+
+def session_options(threads: int) -> onnxruntime.SessionOptions:
+    """Settings for a computer shared with other software.
+
+    `threads` inside an operator, one operator after the other, and no spinning: an idle runtime must not
+    eat a core.
+    """
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+    options.log_severity_level = 3
+    return options

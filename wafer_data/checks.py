@@ -1,0 +1,210 @@
+"""Open every image once, and say which ones can be used.
+
+Looked for: files that cannot be decoded, a wrong size, constant images, broken masks, and images that occur
+on both sides of a split (identical pixels), which would make the test look better than it is.
+"""
+
+import collections
+import hashlib
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypedDict, TypeVar
+
+import numpy as np
+
+from wafer_data.config import DataConfig
+from wafer_data.errors import InputError
+from wafer_data.files import sha256_file
+from wafer_data.images import UnreadableImage, read_grey, to_square
+from wafer_data.masks import read_mask
+from wafer_data.progress import Progress
+from wafer_data.sources import Candidate
+
+THREADS = 2  # decoding and hashing release the interpreter lock; more would crowd out the training
+LISTED = 10  # bad images named in an error message
+
+In = TypeVar("In")
+Out = TypeVar("Out")
+
+
+class Problem(TypedDict):
+    """One line of problems.json: the file, the kind of problem, and what exactly was seen."""
+
+    path: str
+    problem: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class CheckedImage:
+    """A usable image. sha256 is of the file's bytes, pixels of the decoded ones; bits is 8 or 16 (also for
+    float images); row counts the images handed to `keep`; mask tells whether the mask can be used."""
+
+    candidate: Candidate
+    sha256: str
+    pixels: str
+    bits: int
+    row: int
+    mask: bool
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What one image file showed; `problem` (kind, detail): why it cannot be used; `remarks`: what else."""
+
+    candidate: Candidate
+    problem: tuple[str, str] | None = None
+    remarks: tuple[tuple[str, str], ...] = ()
+    sha256: str = ""
+    pixels: str = ""
+    bits: int = 8
+    mask: bool = False
+    square: np.ndarray | None = None
+
+
+def check_images(
+    candidates: list[Candidate],
+    config: DataConfig,
+    keep: Callable[[np.ndarray, int], None] | None = None,
+) -> tuple[list[CheckedImage], list[Problem]]:
+    """Decode every candidate once; return the usable ones in their order, and the problems.
+
+    keep(square, bits), if given, receives each usable image as float32 (image_size, image_size) in [0, 1], in
+    order, so that nobody has to decode twice; memory does not grow with the number of images.
+
+    Of images with the same pixels the test's copy stays and the train side's is dropped (a test image is
+    never touched); on the train side the first copy stays. Both are recorded, never fatal. Unreadable,
+    wrongly sized and constant images and broken masks raise InputError after all files have been looked at,
+    or are left out and recorded with `skip_bad_images`.
+    """
+    usable: list[CheckedImage] = []
+    problems: list[Problem] = []
+    bad: list[Problem] = []
+    looks = _in_threads(lambda candidate: _look(candidate, config), candidates)
+    with Progress() as progress:
+        for look in progress.track(looks, "checking images", total=len(candidates), keep=True):
+            path = str(look.candidate.path)
+            if look.problem is not None:
+                bad.append(_problem(path, look.problem))
+                continue
+            problems += [_problem(path, remark) for remark in look.remarks]
+            usable.append(
+                CheckedImage(look.candidate, look.sha256, look.pixels, look.bits, len(usable), look.mask)
+            )
+            if keep is not None and look.square is not None:
+                keep(look.square, look.bits)
+    if bad and not config.skip_bad_images:
+        raise InputError(_describe(bad, len(candidates)))
+    unmasked = _without_mask(usable)
+    usable, repeated = _without_repeats(usable)
+    return usable, bad + problems + unmasked + repeated
+
+
+def _problem(path: str, kind_and_detail: tuple[str, str]) -> Problem:
+    return Problem(path=path, problem=kind_and_detail[0], detail=kind_and_detail[1])
+
+
+def _look(candidate: Candidate, config: DataConfig) -> _Look:
+    """Decode one image (and its mask) and judge it alone."""
+    try:
+        grey = read_grey(candidate.path, max_pixels=config.max_pixels, min_side=config.min_side)
+        sha256 = sha256_file(candidate.path)
+    except InputError as error:
+        return _Look(candidate, ("unreadable", getattr(error, "reason", str(error))))
+    if config.expected_size is not None and list(grey.shape) != config.expected_size:
+        wanted = " x ".join(map(str, config.expected_size))
+        return _Look(
+            candidate, ("wrong size", f"{grey.shape[0]} x {grey.shape[1]} (height x width), not {wanted}")
+        )
+    if grey.min() == grey.max():
+        return _Look(candidate, ("constant", f"every pixel is {grey.flat[0]}"))
+    has_mask, remarks = False, []
+    if candidate.mask is not None:
+        try:
+            has_mask = bool(read_mask(candidate.mask, grey.shape, max_pixels=config.max_pixels).any())
+        except UnreadableImage as error:
+            return _Look(candidate, ("bad mask", f"{candidate.mask.name}: {error.reason}"))
+        if not has_mask:
+            remarks.append(
+                ("empty mask", f"{candidate.mask.name} marks no pixel; the image counts without mask")
+            )
+    return _Look(
+        candidate,
+        remarks=tuple(remarks),
+        sha256=sha256,
+        pixels=_digest(grey),
+        bits=8 if grey.dtype == np.uint8 else 16,
+        mask=has_mask,
+        square=to_square(grey, config.image_size),
+    )
+
+
+def _digest(grey: np.ndarray) -> str:
+    """SHA-256 over type, shape and values: equal for equal pixels, whatever file format held them."""
+    digest = hashlib.sha256(f"{grey.dtype.name} {grey.shape}".encode())
+    digest.update(np.ascontiguousarray(grey).data)
+    return digest.hexdigest()
+
+
+def _without_repeats(images: list[CheckedImage]) -> tuple[list[CheckedImage], list[Problem]]:
+    """Drop train-side copies of images that occur more than once; report those and contradictory labels."""
+    groups: dict[str, list[CheckedImage]] = collections.defaultdict(list)
+    for image in images:
+        groups[image.pixels].append(image)
+    dropped: set[int] = set()
+    problems: list[Problem] = []
+    for group in groups.values():
+        tests = [image for image in group if image.candidate.side == "test"]
+        others = [image for image in group if image.candidate.side != "test"]
+        if len({image.candidate.type for image in tests}) > 1:
+            seen = ", ".join(f"{image.candidate.path} ({image.candidate.type})" for image in tests)
+            problems.append(
+                Problem(
+                    path=str(tests[0].candidate.path),
+                    problem="conflicting labels",
+                    detail=f"same pixels: {seen}",
+                )
+            )
+        original = (tests or others)[0]
+        for copy in others if tests else others[1:]:
+            dropped.add(copy.row)
+            detail = f"same pixels as {original.candidate.path}; left out of the train side"
+            problems.append(Problem(path=str(copy.candidate.path), problem="duplicate", detail=detail))
+    return [image for image in images if image.row not in dropped], problems
+
+
+def _without_mask(images: list[CheckedImage]) -> list[Problem]:
+    """Defects that have no mask although others of their type do: pixel metrics will leave them out."""
+    masked = {image.candidate.type for image in images if image.candidate.mask is not None}
+    return [
+        Problem(path=str(image.candidate.path), problem="no mask", detail="others of its type have one")
+        for image in images
+        if image.candidate.type in masked and image.candidate.mask is None
+    ]
+
+
+def _describe(bad: list[Problem], total: int) -> str:
+    lines = [f"{len(bad)} of {total} images cannot be used:"]
+    lines += [f"  {problem['path']}: {problem['problem']}: {problem['detail']}" for problem in bad[:LISTED]]
+    if len(bad) > LISTED:
+        lines.append(f"  and {len(bad) - LISTED} more")
+    lines.append("Repair or remove them, or set data.skip_bad_images=true to leave them out.")
+    return "\n".join(lines)
+
+
+def _in_threads(work: Callable[[In], Out], items: Iterable[In]) -> Iterator[Out]:
+    """`work` on each item in THREADS threads; results in order, only a few items ahead of the consumer."""
+    pending: collections.deque[Future[Out]] = collections.deque()
+    waiting = iter(items)
+    pool = ThreadPoolExecutor(THREADS)
+    try:
+        for item in itertools.islice(waiting, 4 * THREADS):
+            pending.append(pool.submit(work, item))
+        while pending:
+            yield pending.popleft().result()
+            for item in itertools.islice(waiting, 1):
+                pending.append(pool.submit(work, item))
+    finally:
+        pool.shutdown(cancel_futures=True)

@@ -1,0 +1,90 @@
+"""The `data` section of the configuration: where the images are and how they are split."""
+
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class DataConfig(BaseModel):
+    """Which images to read, how to check and divide them. Unknown keys and wrong types are refused."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    format: Literal["mvtec", "folder", "elpv"] = Field(
+        description="How the images lie on disk. mvtec: train/good, test/<type>, ground_truth/<type>. "
+        "folder: a folder of normal images and, if given, one of defects. elpv: solar cells of the package "
+        "elpv-dataset."
+    )
+    name: str | None = Field(None, description="Name shown in the report. Default: the folder's name.")
+    root: str | None = Field(
+        None,
+        description="Folder of the images (format folder: of the normal ones). Needed for mvtec and folder; "
+        "elpv finds the installed package's data by itself.",
+    )
+    defects: str | None = Field(
+        None,
+        description="Format folder only: folder of defective images, flat or with a sub-folder a type.",
+    )
+    elpv_cells: Literal["mono", "poly", "both"] = Field(
+        "mono", description="Format elpv only: monocrystalline cells, polycrystalline cells or both."
+    )
+    calibration_fraction: float = Field(
+        0.2, description="Share of the train-side normal images kept for calibrating thresholds, in (0, 1)."
+    )
+    test_fraction: float = Field(
+        0.25,
+        description="Share of all normal images kept for the test, in (0, 1). Formats folder and elpv only: "
+        "mvtec has a test folder of its own.",
+    )
+    labelled_defects_per_type: int = Field(
+        0,
+        ge=0,
+        description="How many defects of each type move from test to train as labelled examples, chosen by "
+        "seed; at most half of a type.",
+    )
+    image_size: int = Field(
+        256, ge=16, le=2048, description="Side in pixels of the stored square images; models expect 256."
+    )
+    expected_size: list[int] | None = Field(
+        None, description="[height, width] in pixels that every image must have. Default: any size."
+    )
+    max_megapixels: float = Field(
+        64.0,
+        gt=0,
+        le=178,
+        description="Larger images are refused from their header, unopened (178: the decoder's own limit).",
+    )
+    min_side: int = Field(16, ge=1, description="Images with a side below this many pixels are refused.")
+    skip_bad_images: bool = Field(
+        False, description="Leave unreadable, constant or wrongly sized images out instead of stopping."
+    )
+    seed: int = Field(0, ge=0, description="Fixes the split.")
+
+    @property
+    def max_pixels(self) -> int:
+        """`max_megapixels` in pixels."""
+        return int(self.max_megapixels * 1e6)
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.format != "elpv" and not self.root:
+            raise ValueError(f"format={self.format} needs root: the folder that holds the images")
+        if self.defects is not None and self.format != "folder":
+            raise ValueError(
+                f"defects goes with format=folder only; format={self.format} knows its defects from root"
+            )
+        for key in ("calibration_fraction", "test_fraction"):
+            if not 0 < getattr(self, key) < 1:
+                raise ValueError(f"{key} must lie between 0 and 1, both excluded")
+        if self.format != "mvtec" and self.calibration_fraction + self.test_fraction >= 1:
+            raise ValueError(
+                "calibration_fraction + test_fraction must stay below 1, or no image is left to train"
+            )
+        if self.expected_size is not None:
+            if len(self.expected_size) != 2 or min(self.expected_size) < 1:
+                raise ValueError("expected_size must be [height, width] in pixels")
+            if min(self.expected_size) < self.min_side:
+                raise ValueError("expected_size lies below min_side: every image would be refused")
+            if self.expected_size[0] * self.expected_size[1] > self.max_pixels:
+                raise ValueError("expected_size exceeds max_megapixels: every image would be refused")
+        return self

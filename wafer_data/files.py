@@ -1,0 +1,202 @@
+"""Files and folders that are written whole or not at all.
+
+Everything is written under a temporary name beside its target, flushed to the disk and renamed. A crash, a
+full disk or Ctrl-C leaves the old version in place; what a killed process left behind is removed by the next
+one that writes the same target. Standard library only: this module also runs on the inspection tool.
+"""
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import platform
+import shutil
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from wafer_data.errors import InputError
+
+_DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
+_NO_PERMISSION = {errno.EACCES, errno.EPERM, errno.EROFS}
+
+
+def write_bytes(path: str | Path, data: bytes) -> None:
+    """Write `data` to `path` (parents are created), replacing an old file only once the new one is complete.
+
+    Raises InputError when the disk is full, permission is missing or the path cannot be written.
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(path)
+        temporary = _temporary_name(path)
+        try:
+            with temporary.open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        _flush_folder(path.parent)
+    except OSError as error:
+        raise write_error(path, error) from error
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write `text` as UTF-8; otherwise as `write_bytes`."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_json(path: str | Path, obj: Any) -> None:
+    """Write `obj` as indented JSON; otherwise as `write_bytes`.
+
+    numpy scalars and arrays become numbers and lists, paths become strings. NaN and infinity are not JSON:
+    they raise ValueError (write None where a figure does not exist).
+    """
+    write_text(path, json.dumps(obj, indent=2, ensure_ascii=False, allow_nan=False, default=_plain) + "\n")
+
+
+def read_json(path: str | Path) -> Any:
+    """The parsed content of a JSON file. Raises InputError if it is missing, unreadable or not JSON."""
+    path = Path(path)
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"{path} does not exist") from error
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+    except ValueError as error:  # covers both broken JSON and broken UTF-8
+        raise InputError(f"{path} is not valid JSON ({error}); remove it and run again") from error
+
+
+def sha256_file(path: str | Path) -> str:
+    """Hexadecimal SHA-256 of a file's bytes, read in blocks. Raises InputError if it cannot be read."""
+    try:
+        with Path(path).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def sha256_json(obj: Any) -> str:
+    """Hexadecimal SHA-256 of the canonical JSON (sorted keys, no spaces) of `obj`."""
+    text = json.dumps(
+        obj, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=_plain
+    )
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+
+@contextlib.contextmanager
+def new_directory(path: str | Path) -> Iterator[Path]:
+    """Fill a whole folder at once: yields a temporary sibling, which is renamed to `path` when the body ends.
+
+    An old folder of that name is replaced. If the body fails or is interrupted, the temporary folder is
+    removed and the old one stays. Raises InputError when the disk is full or permission is missing.
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(path)
+        temporary = _temporary_name(path)
+        temporary.mkdir()
+    except OSError as error:
+        raise write_error(path, error) from error
+    try:
+        yield temporary
+        try:
+            _swap_in(temporary, path)
+        except OSError as error:
+            raise write_error(path, error) from error
+    except BaseException as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        # Any other error of the body need not be about this folder: it keeps its type.
+        if isinstance(error, OSError) and error.errno in _DISK_FULL:
+            raise write_error(path, error) from error
+        raise
+
+
+def write_error(path: Path, error: OSError) -> InputError:
+    """The InputError that tells the user why `path` could not be written, and what to do."""
+    if error.errno in _DISK_FULL:
+        return InputError(f"disk full while writing {path}: free some space and run again")
+    if error.errno in _NO_PERMISSION:
+        return InputError(f"no permission to write {path}: change its permissions or choose another folder")
+    return InputError(f"cannot write {path}: {error.strerror or error}")
+
+
+def _swap_in(temporary: Path, path: Path) -> None:
+    """Give `temporary` the name `path`; an old folder of that name steps aside first and is then removed."""
+    old = None
+    if path.is_symlink() or path.exists():
+        if path.is_symlink() or not path.is_dir():
+            raise InputError(f"{path} exists and is not a folder: move it away or choose another name")
+        old = _temporary_name(path)
+        path.rename(old)
+    try:
+        temporary.rename(path)
+    except BaseException:
+        if old is not None:
+            old.rename(path)
+        raise
+    _flush_folder(path.parent)
+    if old is not None:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _temporary_name(path: Path) -> Path:
+    """A fresh hidden sibling of `path`; the name holds the computer and process, see `_remove_leftovers`."""
+    return path.with_name(f".{path.name}.{platform.node()}.{os.getpid()}.{uuid.uuid4().hex[:8]}.part")
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Remove temporary siblings of `path` whose process on this computer no longer lives (it was killed)."""
+    if os.name != "posix":  # elsewhere signal 0 does not mean "is it alive?"
+        return
+    start = f".{path.name}.{platform.node()}."
+    try:
+        entries = list(path.parent.iterdir())
+    except OSError:  # a folder may be writable without being listable
+        return
+    for entry in entries:
+        if not (entry.name.startswith(start) and entry.name.endswith(".part")):
+            continue
+        process = entry.name[len(start) :].split(".")[0]
+        if not process.isdigit() or _is_alive(int(process)):
+            continue
+        if entry.is_dir():
+            shutil.rmtree(entry, ignore_errors=True)
+        else:
+            entry.unlink(missing_ok=True)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's process
+        return True
+    return True
+
+
+def _flush_folder(folder: Path) -> None:
+    """Make a rename durable. Some file systems refuse to sync a folder; the data itself is already safe."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _plain(obj: Any) -> Any:
+    if hasattr(obj, "tolist"):  # numpy scalars and arrays, without importing numpy
+        return obj.tolist()
+    if isinstance(obj, Path):
+        return str(obj)
+    raise TypeError(f"{type(obj).__name__} cannot be written as JSON")

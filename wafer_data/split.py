@@ -1,0 +1,98 @@
+"""Divide the images into train, calibration and test."""
+
+import collections
+from typing import Literal
+
+import numpy as np
+
+from wafer_data.checks import CheckedImage
+from wafer_data.config import DataConfig
+from wafer_data.errors import InputError
+
+Split = Literal["train", "calibration", "test"]
+
+BLOCK = 20  # images
+MIN_TRAIN, MIN_CALIBRATION = 20, 10  # normal images, below which nothing can be fitted or calibrated
+
+
+def assign_splits(images: list[CheckedImage], config: DataConfig) -> list[Split]:
+    """The split of each image, in the order given; the same seed and images give the same answer.
+
+    Normal images are sorted by path, cut into consecutive blocks of about 20, and divided at random within
+    each block. File names usually count up through time, tool or wafer; so each of these gives its share to
+    train, calibration and test, and calibration images are exchangeable with test images, which the
+    thresholds' guarantee rests on. `test_fraction` of the images of side "any" go to test,
+    `calibration_fraction` of the rest to calibration; totals are within one image of these shares.
+
+    Images of side "test" stay there, except `labelled_defects_per_type` of each defect type, at most half of
+    it, which move to train. A defect whose pixels occur twice never moves: its copy would stay in the test.
+
+    Raises InputError with the counts if fewer than 20 train or 10 calibration normal images would result.
+    """
+    splits: list[Split] = ["test"] * len(images)
+    random = np.random.default_rng(config.seed)
+    for side, test_fraction in (("train", 0.0), ("any", config.test_fraction)):
+        members = [i for i, image in enumerate(images) if image.candidate.side == side]
+        members.sort(key=lambda i: images[i].candidate.path)
+        for i, split in zip(
+            members, _divide(len(members), test_fraction, config.calibration_fraction, random), strict=True
+        ):
+            splits[i] = split
+    for i in _labelled(images, config.labelled_defects_per_type, random):
+        splits[i] = "train"
+    _require_enough(images, splits)
+    return splits
+
+
+def _divide(
+    count: int, test_fraction: float, calibration_fraction: float, random: np.random.Generator
+) -> list[Split]:
+    splits: list[Split] = []
+    new: list[Split]
+    tests = calibrations = 0
+    for block in np.array_split(np.arange(count), max(1, round(count / BLOCK))):
+        seen = len(splits) + len(block)
+        # Quotas count from the start, so that rounding errors do not add up over the blocks.
+        new_tests = round(seen * test_fraction) - tests
+        tests += new_tests
+        new_calibrations = min(
+            max(0, round((seen - tests) * calibration_fraction) - calibrations), len(block) - new_tests
+        )
+        calibrations += new_calibrations
+        new = ["train"] * len(block)
+        order = random.permutation(len(block))
+        for place in order[:new_tests]:
+            new[place] = "test"
+        for place in order[new_tests : new_tests + new_calibrations]:
+            new[place] = "calibration"
+        splits += new
+    return splits
+
+
+def _labelled(images: list[CheckedImage], per_type: int, random: np.random.Generator) -> list[int]:
+    """Positions of the defects that become labelled training examples."""
+    copies = collections.Counter(image.pixels for image in images)
+    types: dict[str, list[int]] = collections.defaultdict(list)
+    for i, image in enumerate(images):
+        if image.candidate.label == 1:
+            types[image.candidate.type].append(i)
+    chosen: list[int] = []
+    for name in sorted(types):
+        members = sorted(types[name], key=lambda i: images[i].candidate.path)
+        single = [i for i in members if copies[images[i].pixels] == 1]
+        number = min(per_type, len(members) // 2, len(single))
+        chosen += [single[k] for k in random.permutation(len(single))[:number]]
+    return chosen
+
+
+def _require_enough(images: list[CheckedImage], splits: list[Split]) -> None:
+    counts = collections.Counter(
+        split for image, split in zip(images, splits, strict=True) if image.candidate.label == 0
+    )
+    train, calibration = counts["train"], counts["calibration"]
+    if train < MIN_TRAIN or calibration < MIN_CALIBRATION:
+        raise InputError(
+            f"too few normal images: {train} to train on (at least {MIN_TRAIN} are needed) and "
+            f"{calibration} to calibrate on (at least {MIN_CALIBRATION}). Add images, or change "
+            "data.calibration_fraction and data.test_fraction"
+        )

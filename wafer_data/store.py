@@ -1,0 +1,183 @@
+"""The prepared data set: one folder with the split, the problems found, and the images as arrays."""
+
+import collections
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from wafer_data import files
+from wafer_data.arrays import Spool, open_stack, to_grey, write_stack
+from wafer_data.checks import CheckedImage, check_images
+from wafer_data.config import DataConfig
+from wafer_data.errors import InputError
+from wafer_data.masks import mask_to_square, read_mask
+from wafer_data.sources import data_name, find_images
+from wafer_data.split import Split, assign_splits
+
+SCHEMA = 1
+SPLIT, PROBLEMS, IMAGES, MASKS = "split.json", "problems.json", "images.npy", "masks.npy"
+
+
+@dataclass(frozen=True)
+class ImageRecord:
+    """One image of the data set.
+
+    path: absolute path of the source file. label: 0 normal, 1 defective. type: "good" or the defect type.
+    mask: path of the ground-truth mask, if the image has a usable one. sha256: of the source file's bytes.
+    """
+
+    path: str
+    split: Split
+    label: int
+    type: str
+    mask: str | None
+    sha256: str
+
+
+def prepare_data(config: DataConfig, out_dir: Path) -> "ImageStore":
+    """Find, check, split and decode the images of `config`; write them into the folder `out_dir` as a whole.
+
+    The folder then holds split.json (records, counts, configuration), problems.json (what was found wrong and
+    left out), images.npy (N, S, S; uint8 if all sources are 8 bit, else uint16), masks.npy (M, S, S; 0 or 1).
+    Memory does not grow with N. On any failure an older folder of that name stays as it was.
+
+    Raises InputError for everything that can be wrong with the input; see `find_images`, `check_images` and
+    `assign_splits`.
+    """
+    candidates = find_images(config)
+    out_dir = Path(out_dir)
+    with files.new_directory(out_dir) as folder, Spool(folder / "spool", config.image_size) as spool:
+        images, problems = check_images(candidates, config, keep=spool.append)
+        splits = assign_splits(images, config)
+        bits = max(image.bits for image in images)
+        rows = (spool.row(image.row, bits) for image in images)
+        images_hash = write_stack(folder / IMAGES, rows, len(images), config.image_size, bits)
+        masked = [image for image in images if image.mask]
+        masks_hash = write_stack(folder / MASKS, _masks(masked, config), len(masked), config.image_size, 8)
+        records = [_record(image, split) for image, split in zip(images, splits, strict=True)]
+        mask_rows = {image.row: row for row, image in enumerate(masked)}
+        content = {
+            "schema": SCHEMA,
+            "name": data_name(config),
+            "seed": config.seed,
+            "config": config.model_dump(),
+            "counts": _count(records),
+            "fingerprint": _fingerprint(records, images_hash, masks_hash),
+            "records": [
+                asdict(record) | {"mask_row": mask_rows.get(image.row)}
+                for image, record in zip(images, records, strict=True)
+            ],
+        }
+        files.write_json(folder / PROBLEMS, problems)
+        files.write_json(folder / SPLIT, content)
+    return ImageStore.open(out_dir)
+
+
+class ImageStore:
+    """Reads a prepared data set; images stay on disk until asked for.
+
+    records: one `ImageRecord` an image, in the arrays' order. size: side S of the square images in pixels.
+    name: for reports. fingerprint: changes when an image, a mask, a label or the split does, not when the
+    folder moves. len(store) is the number of images.
+    """
+
+    def __init__(self, out_dir: Path) -> None:
+        """Prefer `ImageStore.open`."""
+        content = files.read_json(out_dir / SPLIT)
+        if not isinstance(content, dict) or content.get("schema") != SCHEMA:
+            raise InputError(
+                f"{out_dir / SPLIT} is not of schema {SCHEMA}: remove the folder and prepare again"
+            )
+        try:
+            self.name = str(content["name"])
+            self.fingerprint = str(content["fingerprint"])
+            rows = content["records"]
+            self._mask_rows: list[int | None] = [row.pop("mask_row") for row in rows]
+            self.records = [ImageRecord(**row) for row in rows]
+        except (KeyError, TypeError) as error:
+            raise InputError(f"{out_dir / SPLIT} is incomplete ({error}): prepare the data again") from error
+        self._images = open_stack(out_dir / IMAGES)
+        self._masks = open_stack(out_dir / MASKS)
+        self.size = int(self._images.shape[-1])
+        masks = sum(row is not None for row in self._mask_rows)
+        if len(self._images) != len(self.records) or len(self._masks) != masks:
+            raise InputError(f"{out_dir}: arrays and {SPLIT} do not belong together: prepare the data again")
+
+    @classmethod
+    def open(cls, out_dir: Path | str) -> "ImageStore":
+        """Open the folder that `prepare_data` wrote. Raises InputError if it is missing or damaged."""
+        return cls(Path(out_dir))
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    @property
+    def dtype(self) -> np.dtype:
+        """uint8 if every source has 8 bits, else uint16."""
+        return self._images.dtype
+
+    def indices(self, split: Split, label: int | None = None) -> np.ndarray:
+        """Positions (int64, ascending) of the images of a split, of one label only if `label` is given."""
+        if split not in ("train", "calibration", "test"):
+            raise ValueError(f"no split is called {split!r}")
+        return np.array(
+            [
+                i
+                for i, record in enumerate(self.records)
+                if record.split == split and label in (None, record.label)
+            ],
+            dtype=np.int64,
+        )
+
+    def grey(self, index: int) -> np.ndarray:
+        """Image `index` as float32 (S, S) in [0, 1]: to the last bit `to_square(read_grey(path), S)`."""
+        return to_grey(self._images[index])
+
+    def batch(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
+        """Several images as float32 (B, 1, S, S) in [0, 1]."""
+        rows = [self.grey(int(index)) for index in indices]
+        return np.stack(rows)[:, None] if rows else np.empty((0, 1, self.size, self.size), np.float32)
+
+    def mask(self, index: int) -> np.ndarray | None:
+        """Ground truth of image `index` as bool (S, S), or None where no mask is recorded.
+
+        Normal images have none either; of those every pixel is known to be normal.
+        """
+        row = self._mask_rows[index]
+        return None if row is None else self._masks[row].astype(bool)
+
+    def counts(self) -> dict[str, int]:
+        """Numbers of images: train_normal, calibration_normal, test_normal, test_defect, labelled_defects."""
+        return _count(self.records)
+
+
+def _record(image: CheckedImage, split: Split) -> ImageRecord:
+    source = image.candidate
+    mask = str(source.mask) if image.mask else None
+    return ImageRecord(str(source.path), split, source.label, source.type, mask, image.sha256)
+
+
+def _masks(images: list[CheckedImage], config: DataConfig) -> Iterator[np.ndarray]:
+    for image in images:
+        assert image.candidate.mask is not None
+        mask = read_mask(image.candidate.mask, None, max_pixels=config.max_pixels)
+        yield mask_to_square(mask, config.image_size).astype(np.uint8)
+
+
+def _count(records: list[ImageRecord]) -> dict[str, int]:
+    found = collections.Counter((record.split, record.label) for record in records)
+    return {
+        "train_normal": found["train", 0],
+        "calibration_normal": found["calibration", 0],
+        "test_normal": found["test", 0],
+        "test_defect": found["test", 1],
+        "labelled_defects": found["train", 1],
+    }
+
+
+def _fingerprint(records: list[ImageRecord], images_hash: str, masks_hash: str) -> str:
+    """SHA-256 over what a model can depend on: the arrays, and each image's split, label and type."""
+    rows = [[record.sha256, record.split, record.label, record.type] for record in records]
+    return files.sha256_json({"schema": SCHEMA, "images": images_hash, "masks": masks_hash, "records": rows})

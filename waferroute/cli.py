@@ -1,0 +1,252 @@
+"""The `waferroute` command: what it understands, and how it fails.
+
+Only the standard library is imported here: `waferroute inspect` runs on the inspection tool, where nothing of
+the training side is installed. Exit status: 0 done, 2 wrong input or missing package, 3 some images could not
+be judged (`inspect`), 130 interrupted, 141 the reader of a pipe went away, 1 a bug (with its traceback).
+"""
+
+import argparse
+import errno
+import os
+import sys
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+
+from wafer_data.errors import InputError
+
+_OWN = {
+    "waferroute",
+    "wafer_data",
+    "teacher",
+    "student_vae",
+    "router",
+    "distill",
+    "tool_side",
+    "eval",
+}
+_CONFIG = "a YAML file, for example configs/quickstart.yaml; `waferroute config fields` documents every key"
+_OVERRIDES = "settings that replace those of the file, for example run.dir=runs/first distill.full.epochs=4"
+
+_STUDENTS = ("intermediate", "target", "full", "lowres")
+_STAGE_COMMANDS = (
+    ("data", "read, check and split the images", "Read the images, check them and write the split."),
+    (
+        "adapt",
+        "fit the teacher to normal images",
+        "Fit the teacher: the pretrained backbone and the latent-conditional Gaussian over its features.",
+    ),
+    (
+        "distill",
+        "train the students",
+        "Train the intermediate and target models and both students. `accelerate launch -m waferroute.cli "
+        "distill CONFIG` trains on several GPUs.",
+    ),
+    (
+        "calibrate",
+        "choose the thresholds",
+        "Choose the routing and decision thresholds from calibration images, and certify them.",
+    ),
+    (
+        "evaluate",
+        "measure on test images, write the report",
+        "Measure every model and the routed system on test images; write report.json and report.html.",
+    ),
+    (
+        "export",
+        "write the bundle for the tool",
+        "Write the bundle: the students as ONNX graphs, the policy, the certificate and a manifest.",
+    ),
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status. `arguments`: default sys.argv[1:]."""
+    try:
+        try:
+            return _run(list(sys.argv[1:] if arguments is None else arguments))
+        finally:
+            sys.stdout.flush()  # here, where a reader that went away is still noticed
+    except InputError as error:
+        return _fail(str(error))
+    except KeyboardInterrupt:
+        _say("interrupted; run the same command again to go on")
+        return 130
+    except BrokenPipeError:
+        # The reader (`head`, a pager) has seen enough. Python would complain again while closing stdout.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if not missing or missing in _OWN:
+            raise
+        return _fail(
+            f"this command needs the training side, and the package {missing} is not installed: "
+            'pip install "waferroute[train]"'
+        )
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            raise
+        where = error.filename or "the run folder"
+        return _fail(f"{error.strerror} while writing {where}: free some space and run again")
+
+
+def _run(arguments: list[str]) -> int:
+    parser = build_parser()
+    # Options may stand between overrides, which argparse alone does not allow behind sub-commands.
+    args, rest = parser.parse_known_args(arguments)
+    if args.action is None:
+        args.help_of.print_help()
+        return 2
+    if rest:
+        name: str = getattr(args, "takes_more", "")
+        unknown = [text for text in rest if text.startswith("-") or not name]
+        if unknown:
+            args.help_of.error(f"unrecognized arguments: {' '.join(unknown)}")
+        getattr(args, name).extend(rest)
+    action: Callable[[argparse.Namespace], int] = args.action
+    return action(args)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of the whole command line. The parsed namespace's `action` does the work."""
+    parser = argparse.ArgumentParser(
+        prog="waferroute",
+        description="Distils a large pretrained model into two small inspection models, and routes images "
+        "between them. `waferroute run CONFIG` does everything; each stage is also a command of its own.",
+        epilog="example: waferroute run configs/quickstart.yaml",
+    )
+    parser.add_argument("--version", action="version", version=f"waferroute {version('waferroute')}")
+    parser.set_defaults(action=None, help_of=parser)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
+
+    _add_stage_command(
+        commands,
+        "run",
+        "run every stage that is not done yet",
+        "Run every stage whose result does not follow from the configuration and the images any more, and "
+        "print the main figures. Killed at any moment, the same command goes on where it stopped.",
+        "waferroute run configs/mvtec.yaml data.root=DIR run.dir=runs/mine",
+        "run_all",
+    )
+    for name, short, long in _STAGE_COMMANDS:
+        function = "run_distill" if name == "distill" else "run_one"
+        example = f"waferroute {name} configs/quickstart.yaml"
+        stage = _add_stage_command(commands, name, short, long, example, function)
+        if name == "distill":
+            stage.add_argument("--only", choices=_STUDENTS, help="train one of these models only")
+    _add_inspect(commands)
+    _add_config(commands)
+    return parser
+
+
+def _add_stage_command(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    name: str,
+    short: str,
+    long: str,
+    example: str,
+    function: str,
+) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name, help=short, description=long, epilog=f"example: {example}"
+    )
+    _add_config_arguments(parser)
+    parser.add_argument("--json", action="store_true", help="print the summary as JSON on standard output")
+    parser.add_argument("--force", action="store_true", help="do the work again even if nothing changed")
+    parser.set_defaults(action=_training_side(function), help_of=parser)
+    return parser
+
+
+def _add_config_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("config", metavar="CONFIG", help=_CONFIG)
+    parser.add_argument("overrides", metavar="key=value", nargs="*", default=[], help=_OVERRIDES)
+    parser.set_defaults(takes_more="overrides")
+
+
+def _add_inspect(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = commands.add_parser(
+        "inspect",
+        help="judge images with a bundle (needs no training side)",
+        description="Judge images with an exported bundle: decision, score, route and time for each. Exit "
+        "status 3 if any image could not be judged.",
+        epilog="example: waferroute inspect runs/quickstart/bundle IMAGES --json --heatmaps maps",
+    )
+    parser.add_argument("bundle", metavar="BUNDLE", help="bundle folder that `waferroute export` wrote")
+    parser.add_argument(
+        "inputs", metavar="IMAGE_OR_FOLDER", nargs="+", help="image files, or folders searched for images"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object a line and image")
+    parser.add_argument("--heatmaps", metavar="DIR", help="write a heat map of every image into this folder")
+    parser.add_argument(
+        "--threads", metavar="N", type=_positive, default=1, help="threads of the graph runner (default: 1)"
+    )
+    parser.set_defaults(action=_inspect, help_of=parser, takes_more="inputs")
+
+
+def _add_config(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = commands.add_parser(
+        "config",
+        help="show a configuration, or document its keys",
+        description="Show a resolved configuration, or document every key.",
+        epilog="example: waferroute config show configs/quickstart.yaml run.seed=1",
+    )
+    parser.set_defaults(help_of=parser)
+    actions = parser.add_subparsers(title="commands", metavar="COMMAND")
+    show = actions.add_parser(
+        "show",
+        help="print the resolved configuration",
+        description="Check a configuration and print it with all defaults and overrides filled in.",
+        epilog="example: waferroute config show configs/quickstart.yaml distill.full.epochs=4",
+    )
+    _add_config_arguments(show)
+    show.add_argument("--json", action="store_true", help="print JSON instead of YAML")
+    show.set_defaults(action=_training_side("show_config"), help_of=show)
+    fields = actions.add_parser(
+        "fields",
+        help="document every key",
+        description="List every key with what it takes, its default and what it does.",
+        epilog="example: waferroute config fields distill.full",
+    )
+    fields.add_argument("prefix", metavar="SECTION", nargs="?", help="only the keys of this section")
+    fields.add_argument("--json", action="store_true", help="print JSON")
+    fields.set_defaults(action=_training_side("list_config_fields"), help_of=fields)
+
+
+def _training_side(name: str) -> Callable[[argparse.Namespace], int]:
+    def action(args: argparse.Namespace) -> int:
+        from waferroute import commands
+
+        function: Callable[[argparse.Namespace], int] = getattr(commands, name)
+        return function(args)
+
+    return action
+
+
+def _inspect(args: argparse.Namespace) -> int:
+    from tool_side.inspect_command import run_inspect
+
+    return run_inspect(
+        args.bundle, args.inputs, json_output=args.json, heatmaps=args.heatmaps, threads=args.threads
+    )
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+    return value
+
+
+def _fail(message: str) -> int:
+    _say(f"error: {message}")
+    return 2
+
+
+def _say(message: str) -> None:
+    # Under a launcher every process ends up here; one of them speaks.
+    if os.environ.get("RANK", "0") == "0":
+        print(message, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,170 @@
+"""The stages of a run: who reads whose results, and which part of the configuration each depends on.
+
+The work itself lives in the packages; they are imported when a stage runs.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from distill.config import STAGES as STUDENT_STAGES
+from wafer_data.files import sha256_json
+from waferroute.config import RunConfig
+from waferroute.pipeline import Stage
+
+if TYPE_CHECKING:
+    from wafer_data.store import ImageStore
+
+DATA, TEACHER, REPORT, BUNDLE = "data", "teacher", "report", "bundle"
+# Tracking and unfinished training states; losing them does not undo a stage.
+LOGS = ("*.csv", "wandb", "checkpoint*", "logs")
+
+
+# Keys that change how a stage works but not what comes out of it.
+_WITHOUT_EFFECT = {"wandb", "checkpoint_epochs", "keep_cache", "offline"}
+
+
+def all_stages(command_tail: str = "CONFIG") -> list[Stage[RunConfig]]:
+    """Every stage, in order. `command_tail` is what follows a stage's command in messages: configuration and
+    overrides."""
+    return [
+        Stage(
+            "data",
+            DATA,
+            settings=lambda config: {"data": config.data.model_dump(mode="json")},
+            function=_data,
+            sources=image_listing,
+            command=f"waferroute data {command_tail}",
+        ),
+        Stage(
+            "adapt",
+            TEACHER,
+            inputs=("data",),
+            settings=teacher_settings,
+            function=_adapt,
+            logs=LOGS,
+            command=f"waferroute adapt {command_tail}",
+        ),
+        *(_student(name, command_tail) for name in STUDENT_STAGES),
+        Stage(
+            "calibrate",
+            "router",
+            inputs=("data", "full", "lowres"),
+            settings=lambda config: {"router": config.router.model_dump(mode="json")},
+            function=_calibrate,
+            command=f"waferroute calibrate {command_tail}",
+        ),
+        Stage(
+            "evaluate",
+            REPORT,
+            inputs=("data", "adapt", *STUDENT_STAGES, "calibrate"),
+            settings=lambda config: {"eval": config.eval.model_dump(mode="json")},
+            function=_evaluate,
+            command=f"waferroute evaluate {command_tail}",
+        ),
+        Stage(
+            "export",
+            BUNDLE,
+            inputs=("data", "full", "lowres", "calibrate"),
+            settings=lambda config: {},
+            function=_export,
+            # Beside the bundle: the folder is copied to tools as it is, and lists its own files.
+            record="bundle.stage.json",
+            command=f"waferroute export {command_tail}",
+        ),
+    ]
+
+
+def image_listing(config: RunConfig) -> str:
+    """Hash over path, size and time of change of every image and mask that the configuration finds."""
+    from wafer_data.sources import find_images
+
+    rows = []
+    for candidate in find_images(config.data):
+        looks: list[Any] = [candidate.side, candidate.label, candidate.type]
+        for path in (candidate.path, candidate.mask):
+            looks += [str(path), *_look(path)]
+        rows.append(looks)
+    return sha256_json(rows)
+
+
+def student_settings(config: RunConfig, name: str) -> dict[str, Any]:
+    """The part of the `distill` section that stage `name` depends on: its own key and those shared by all."""
+    section = config.distill.model_dump(mode="json")
+    others = (set(STUDENT_STAGES) - {name}) | _WITHOUT_EFFECT
+    return {"distill": {key: value for key, value in section.items() if key not in others}}
+
+
+def teacher_settings(config: RunConfig) -> dict[str, Any]:
+    """The part of the `teacher` section that the adapted teacher depends on."""
+    section = config.teacher.model_dump(mode="json")
+    return {"teacher": {key: value for key, value in section.items() if key not in _WITHOUT_EFFECT}}
+
+
+# What each student stage may learn from; a change there makes it learn again.
+_STUDENT_INPUTS = {
+    "intermediate": ("data", "adapt"),
+    "target": ("data", "adapt", "intermediate"),
+    "full": ("data", "adapt", "intermediate", "target"),
+    "lowres": ("data", "adapt", "intermediate", "target"),
+}
+
+
+def _student(name: str, command_tail: str) -> Stage[RunConfig]:
+    def train(config: RunConfig, run_dir: Path) -> None:
+        from distill.stages import run_stage
+
+        run_stage(name, config.distill, run_dir, _store(run_dir))
+
+    return Stage(
+        name,
+        name,
+        inputs=_STUDENT_INPUTS[name],
+        settings=lambda config: student_settings(config, name),
+        function=train,
+        logs=LOGS,
+        command=f"waferroute distill {command_tail}",
+    )
+
+
+def _look(path: Path | None) -> tuple[int, int]:
+    try:
+        status = path.stat() if path is not None else None
+    except OSError:  # listed but not there: reading the data will say so
+        status = None
+    return (status.st_size, status.st_mtime_ns) if status else (-1, -1)
+
+
+def _store(run_dir: Path) -> "ImageStore":
+    from wafer_data.store import ImageStore
+
+    return ImageStore.open(run_dir / DATA)
+
+
+def _data(config: RunConfig, run_dir: Path) -> None:
+    from wafer_data.store import prepare_data
+
+    prepare_data(config.data, run_dir / DATA)
+
+
+def _adapt(config: RunConfig, run_dir: Path) -> None:
+    from teacher.fit import fit_teacher
+
+    fit_teacher(config.teacher, _store(run_dir), run_dir / TEACHER)
+
+
+def _calibrate(config: RunConfig, run_dir: Path) -> None:
+    from distill.calibration import calibrate_run
+
+    calibrate_run(run_dir, _store(run_dir), config.router)
+
+
+def _evaluate(config: RunConfig, run_dir: Path) -> None:
+    from eval.evaluate import evaluate_run
+
+    evaluate_run(run_dir, config.eval)
+
+
+def _export(config: RunConfig, run_dir: Path) -> None:
+    from tool_side.export import export_bundle
+
+    export_bundle(run_dir, run_dir / BUNDLE)
