@@ -17,10 +17,15 @@ class StageConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
-    student: StudentConfig = Field(default_factory=StudentConfig, description="architecture of the model that learns")
-    teacher: Literal["teacher", "intermediate", "target"] = Field("teacher", description="whose features are imitated")
+    student: StudentConfig = Field(
+        default_factory=StudentConfig, description="architecture of the model that learns"
+    )
+    teacher: Literal["teacher", "intermediate", "target"] = Field(
+        "teacher", description="whose features are imitated"
+    )
     start_from: Literal["intermediate", "target"] | None = Field(
-        None, description="begin with this stage's trunk weights (needs the same architecture) instead of at random"
+        None,
+        description="begin with this stage's trunk weights (needs the same architecture) instead of at random",
     )
     epochs: int = Field(10, ge=1, description="passes over the training pool")
     batch_size: int = Field(16, ge=2, description="images a step, over all processes")
@@ -28,12 +33,20 @@ class StageConfig(BaseModel):
     weight_decay: float = Field(1e-4, ge=0, description="AdamW weight decay")
     gradient_clip: float = Field(1.0, gt=0, description="largest gradient norm")
     elbo_epochs: int = Field(
-        10, ge=0, description="epochs of the ELBO phase over the training normals (trunk fixed); 0: no image decoder"
+        10,
+        ge=0,
+        description="epochs of the ELBO phase over the training normals (trunk fixed); 0: no image decoder",
     )
     elbo_learning_rate: float = Field(2e-3, gt=0, description="peak learning rate of the ELBO phase")
-    bce_weight: float = Field(1.0, ge=0, description="weight of the Bernoulli reconstruction term (nats an image)")
-    kl_weight: float = Field(1.0, ge=0, description="weight of the KL term at the end of its annealing (1: the ELBO)")
-    kl_annealing: float = Field(0.5, ge=0, le=1, description="share of the ELBO steps over which the KL weight rises from 0")
+    bce_weight: float = Field(
+        1.0, ge=0, description="weight of the Bernoulli reconstruction term (nats an image)"
+    )
+    kl_weight: float = Field(
+        1.0, ge=0, description="weight of the KL term at the end of its annealing (1: the ELBO)"
+    )
+    kl_annealing: float = Field(
+        0.5, ge=0, le=1, description="share of the ELBO steps over which the KL weight rises from 0"
+    )
 
 
 class PoolConfig(BaseModel):
@@ -42,7 +55,9 @@ class PoolConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     generated: int = Field(1600, ge=0, description="augmented copies of training normals in the pool")
-    synthetic_share: float = Field(0.6, ge=0, le=1, description="share of the copies that get a synthetic anomaly")
+    synthetic_share: float = Field(
+        0.6, ge=0, le=1, description="share of the copies that get a synthetic anomaly"
+    )
     max_originals: int = Field(20000, ge=20, description="at most this many training normals enter the pool")
     augment: AugmentConfig = Field(
         default_factory=lambda: AugmentConfig(
@@ -81,7 +96,9 @@ class DistillConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     pool: PoolConfig = Field(default_factory=PoolConfig, description="training images")
-    intermediate: StageConfig = Field(default_factory=_intermediate, description="teacher -> intermediate model")
+    intermediate: StageConfig = Field(
+        default_factory=_intermediate, description="teacher -> intermediate model"
+    )
     target: StageConfig = Field(default_factory=_target, description="intermediate -> target (fine-tuning)")
     full: StageConfig = Field(default_factory=_full, description="target -> full-resolution student")
     lowres: StageConfig = Field(default_factory=_lowres, description="target -> low-resolution student")
@@ -89,8 +106,12 @@ class DistillConfig(BaseModel):
     wandb: Literal["offline", "online", "disabled"] = Field(
         "offline", description="offline writes a local wandb run and sends nothing; online needs your account"
     )
-    checkpoint_epochs: int = Field(1, ge=1, description="epochs between checkpoints that a killed run resumes from")
-    keep_cache: bool = Field(False, description="keep the pool and its cached teacher features after the last stage")
+    checkpoint_epochs: int = Field(
+        1, ge=1, description="epochs between checkpoints that a killed run resumes from"
+    )
+    keep_cache: bool = Field(
+        False, description="keep the pool and its cached teacher features after the last stage"
+    )
     seed: int = Field(0, ge=0, description="seed of the pool, the initial weights and the order of images")
 
     @model_validator(mode="after")
@@ -107,5 +128,7 @@ class DistillConfig(BaseModel):
                     f"distill.{stage.start_from}.student"
                 )
         if self.full.student.input_size <= self.lowres.student.input_size:
-            raise ValueError("distill.lowres.student.input_size must be smaller than distill.full.student.input_size")
+            raise ValueError(
+                "distill.lowres.student.input_size must be smaller than distill.full.student.input_size"
+            )
         return self

@@ -63,7 +63,7 @@ def imitate(
     """
     config, pool = task.config, task.pool
     weights = direction_weights(task.targets, pool.is_normal).to(accelerator.device)
-    model: nn.Module = task.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model: nn.Module = task.model.to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1.0, weight_decay=config.weight_decay)
     model, optimizer = accelerator.prepare(model, optimizer)
     inner = accelerator.unwrap_model(model)
@@ -89,9 +89,10 @@ def imitate(
             sums += parts
         sums = accelerator.reduce(sums, reduction="sum").cpu()
         if accelerator.is_main_process:
+            # the log first: a run killed in between writes that row again, the other way round it would lack it
+            on_epoch(epoch, {**_means(sums), "learning_rate": rate})
             if (epoch + 1) % checkpoint_epochs == 0:
                 save_checkpoint(checkpoint_dir, inner, optimizer, epoch + 1)
-            on_epoch(epoch, {**_means(sums), "learning_rate": rate})
     accelerator.wait_for_everyone()
 
 

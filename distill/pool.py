@@ -90,5 +90,3 @@ def _generate(
     if rng.random() >= config.synthetic_share:
         return image, True
     return add_random_anomaly(image, rng, donor)[0], False
-
-

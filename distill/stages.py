@@ -21,12 +21,12 @@ from distill.config import STAGES, DistillConfig, StageConfig
 from distill.elbo_phase import train_elbo
 from distill.imitation import ImitationTask, imitate
 from distill.pool import Pool, open_pool
-from distill.targets import load_model, open_targets
+from distill.targets import drop_cache, load_model, open_targets, weights_file
 from distill.tracking import LossLog, WandbRun
 from student_vae import StudentVAE, save_student
 from student_vae.fit import fit_likelihood
 from wafer_data.errors import InputError
-from wafer_data.files import new_directory, sha256_json, write_text
+from wafer_data.files import new_directory, sha256_file, sha256_json, write_text
 from wafer_data.store import ImageStore
 
 OnEpoch = Callable[[int, dict[str, float]], None]
@@ -63,26 +63,32 @@ def run_stage(name: str, config: DistillConfig, run_dir: Path, store: ImageStore
         pool = open_pool(cache, store, config.pool, config.seed)
         targets = open_targets(cache, run_dir, stage.teacher, pool)
     student = _new_student(name, stage, targets, run_dir)
-    work = cache / f"{name}-checkpoint"
+    # inside the stage's folder: whoever clears that to start afresh clears the unfinished work with it
+    work = run_dir / name / "checkpoint"
     if accelerator.is_main_process:
-        _forget_other_work(work, sha256_json({"stage": stage.model_dump(mode="json"), "pool": pool.key}))
+        _forget_other_work(work, _work_key(name, stage, config.seed, run_dir, pool))
     accelerator.wait_for_everyone()
     log = LossLog(work / "losses.csv")
-    tracker = WandbRun(config.wandb if accelerator.is_main_process else "disabled", name, run_dir, stage.model_dump())
+    tracker = WandbRun(
+        config.wandb if accelerator.is_main_process else "disabled", name, run_dir, stage.model_dump()
+    )
 
     def record(phase: str, epoch: int, losses: dict[str, float]) -> None:
         log.add(phase, epoch, **losses)
         tracker.log({f"{phase}/{k}": v for k, v in losses.items()} | {"epoch": epoch})
 
     task = ImitationTask(name, TrunkFeatures(student), pool, targets, stage, config.seed)
-    imitate(task, accelerator, work / "state", config.checkpoint_epochs, lambda e, v: record("imitation", e, v))
+    imitate(
+        task, accelerator, work / "state", config.checkpoint_epochs, lambda e, v: record("imitation", e, v)
+    )
     if accelerator.is_main_process:
         finish = student.to(accelerator.device).eval()
         complete = _fit_and_decode(finish, store, pool, stage, config.seed, lambda e, v: record("elbo", e, v))
         with new_directory(run_dir / name) as folder:
             save_student(complete.cpu(), folder, {"stage": name, "teacher": stage.teacher})
             write_text(folder / "losses.csv", (work / "losses.csv").read_text())
-        shutil.rmtree(work)
+        if name == STAGES[-1] and not config.keep_cache:
+            drop_cache(cache)
     tracker.finish()
     accelerator.wait_for_everyone()
     accelerator.free_memory()
@@ -103,6 +109,19 @@ def _new_student(name: str, stage: StageConfig, targets: np.ndarray, run_dir: Pa
     return student
 
 
+def _work_key(name: str, stage: StageConfig, seed: int, run_dir: Path, pool: Pool) -> str:
+    """What unfinished work depends on: settings, pool, and the models that it learns and starts from."""
+    models = [weights_file(run_dir, m) for m in (stage.teacher, stage.start_from) if m]
+    parts = {
+        "stage": stage.model_dump(mode="json"),
+        "name": name,
+        "seed": seed,
+        "pool": pool.key,
+        "models": [sha256_file(m) for m in models],
+    }
+    return sha256_json(parts)
+
+
 def _forget_other_work(work: Path, key: str) -> None:
     """Checkpoints of another configuration or pool must not be resumed."""
     stamp = work / "key"
@@ -121,11 +140,15 @@ def _fit_and_decode(
     @torch.no_grad()
     def batches() -> Iterator[Tensor]:
         for start in range(0, len(normals), 32):
-            yield student.features(torch.from_numpy(store.batch(normals[start : start + 32])).to(device)).cpu()
+            yield student.features(
+                torch.from_numpy(store.batch(normals[start : start + 32])).to(device)
+            ).cpu()
 
     likelihood = fit_likelihood(batches, stage.student.likelihood)
     set_seed(seed)
-    complete = StudentVAE(stage.student, student.channels, likelihood.latent, has_decoder=stage.elbo_epochs > 0)
+    complete = StudentVAE(
+        stage.student, student.channels, likelihood.latent, has_decoder=stage.elbo_epochs > 0
+    )
     complete.trunk.load_state_dict(student.trunk.state_dict())
     complete.likelihood.load_state_dict(likelihood.state_dict())
     complete = complete.to(device).eval()

@@ -20,10 +20,14 @@ def load_model(run_dir: Path, name: str) -> Teacher | StudentVAE:
     return load_teacher(run_dir / "teacher") if name == "teacher" else load_student(run_dir / name)
 
 
+def weights_file(run_dir: Path, name: str) -> Path:
+    """Where a model of a run keeps its weights."""
+    return run_dir / name / ("teacher.safetensors" if name == "teacher" else "student.safetensors")
+
+
 def open_targets(cache: Path, run_dir: Path, name: str, pool: Pool) -> np.ndarray:
     """(M, d, map, map) float16 features of model `name` on the pool, memory-mapped; computed if not cached."""
-    weights = run_dir / name / ("teacher.safetensors" if name == "teacher" else "student.safetensors")
-    key = sha256_json({"pool": pool.key, "weights": sha256_file(weights)})
+    key = sha256_json({"pool": pool.key, "weights": sha256_file(weights_file(run_dir, name))})
     folder = cache / f"features-{name}"
     if not (folder / "key.json").is_file() or read_json(folder / "key.json").get("key") != key:
         _compute(folder, load_model(run_dir, name), pool, key, name)
@@ -35,7 +39,7 @@ def _compute(folder: Path, model: Teacher | StudentVAE, pool: Pool, key: str, na
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = model.to(device).eval()
     with new_directory(folder) as new:
-        out: np.ndarray | None = None
+        out: np.memmap | None = None
         for start in track(range(0, len(pool), 16), f"{name}: features of the pool"):
             batch = torch.from_numpy(pool.batch(np.arange(start, min(start + 16, len(pool)))))
             features = model.features(batch.to(device)).float().cpu().numpy()

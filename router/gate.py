@@ -27,9 +27,8 @@ CONSTANT_STD = 1e-4
 MIN_SIDE = 12
 NOISE_CORRECTION = 1.1 / 16
 MIN_FIT_IMAGES = 10
-# One-sided bounds that can refuse an image: two each for mean, std, sharpness; one each for the saturated
-# shares.
-BOUND_COUNT = 8
+# One-sided bounds that can refuse an image: two each for mean and std; one each for the other figures.
+BOUND_COUNT = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +37,7 @@ class QualityFigures:
 
     mean: mean grey. std: standard deviation of the grey values. black_share, white_share: share of pixels
     within two 8-bit levels of 0 and of 1. sharpness: detail a few pixels wide, free of pixel noise,
-    relative to the contrast (see :func:`measure_quality`); does not change with gain or offset.
+    relative to the brightness (see :func:`measure_quality`); does not change with the gain.
     """
 
     mean: float
@@ -118,13 +117,12 @@ _TOO_HIGH = {
     "std": "too much contrast: standard deviation",
     "black_share": "underexposed: share of black pixels",
     "white_share": "saturated: share of white pixels",
-    "sharpness": "unlike any normal image in its detail: sharpness",
 }
 
 
 @dataclass(frozen=True)
 class QualityGate:
-    """Allowed range (low, high), both ends included, of each figure of :class:`QualityFigures`.
+    """Allowed range (low, high) of each figure of :class:`QualityFigures`, ends included; high may be inf.
 
     fitted_on: number of normal images behind the ranges. Whatever the ranges, an image that is constant or
     holds non-finite pixels is refused.
@@ -145,8 +143,9 @@ class QualityGate:
             value = getattr(figures, name)
             # Written so that a NaN counts as outside.
             if not low <= value <= high:
-                words = _TOO_LOW[name] if value < low and name in _TOO_LOW else _TOO_HIGH[name]
-                found.append(f"{words} {value:.3g}, allowed {low:.3g} to {high:.3g}")
+                words = _TOO_LOW[name] if value < low or name not in _TOO_HIGH else _TOO_HIGH[name]
+                allowed = f"at least {low:.3g}" if high == math.inf else f"{low:.3g} to {high:.3g}"
+                found.append(f"{words} {value:.3g}, allowed {allowed}")
         return found
 
     def to_dict(self) -> dict[str, Any]:
@@ -154,7 +153,9 @@ class QualityGate:
         return {
             "schema": SCHEMA,
             "fitted_on": self.fitted_on,
-            "ranges": {name: list(self.ranges[name]) for name in FIGURES},
+            "ranges": {
+                name: [low, None if high == math.inf else high] for name, (low, high) in self.ranges.items()
+            },
         }
 
     @classmethod
@@ -173,25 +174,25 @@ class QualityGate:
 
 
 def _checked_range(name: str, pair: Any) -> tuple[float, float]:
-    numbers = isinstance(pair, list | tuple) and len(pair) == 2
-    if not numbers or not all(isinstance(x, int | float) and not isinstance(x, bool) for x in pair):
-        raise InputError(f"quality gate: range of {name} must be [low, high], got {pair!r}")
-    low, high = float(pair[0]), float(pair[1])
-    if not (math.isfinite(low) and math.isfinite(high) and low <= high):
-        raise InputError(f"quality gate: range of {name} must be finite with low <= high, got {pair!r}")
-    return low, high
+    if isinstance(pair, list | tuple) and len(pair) == 2:
+        low, high = pair[0], math.inf if pair[1] is None else pair[1]
+        numbers = all(isinstance(end, int | float) and not isinstance(end, bool) for end in (low, high))
+        if numbers and math.isfinite(low) and low <= high:
+            return float(low), float(high)
+    raise InputError(f"quality gate: range of {name} must be [low, high] with low <= high, got {pair!r}")
 
 
 def fit_gate(figures: Sequence[QualityFigures], *, share: float = 0.01) -> QualityGate:
     """Ranges wide enough that fewer than about `share` of fresh normal images fall outside.
 
     Each bound starts at the k-th most extreme of the n normal figures, k = max(1, floor(share (n + 1) /
-    8)): a fresh exchangeable image lies beyond it with probability k / (n + 1) at most, and all 8 bounds
-    together refuse at most 8 k / (n + 1) (order statistics and the union bound; David & Nagaraja, "Order
-    Statistics", 2003). That is <= `share` from n = 8 / share - 1 on. Then it is moved outwards by a margin,
-    which makes up for smaller n and lets defective wafers through to the models: one photographic stop (a
-    factor of 2) for brightness and contrast, a factor of 1.5 towards blur and 4 the other way, a quarter of
-    the area black, a tenth of it saturated.
+    7)): a fresh exchangeable image lies beyond it with probability k / (n + 1) at most, and all 7 bounds
+    together refuse at most 7 k / (n + 1) (order statistics and the union bound; David & Nagaraja, "Order
+    Statistics", 2003). That is <= `share` from n = 7 / share - 1 on. Then it is moved outwards by a margin,
+    which makes up for smaller n and lets defective wafers through to the models: a factor of 1.5 towards
+    blur (sharpness has no upper bound), one photographic stop (a factor of 2) towards dark and flat, a stop
+    and at least 0.1 towards bright, a standard deviation of 0.2 (a defect that covers a fifth of the area
+    at half of the grey range), a quarter of the area black, a tenth of it saturated.
 
     Raises InputError for fewer than 10 images or when one of them is constant or not finite.
     """
@@ -204,17 +205,16 @@ def fit_gate(figures: Sequence[QualityFigures], *, share: float = 0.01) -> Quali
                 f"normal image number {position} is constant or not finite; remove it before fitting the gate"
             )
     order = max(1, math.floor(share * (count + 1) / BOUND_COUNT))
-    extremes = {}
-    for name in FIGURES:
-        ordered = np.sort([getattr(figure, name) for figure in figures])
-        extremes[name] = float(ordered[order - 1]), float(ordered[-order])
+    ordered = {name: np.sort([getattr(figure, name) for figure in figures]) for name in FIGURES}
+    low = {name: float(values[order - 1]) for name, values in ordered.items()}
+    high = {name: float(values[-order]) for name, values in ordered.items()}
     return QualityGate(
         {
-            "mean": (extremes["mean"][0] / 2, min(extremes["mean"][1] * 2, 1.0)),
-            "std": (extremes["std"][0] / 2, extremes["std"][1] * 2),
-            "black_share": (0.0, min(extremes["black_share"][1] + 0.25, 1.0)),
-            "white_share": (0.0, min(extremes["white_share"][1] + 0.1, 1.0)),
-            "sharpness": (extremes["sharpness"][0] / 1.5, extremes["sharpness"][1] * 10),
+            "mean": (low["mean"] / 2, min(high["mean"] + max(high["mean"], 0.1), 1.0)),
+            "std": (low["std"] / 2, high["std"] + 0.2),
+            "black_share": (0.0, min(high["black_share"] + 0.25, 1.0)),
+            "white_share": (0.0, min(high["white_share"] + 0.1, 1.0)),
+            "sharpness": (low["sharpness"] / 1.5, math.inf),
         },
         count,
     )

@@ -1,9 +1,26 @@
-"""The student VAE: trunk, latent, decoders, likelihood, ELBO, scores and heat maps."""
+"""The student VAE: trunk, latent, decoders, likelihood, ELBO, scores and heat maps.
 
-from student_vae.checkpoint import load_student, save_student
-from student_vae.config import LikelihoodConfig, StudentConfig
-from student_vae.likelihood import FeatureLikelihood, Scores
-from student_vae.model import StudentVAE
+Names are imported when they are first used: reading a configuration must not wait for PyTorch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from student_vae.checkpoint import load_student, save_student
+    from student_vae.config import LikelihoodConfig, StudentConfig
+    from student_vae.likelihood import FeatureLikelihood, Scores
+    from student_vae.model import StudentVAE
+
+_HOMES = {
+    "FeatureLikelihood": "student_vae.likelihood",
+    "LikelihoodConfig": "student_vae.config",
+    "Scores": "student_vae.likelihood",
+    "StudentConfig": "student_vae.config",
+    "StudentVAE": "student_vae.model",
+    "load_student": "student_vae.checkpoint",
+    "save_student": "student_vae.checkpoint",
+}
 
 __all__ = [
     "FeatureLikelihood",
@@ -14,3 +31,9 @@ __all__ = [
     "load_student",
     "save_student",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

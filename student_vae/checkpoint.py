@@ -64,7 +64,9 @@ def load_student(directory: str | Path) -> StudentVAE:
     directory = Path(directory)
     description = read_json(directory / "student.json")
     if description.get("schema") != SCHEMA:
-        raise InputError(f"{directory / 'student.json'}: schema {description.get('schema')}, expected {SCHEMA}")
+        raise InputError(
+            f"{directory / 'student.json'}: schema {description.get('schema')}, expected {SCHEMA}"
+        )
     config = StudentConfig.model_validate(description["student"])
     model = StudentVAE(config, description["channels"], description["latent"], description["has_decoder"])
     load_weights(model, directory / "student.safetensors")

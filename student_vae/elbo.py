@@ -30,5 +30,3 @@ def kl_weight(step: int, steps: int, annealing: float, final: float) -> float:
     if annealing <= 0:
         return final
     return final * min(1.0, step / (annealing * max(1, steps)))
-
-

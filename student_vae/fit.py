@@ -86,7 +86,9 @@ def _collect_moments(batches: FeatureBatches, config: LikelihoodConfig) -> list[
     for features in batches():
         features = features.float().cpu()
         if not torch.isfinite(features).all():
-            raise InputError(f"features of training images {seen} to {seen + len(features) - 1} are not finite")
+            raise InputError(
+                f"features of training images {seen} to {seen + len(features) - 1} are not finite"
+            )
         channels, size = features.shape[1], features.shape[2]
         pooled = F.avg_pool2d(features, size // config.latent_grid).flatten(1)
         coarse = F.adaptive_avg_pool2d(features, config.mean_grid).flatten(1)
@@ -117,7 +119,13 @@ def _solve(moments: Moments, config: LikelihoodConfig) -> FeatureLikelihood:
     # z is whitened, so Z'Z = n I and ridge regression is one division
     weight = encoder.T @ cross * (n / (n + config.ridge))
     model = FeatureLikelihood(
-        channels, size, latent, config.latent_grid, config.mean_grid, config.covariance_block, config.top_positions
+        channels,
+        size,
+        latent,
+        config.latent_grid,
+        config.mean_grid,
+        config.covariance_block,
+        config.top_positions,
     )
     model.mean.copy_(moments.features / n)
     model.pooled_mean.copy_(pooled_mean)
@@ -154,4 +162,3 @@ def _whitening(covariance: Tensor, floor: float) -> Tensor:
     eye = torch.eye(covariance.shape[-1], dtype=covariance.dtype)
     factor = torch.linalg.cholesky(covariance + floor * eye)
     return torch.linalg.solve_triangular(factor, eye.expand_as(covariance), upper=False).float()
-

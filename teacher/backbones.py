@@ -78,6 +78,8 @@ def _resize(maps: Tensor, size: int) -> Tensor:
 class TimmBackbone(Backbone):
     """A timm model with feature maps; by default its maps at strides 8 and 16."""
 
+    net: Any
+
     def __init__(self, name: str, layers: list[int] | None, map_size: int, mean_std: Any = None) -> None:
         net = _timm_features(name, layers)
         cfg = net.pretrained_cfg if isinstance(net.pretrained_cfg, dict) else {}
@@ -89,12 +91,9 @@ class TimmBackbone(Backbone):
 
     def forward(self, image: Tensor) -> Tensor:
         maps = self.net(self.normalise(image))
-        if getattr(self.net.feature_info, "channels_last", False) or maps[0].shape[1] != self._first_channels():
+        if maps[0].shape[1] != self.net.feature_info.channels()[0]:  # Swin and its kin put channels last
             maps = [m.permute(0, 3, 1, 2) for m in maps]
         return self.assemble(maps)
-
-    def _first_channels(self) -> int:
-        return int(self.net.feature_info.channels()[0])
 
     def describe(self) -> dict[str, Any]:
         return {"kind": "timm", "name": self.name, "layers": self.layers, "mean_std": self.mean_std}
@@ -102,11 +101,13 @@ class TimmBackbone(Backbone):
 
 def _timm_features(name: str, layers: list[int] | None) -> Any:
     try:
-        probe = timm.create_model(name, pretrained=False, features_only=True)
+        probe: Any = timm.create_model(name, pretrained=False, features_only=True)
     except RuntimeError as error:
         close = timm.list_models(f"*{name.split('.')[0][:8]}*")[:5]
         hint = f"; similar names: {', '.join(close)}" if close else ""
-        raise InputError(f"teacher.model={name}: timm has no such model with feature maps ({error}){hint}") from error
+        raise InputError(
+            f"teacher.model={name}: timm has no such model with feature maps ({error}){hint}"
+        ) from error
     if layers is None:
         reductions = probe.feature_info.reduction()
         layers = [i for i, r in enumerate(reductions) if r in (8, 16)] or [len(reductions) - 1]
@@ -120,6 +121,8 @@ def _timm_features(name: str, layers: list[int] | None) -> Any:
 
 class TransformersBackbone(Backbone):
     """A transformers vision model: the mean of some hidden layers' patch tokens, laid out as a map."""
+
+    net: Any
 
     def __init__(self, net: Any, layers: list[int] | None, map_size: int) -> None:
         # DINOv2, DINOv3 and most ViT checkpoints were trained with ImageNet's statistics
@@ -180,7 +183,9 @@ def build_backbone(config: TeacherConfig) -> Backbone:
 def rebuild(description: dict[str, Any], map_size: int) -> Backbone:
     """An architecture from `Backbone.describe`, weights at random (the caller loads them)."""
     if description["kind"] == "timm":
-        return TimmBackbone(description["name"], description["layers"], map_size, description["mean_std"]).eval()
+        return TimmBackbone(
+            description["name"], description["layers"], map_size, description["mean_std"]
+        ).eval()
     from transformers import AutoConfig, AutoModel
 
     settings = dict(description["config"])
@@ -237,7 +242,9 @@ def _load_timm_weights(net: TimmBackbone, weights: dict[str, Tensor]) -> None:
 def _timm_hub_weights(config: TeacherConfig) -> dict[str, Tensor]:
     try:
         with _hub_offline(config.offline):
-            return timm.create_model(cast(str, config.model), pretrained=True, features_only=True).state_dict()
+            return timm.create_model(
+                cast(str, config.model), pretrained=True, features_only=True
+            ).state_dict()
     except Exception as error:
         raise InputError(
             f"teacher.model={config.model}: its weights cannot be had ({type(error).__name__}); {CHOICES}"

@@ -25,18 +25,26 @@ class TeacherConfig(BaseModel):
     model: str | None = Field(
         None, description="timm or transformers model name, or a local folder in transformers format"
     )
-    weights: str | None = Field(None, description="local weights (.safetensors, or .pth read with weights_only=True)")
+    weights: str | None = Field(
+        None, description="local weights (.safetensors, or .pth read with weights_only=True)"
+    )
     layers: list[int] | None = Field(
         None,
         description="timm: indices of the feature maps to use (default: strides 8 and 16); transformers: hidden "
         "layers to average (default: the last four)",
     )
-    offline: bool = Field(True, description="never ask a model hub; set false to download timm/transformers weights")
+    offline: bool = Field(
+        True, description="never ask a model hub; set false to download timm/transformers weights"
+    )
     map_size: int = Field(32, ge=8, le=128, description="side of the feature map that students learn")
-    directions: int = Field(32, ge=1, le=512, description="principal directions of the features that are kept")
+    directions: int = Field(
+        32, ge=1, le=512, description="principal directions of the features that are kept"
+    )
     batch_size: int = Field(16, ge=1, description="images a forward pass of the backbone")
     bf16: bool = Field(False, description="run the backbone in bfloat16 (GPUs)")
-    likelihood: LikelihoodConfig = Field(default_factory=LikelihoodConfig, description="the conditional Gaussian")
+    likelihood: LikelihoodConfig = Field(
+        default_factory=LikelihoodConfig, description="the conditional Gaussian"
+    )
 
     @model_validator(mode="after")
     def _named_where_needed(self) -> TeacherConfig:

@@ -7,6 +7,7 @@ scratch file; the likelihood then takes its two passes over that file (`student_
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +25,7 @@ from wafer_data.files import new_directory
 from wafer_data.progress import track
 from wafer_data.store import ImageStore
 
+SCRATCH = ".features-"
 BASIS_IMAGES = 400
 """Images that set channel scales and directions: 400 x 1 024 positions is ample for a C x C covariance."""
 
@@ -45,20 +47,24 @@ def fit_teacher(config: TeacherConfig, store: ImageStore, out_dir: Path) -> Teac
     fit_projection(teacher, store, spread(normals, BASIS_IMAGES), config)
     shape = (len(normals), config.directions, config.map_size, config.map_size)
     out_dir.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out_dir.parent, prefix=".features-") as scratch:
-        features = np.lib.format.open_memmap(Path(scratch) / "f.npy", mode="w+", dtype=np.float16, shape=shape)
+    for leftover in out_dir.parent.glob(f"{SCRATCH}*"):  # of a fit that was killed
+        shutil.rmtree(leftover, ignore_errors=True)
+    with tempfile.TemporaryDirectory(dir=out_dir.parent, prefix=SCRATCH) as scratch:
+        features = np.lib.format.open_memmap(
+            Path(scratch) / "f.npy", mode="w+", dtype=np.float16, shape=shape
+        )
         write_features(teacher, store, normals, features, config, "teacher features")
 
-        def batches() -> Iterator[Tensor]:
-            for start in range(0, len(features), 64):
-                yield torch.from_numpy(features[start : start + 64].astype(np.float32))
-
-        teacher.likelihood = fit_likelihood(batches, config.likelihood)
-        del features
+        teacher.likelihood = fit_likelihood(lambda: _batches(features), config.likelihood)
     teacher = teacher.cpu().eval()
     with new_directory(out_dir) as folder:
         save_teacher(teacher, config.likelihood, folder)
     return teacher
+
+
+def _batches(features: np.ndarray) -> Iterator[Tensor]:
+    for start in range(0, len(features), 64):
+        yield torch.from_numpy(features[start : start + 64].astype(np.float32))
 
 
 def spread(indices: np.ndarray, count: int) -> np.ndarray:
@@ -95,7 +101,12 @@ def fit_projection(teacher: Teacher, store: ImageStore, indices: np.ndarray, con
 
 @torch.no_grad()
 def write_features(
-    teacher: Teacher, store: ImageStore, indices: np.ndarray, out: np.ndarray, config: TeacherConfig, title: str
+    teacher: Teacher,
+    store: ImageStore,
+    indices: np.ndarray,
+    out: np.ndarray,
+    config: TeacherConfig,
+    title: str,
 ) -> None:
     """Projected features of `indices` into `out` (N, d, map, map), float16."""
     device = teacher.projection.device

@@ -32,7 +32,9 @@ class Teacher(nn.Module):
     projection: Tensor
     input_size = 256
 
-    def __init__(self, backbone: Backbone, directions: int, likelihood: FeatureLikelihood | None = None) -> None:
+    def __init__(
+        self, backbone: Backbone, directions: int, likelihood: FeatureLikelihood | None = None
+    ) -> None:
         super().__init__()
         self.backbone = backbone
         self.register_buffer("channel_mean", torch.zeros(1, backbone.channels, 1, 1))

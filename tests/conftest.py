@@ -121,7 +121,9 @@ def tiny_run(tiny_data: Path, tiny_teacher_config, tmp_path_factory: pytest.Temp
     fit_teacher(tiny_teacher_config, store, run_dir / "teacher")
     for name in ("intermediate", "target", "full", "lowres"):
         run_stage(name, tiny_distill_config(), run_dir, store)
-    calibrate_run(run_dir, store, RouterConfig(escalation_target=0.2, escalation_budget=[0.05, 0.5], flag_rate=0.1))
+    calibrate_run(
+        run_dir, store, RouterConfig(escalation_target=0.2, escalation_budget=[0.05, 0.5], flag_rate=0.1)
+    )
     return run_dir
 
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from distill.config import STAGES as STUDENT_STAGES
 from wafer_data.errors import InputError
 from wafer_data.files import write_text
+from waferroute.allocator import keep_freed_memory
 from waferroute.config import RunConfig, load_config, resolved, to_yaml
 from waferroute.config_fields import ConfigField, list_fields
 from waferroute.pipeline import Pipeline
@@ -59,6 +60,7 @@ def list_config_fields(args: Namespace) -> int:
 
 def _run_stages(args: Namespace, names: Sequence[str] | None) -> int:
     config = load_config(args.config, args.overrides)
+    keep_freed_memory()
     tail = shlex.join([args.config, *args.overrides])
     if process_count() > 1 and not (names and set(names) <= set(STUDENT_STAGES)):
         raise InputError(

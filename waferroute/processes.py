@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from wafer_data.errors import InputError
 
-# Some work is the first process's alone (closed-form fits, writing); the others must not give up meanwhile.
+# Some work is the first process's alone (closed-form fits, files); the others must not give up meanwhile.
 _PATIENCE = timedelta(days=1)
 
 

@@ -65,7 +65,8 @@ def all_stages(command_tail: str = "CONFIG") -> list[Stage[RunConfig]]:
             "export",
             BUNDLE,
             inputs=("data", "full", "lowres", "calibrate"),
-            settings=lambda config: {},
+            # all of it: the manifest states the hash of the whole configuration
+            settings=lambda config: config.model_dump(mode="json"),
             function=_export,
             # Beside the bundle: the folder is copied to tools as it is, and lists its own files.
             record="bundle.stage.json",

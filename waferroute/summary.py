@@ -60,7 +60,7 @@ def print_summary(run_dir: Path, outcomes: Sequence[Outcome], console: Console |
         console.print(_data_line(report.get("data") or {}))
         console.print(_model_table(report.get("models") or {}))
         console.print(_routing_table(report.get("routing") or {}))
-    for name, path in _paths(run_dir, outcomes).items():
+    for name, path in (_paths(run_dir, outcomes) or {"run folder": run_dir}).items():
         console.print(f"{name}: {escape(str(path))}", soft_wrap=True, highlight=False)
 
 
@@ -78,7 +78,7 @@ def _paths(run_dir: Path, outcomes: Sequence[Outcome]) -> dict[str, Path]:
         paths["report"] = run_dir / REPORT / "report.html"
     if "export" in stages:
         paths["bundle"] = run_dir / BUNDLE
-    return paths or {"run folder": run_dir}
+    return paths
 
 
 def _stage_table(outcomes: Sequence[Outcome]) -> Table:

@@ -115,8 +115,9 @@ def routing_plot(routing: RoutingResult) -> str:
             axes.annotate(
                 f"chosen: {100 * share:.1f} % escalated,\n{100 * routing.fnr:.1f} % missed",
                 (share, routing.fnr),
-                xytext=(14, 22),
+                xytext=(14 if share < 0.55 * right else -14, 22),
                 textcoords="offset points",
+                ha="left" if share < 0.55 * right else "right",
                 fontsize=10.5,
             )
         # Escalating next to nothing misses nearly everything: that spike at the left would flatten the rest.

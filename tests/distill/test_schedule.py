@@ -1,5 +1,7 @@
 """The learning rate is a pure function of the step with one peak."""
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,6 +14,6 @@ def test_rises_to_the_peak_and_falls_to_nearly_nothing(steps, peak):
     top = max(range(steps), key=rates.__getitem__)
     assert all(0 < r <= peak * 1.001 for r in rates)
     assert top <= 0.1 * steps + 1
-    assert all(a <= b for a, b in zip(rates[:top], rates[1 : top + 1], strict=True))
-    assert all(a >= b for a, b in zip(rates[top:], rates[top + 1 :], strict=False))
+    assert all(a <= b for a, b in pairwise(rates[: top + 1]))
+    assert all(a >= b for a, b in pairwise(rates[top:]))
     assert rates[-1] < 0.1 * peak

@@ -40,16 +40,22 @@ def rates(policy: RoutingPolicy, lowres: np.ndarray, full: np.ndarray) -> tuple[
 
 
 def simulate(
-    draw: Draw, count: int, config: RouterConfig, gate: QualityGate, repeats: int = 500
+    draw: Draw,
+    count: int,
+    config: RouterConfig,
+    gate: QualityGate,
+    repeats: int = 500,
+    unseen: int = 2000,
 ) -> np.ndarray:
-    """True rates of `repeats` policies, each calibrated on its own sample; (repeats, 3)."""
+    """Rates on `unseen` fresh images of `repeats` policies, each with its own sample; (repeats, 3)."""
     rng = np.random.default_rng(7)
-    unseen = draw(rng, 20_000)
-    extra = draw(rng, 50) if config.full_weight == "auto" else (None, None)
-    found = [
-        rates(calibrate_policy(*draw(rng, count), gate, config, *extra)[0], *unseen) for _ in range(repeats)
-    ]
-    return np.array(found)
+    synthetic = draw(rng, 50) if config.full_weight == "auto" else (None, None)
+    return np.array(
+        [
+            rates(calibrate_policy(*draw(rng, count), gate, config, *synthetic)[0], *draw(rng, unseen))
+            for _ in range(repeats)
+        ]
+    )
 
 
 def upper(values: np.ndarray) -> np.ndarray:
@@ -72,13 +78,12 @@ class TestGuarantees:
         _, certificate = calibrate_policy(*correlated(rng, 150), gate, RouterConfig())
         stated = [certificate[name]["expected"] for name in ("escalation", "flag", "reject")]
         found = simulate(correlated, 150, RouterConfig(), gate)
-        tolerance = 4 * found.std(0) / np.sqrt(len(found)) + 1e-3  # and the unseen sample's own error
-        assert (np.abs(found.mean(0) - stated) <= tolerance).all()
+        assert (np.abs(found.mean(0) - stated) <= 4 * found.std(0) / np.sqrt(len(found))).all()
 
     def test_stated_intervals_hold_the_true_rates_as_often_as_they_say(self, gate: QualityGate) -> None:
         rng = np.random.default_rng(0)
         _, certificate = calibrate_policy(*correlated(rng, 150), gate, RouterConfig())
-        found = simulate(correlated, 150, RouterConfig(), gate)
+        found = simulate(correlated, 150, RouterConfig(), gate, unseen=20_000)
         for column, name in enumerate(("escalation", "flag", "reject")):
             low, high = certificate[name]["interval"]
             held = np.mean((low <= found[:, column]) & (found[:, column] <= high))
@@ -141,8 +146,8 @@ class TestThresholds:
         lowres, full = independent(rng, 120)
         blind, seeing = independent(rng, 80)[0], rng.gamma(30.0, size=80)
         config = RouterConfig(full_weight="auto")
-        assert calibrate_policy(lowres, full, gate, config, blind, seeing)[0].full_weight == 1.0
-        assert calibrate_policy(full, lowres, gate, config, seeing, blind)[0].full_weight == 0.0
+        assert calibrate_policy(lowres, full, gate, config, blind, seeing)[0].full_weight >= 0.75
+        assert calibrate_policy(full, lowres, gate, config, seeing, blind)[0].full_weight <= 0.25
 
 
 class TestRefusals:

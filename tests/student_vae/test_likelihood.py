@@ -15,7 +15,14 @@ from student_vae.likelihood import FeatureLikelihood, enlarge
 from wafer_data.errors import InputError
 
 SMALL = LikelihoodConfig(
-    latent=6, latent_grid=2, mean_grid=4, covariance_block=2, ridge=2.0, floor=0.05, folds=4, top_positions=0.1
+    latent=6,
+    latent_grid=2,
+    mean_grid=4,
+    covariance_block=2,
+    ridge=2.0,
+    floor=0.05,
+    folds=4,
+    top_positions=0.1,
 )
 
 
@@ -24,7 +31,9 @@ def structured_features(count: int, seed: int = 0, shared: int = 3) -> torch.Ten
     rng = torch.Generator().manual_seed(seed)
     basis = shared_patterns(shared)
     weights = torch.randn(count, shared, generator=rng)
-    return 1.0 + torch.einsum("nk,kdhw->ndhw", weights, basis) + 0.3 * torch.randn(count, 5, 8, 8, generator=rng)
+    return (
+        1.0 + torch.einsum("nk,kdhw->ndhw", weights, basis) + 0.3 * torch.randn(count, 5, 8, 8, generator=rng)
+    )
 
 
 def shared_patterns(shared: int = 3) -> torch.Tensor:

@@ -4,8 +4,14 @@ import sys
 
 import pytest
 import torch
-from transformers import Dinov2Config, Dinov2Model, Dinov2WithRegistersConfig, Dinov2WithRegistersModel
-from transformers import ViTConfig, ViTModel
+from transformers import (
+    Dinov2Config,
+    Dinov2Model,
+    Dinov2WithRegistersConfig,
+    Dinov2WithRegistersModel,
+    ViTConfig,
+    ViTModel,
+)
 
 from teacher import TeacherConfig
 from teacher.backbones import build_backbone, rebuild
@@ -83,7 +89,9 @@ def test_a_rebuilt_backbone_with_the_same_weights_is_the_same(tmp_path, tiny_tea
 )
 def test_a_hub_model_while_offline_names_the_choices(config, monkeypatch, tmp_path):
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(InputError, match=r"cannot be had.*efficientnet_lite0.*file.*local folder.*offline=false"):
+    with pytest.raises(
+        InputError, match=r"cannot be had.*efficientnet_lite0.*file.*local folder.*offline=false"
+    ):
         build_backbone(config)
 
 

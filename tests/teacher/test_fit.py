@@ -31,8 +31,8 @@ def test_a_loaded_teacher_scores_defects_of_the_synthetic_set_higher(teacher_dir
     teacher = load_teacher(teacher_dir)
     with torch.no_grad():
         normal, defect = (
-            teacher.score(torch.from_numpy(tiny_store.batch(tiny_store.indices("test", label=l)))).score
-            for l in (0, 1)
+            teacher.score(torch.from_numpy(tiny_store.batch(tiny_store.indices("test", label=label)))).score
+            for label in (0, 1)
         )
     assert defect.median() > normal.median()
 

@@ -67,9 +67,7 @@ def test_folding_changes_nothing_but_the_number_of_layers():
     x = torch.randn(2, 3, 7, 7)
     weight, bias = fold(conv, norm.eval())
     with torch.no_grad():
-        torch.testing.assert_close(
-            nn.functional.conv2d(x, weight, bias), norm(conv(x)), rtol=1e-4, atol=1e-5
-        )
+        torch.testing.assert_close(nn.functional.conv2d(x, weight, bias), norm(conv(x)), rtol=1e-4, atol=1e-5)
 
 
 def test_no_threshold_is_in_the_graph(tiny_run, tmp_path):

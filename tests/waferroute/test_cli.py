@@ -171,6 +171,12 @@ class TestStageCommands:
         assert main(["distill", config]) == 0
         assert quick_stages[2:] == ["intermediate", "target", "full", "lowres"]
 
+    def test_print_a_summary_for_programs(self, config, quick_stages, capsys, tmp_path):
+        assert main(["data", config, "--json"]) == 0
+        summary = json.loads(capsys.readouterr().out)
+        assert set(summary) == {"run_dir", "stages"}
+        assert [(stage["stage"], stage["status"]) for stage in summary["stages"]] == [("data", "done")]
+
     def test_name_the_command_that_is_missing(self, config, quick_stages, capsys):
         assert main(["evaluate", config, "run.seed=2"]) == 2
         said = capsys.readouterr().err

@@ -1,0 +1,195 @@
+"""The main job through the command line, on a small synthetic data set and a tiny backbone with random weights."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from tests.conftest import tiny_distill_config
+from tool_side import Inspector, load_bundle
+from wafer_data.files import sha256_file
+
+pytestmark = pytest.mark.end_to_end
+
+RESULTS = (
+    "data/split.json",
+    "data/images.npy",
+    "teacher/teacher.safetensors",
+    "intermediate/student.safetensors",
+    "target/student.safetensors",
+    "full/student.safetensors",
+    "full/losses.csv",
+    "lowres/student.safetensors",
+    "router/policy.json",
+    "router/certificate.json",
+)
+BUNDLE = ("full.onnx", "full_decoder.onnx", "lowres.onnx", "policy.json", "certificate.json")
+MODEL_KEYS = {
+    "params",
+    "input_size",
+    "image_auroc",
+    "image_auprc",
+    "fnr_at_fpr5",
+    "pixel_auroc",
+    "pixel_aupro",
+    "per_type",
+    "latency_ms",
+}
+ROUTING_KEYS = {
+    "escalation_rate_normal",
+    "escalation_rate",
+    "fnr",
+    "fnr_upper95",
+    "fpr",
+    "mean_latency_ms",
+    "always_full_latency_ms",
+}
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "waferroute", *arguments]
+
+
+@pytest.fixture(scope="module")
+def config_file(tmp_path_factory, mvtec_folder, tiny_teacher_config) -> Path:
+    content = {
+        "run": {"dir": "unused"},
+        "data": {"format": "mvtec", "root": str(mvtec_folder), "calibration_fraction": 0.4},
+        "teacher": tiny_teacher_config.model_dump(mode="json"),
+        "distill": tiny_distill_config().model_dump(mode="json"),
+        "router": {"escalation_target": 0.2, "escalation_budget": [0.05, 0.5], "flag_rate": 0.1},
+        "eval": {"latency_runs": 10, "bootstrap": 100, "worst": 2},
+    }
+    path = tmp_path_factory.mktemp("config") / "tiny.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+@pytest.fixture(scope="module")
+def finished_run(config_file, tmp_path_factory) -> Path:
+    run_dir = tmp_path_factory.mktemp("end_to_end") / "run"
+    done = subprocess.run(
+        command("run", str(config_file), f"run.dir={run_dir}", "--json"), capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    summary = json.loads(done.stdout)
+    assert [s["status"] for s in summary["stages"]] == ["done"] * len(summary["stages"])
+    return run_dir
+
+
+def test_a_run_writes_everything_the_contract_names(finished_run):
+    for name in ("config.yaml", *RESULTS, "report/report.json", "report/report.html"):
+        assert (finished_run / name).is_file(), name
+    for name in ("manifest.json", *BUNDLE):
+        assert (finished_run / "bundle" / name).is_file(), name
+    assert not (finished_run / "cache").exists()
+
+
+def test_the_report_has_the_keys_of_schema_1(finished_run):
+    report = json.loads((finished_run / "report" / "report.json").read_text())
+    assert report["schema"] == 1
+    assert report["data"] == {
+        "name": report["data"]["name"],
+        "train_normal": 29,
+        "calibration_normal": 19,
+        "test_normal": 12,
+        "test_defect": 12,
+        "labelled_defects": 0,
+    }
+    trained = {"teacher", "intermediate", "target", "full", "lowres", "routed"}
+    assert trained | {"pca", "gabor_lbp_ocsvm"} == set(report["models"])
+    for name, model in report["models"].items():
+        assert set(model) == MODEL_KEYS, name
+        assert set(model["per_type"]) == {"scratch", "particle"}
+        assert 0 <= model["image_auroc"] <= 1
+    assert set(report["routing"]) == ROUTING_KEYS
+
+
+def test_onnx_and_pytorch_agree_on_every_test_image(finished_run):
+    parity = json.loads((finished_run / "report" / "parity.json").read_text())
+    text = json.dumps(parity)
+    assert "disagree" in text or "differ" in text, text
+    counts = [v for k, v in parity.items() if ("decision" in k or "route" in k) and isinstance(v, int)]
+    assert counts and not any(counts)
+
+
+def test_the_bundle_inspects_files_the_way_the_report_says(finished_run):
+    predictions = json.loads((finished_run / "report" / "predictions.json").read_text())
+    inspector = Inspector(load_bundle(finished_run / "bundle"))
+    for image in predictions["images"]:
+        found = inspector.inspect(image["path"])
+        assert (found.decision, found.route) == (image["decision"], image["route"])
+
+
+def test_inspect_prints_one_json_object_an_image_and_writes_heat_maps(finished_run, mvtec_folder, tmp_path):
+    folder = mvtec_folder / "test" / "scratch"
+    done = subprocess.run(
+        command(
+            "inspect", str(finished_run / "bundle"), str(folder), "--json", "--heatmaps", str(tmp_path / "m")
+        ),
+        capture_output=True,
+        text=True,
+    )
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.returncode in (0, 3), done.stderr
+    assert len(rows) == len(list(folder.iterdir()))
+    for row in rows:
+        assert row["decision"] in ("PASS", "REVIEW", "REJECT") and row["route"] in ("lowres", "full", "none")
+        assert row["seconds"]["total"] > 0
+    judged = [r for r in rows if r["route"] != "none"]
+    heat_maps = list((tmp_path / "m").rglob("*.png"))
+    assert len(heat_maps) == len(judged)
+    for path in heat_maps:
+        assert np.asarray(Image.open(path)).ndim == 3
+
+
+def test_a_second_run_skips_every_stage(finished_run, config_file):
+    done = subprocess.run(
+        command("run", str(config_file), f"run.dir={finished_run}", "--json"), capture_output=True, text=True
+    )
+    stages = json.loads(done.stdout)["stages"]
+    assert [s["status"] for s in stages] == ["skipped"] * len(stages)
+
+
+def test_a_run_killed_again_and_again_ends_in_the_same_files(finished_run, config_file, tmp_path):
+    """SIGKILL at moments spread over the whole run; then the run is left alone and must end like the other."""
+    run_dir = tmp_path / "killed"
+    arguments = command("run", str(config_file), f"run.dir={run_dir}")
+    environment = {**os.environ, "WAFERROUTE_QUIET": "1"}
+    for seconds in (6.0, 8.0, 10.0, 12.5, 14.0):
+        process = subprocess.Popen(
+            arguments, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        time.sleep(seconds)
+        process.send_signal(signal.SIGKILL)
+        if process.wait() == 0:
+            break
+    done = subprocess.run(arguments, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    for name in RESULTS:
+        assert sha256_file(run_dir / name) == sha256_file(finished_run / name), name
+    for name in BUNDLE:
+        assert sha256_file(run_dir / "bundle" / name) == sha256_file(finished_run / "bundle" / name), name
+    assert not list(run_dir.glob(".*features*")) and not (run_dir / "cache").exists()
+
+
+def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(config_file, tmp_path):
+    process = subprocess.Popen(
+        command("run", str(config_file), f"run.dir={tmp_path / 'run'}"), stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "run" / "data" / "split.json").exists() and time.monotonic() < deadline:
+        time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "run the same command again" in errors
+    assert "Traceback" not in errors
