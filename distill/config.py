@@ -69,12 +69,12 @@ class PoolConfig(BaseModel):
 
 
 def _intermediate() -> StageConfig:
-    student = StudentConfig(width=1.5, fine_blocks=2, deep_blocks=2)
+    student = StudentConfig(width=1.5, fine_blocks=1, deep_blocks=2)
     return StageConfig(student=student, epochs=6, elbo_epochs=0)
 
 
 def _target() -> StageConfig:
-    student = StudentConfig(width=1.5, fine_blocks=2, deep_blocks=2)
+    student = StudentConfig(width=1.5, fine_blocks=1, deep_blocks=2)
     return StageConfig(
         student=student, start_from="intermediate", epochs=2, learning_rate=1e-3, elbo_epochs=0
     )

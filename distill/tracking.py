@@ -91,4 +91,4 @@ class WandbRun:
     def finish(self) -> None:
         """Close the run."""
         if self.run is not None:
-            self.run.finish(quiet=True)
+            self.run.finish()

@@ -9,7 +9,7 @@ import onnxruntime
 from eval.latency import Latency, measure_latency
 from eval.results import Parity, RoutingResult
 from tool_side import Bundle, Inspector
-from tool_side.session import session_options
+from tool_side.session import StudentGraph, session_options
 from wafer_data.progress import track
 from wafer_data.store import ImageStore
 
@@ -23,7 +23,7 @@ class ToolRun:
     decisions: np.ndarray
     routes: np.ndarray
     lowres_scores: np.ndarray
-    """(N,) raw; NaN where the graph did not run. Likewise `full_scores`."""
+    """(N,) raw, of every image whatever its route; NaN where there is none. Likewise `full_scores`."""
     full_scores: np.ndarray
     total_ms: np.ndarray
     network_ms: np.ndarray
@@ -46,16 +46,17 @@ class ToolRun:
 def run_inspector(bundle: Bundle, store: ImageStore, indices: np.ndarray) -> ToolRun:
     """Inspect the images one by one, as arrays, on one thread."""
     inspector = Inspector(bundle, threads=1)
+    graphs = [StudentGraph(n, bundle.contents[bundle.models[n].file], 1) for n in ("lowres", "full")]
     rows: list[tuple[Any, ...]] = []
     for index in track(indices, "inspecting with the exported bundle"):
-        found = inspector.inspect(store.grey(int(index)))
+        grey = store.grey(int(index))
+        found = inspector.inspect(grey)
         seconds = found.seconds
         rows.append(
             (
                 found.decision,
                 found.route,
-                np.nan if found.lowres_score is None else found.lowres_score,
-                np.nan if found.full_score is None else found.full_score,
+                *(graph(grey).score for graph in graphs),
                 1e3 * seconds["total"],
                 1e3 * (seconds["lowres"] + seconds["full"]),
             )
@@ -79,14 +80,13 @@ def compare(
 ) -> Parity:
     """Parity of the tool's results with the PyTorch path's decisions, routes and raw scores."""
     other_decision, other_route = tool.decisions != routing.decisions, tool.routes != routing.routes
-    both_escalated = (tool.routes == "full") & (routing.routes == "full")
     differing = np.flatnonzero(other_decision | other_route)
     return Parity(
         images=len(paths),
         decisions_differ=int(other_decision.sum()),
         routes_differ=int(other_route.sum()),
         max_relative_lowres_deviation=_deviation(tool.lowres_scores, lowres),
-        max_relative_full_deviation=_deviation(tool.full_scores[both_escalated], full[both_escalated]),
+        max_relative_full_deviation=_deviation(tool.full_scores, full),
         differing_paths=[paths[i] for i in differing],
     )
 

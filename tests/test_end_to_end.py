@@ -1,7 +1,9 @@
 """The main job through the command line, on a small synthetic data set and a tiny backbone with random weights."""
 
+import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -179,6 +181,25 @@ def test_a_run_killed_again_and_again_ends_in_the_same_files(finished_run, confi
     for name in BUNDLE:
         assert sha256_file(run_dir / "bundle" / name) == sha256_file(finished_run / "bundle" / name), name
     assert not list(run_dir.glob(".*features*")) and not (run_dir / "cache").exists()
+
+
+def test_two_processes_under_accelerate_launch_learn_what_one_learns(finished_run, config_file, tmp_path):
+    run_dir = tmp_path / "run"
+    shutil.copytree(finished_run, run_dir)
+    shutil.rmtree(run_dir / "lowres")
+    launcher = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2"]
+    launcher += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
+    arguments = ["-m", "waferroute", "distill", str(config_file), f"run.dir={run_dir}", "--only", "lowres"]
+    done = subprocess.run([*launcher, *arguments], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    one, two = (final_loss(d / "lowres" / "losses.csv") for d in (finished_run, run_dir))
+    # not equal: each process normalises its half of a batch with that half's statistics
+    assert two == pytest.approx(one, rel=0.2)
+
+
+def final_loss(path: Path) -> float:
+    with path.open(newline="") as handle:
+        return [float(row["distill"]) for row in csv.DictReader(handle) if row["phase"] == "imitation"][-1]
 
 
 def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(config_file, tmp_path):

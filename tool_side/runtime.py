@@ -17,7 +17,7 @@ from PIL import Image
 from router.gate import measure_quality
 from router.policy import REVIEW
 from tool_side import arrays
-from tool_side.bundle import Bundle, ModelEntry, load_bundle
+from tool_side.bundle import Bundle, ModelEntry, Preprocessing, load_bundle
 from tool_side.inspection import Inspection
 from tool_side.session import DecoderGraph, StudentGraph, StudentOutput
 from wafer_data.errors import InputError
@@ -118,11 +118,7 @@ class Inspector:
                 raise InputError(f"model {name} of the bundle does not run: {error}") from error
 
     def _square(self, image: ImageSource) -> np.ndarray:
-        limits = {"max_pixels": self.preprocessing.max_pixels, "min_side": self.preprocessing.min_side}
-        if isinstance(image, np.ndarray):
-            grey = arrays.grey_from_array(image, **limits)
-        else:
-            grey = read_grey(image, **limits)
+        grey = _read(image, self.preprocessing)
         return np.ascontiguousarray(to_square(grey, self.preprocessing.image_size))
 
     def _judge(self, square: np.ndarray, result: Inspection) -> None:
@@ -174,6 +170,13 @@ class Inspector:
         if decoder is not None and latent is not None:
             result.reconstruction = _resize(decoder(latent), square.shape[0])
         result.seconds["reconstruction"] = perf_counter() - clock
+
+
+def _read(image: ImageSource, preprocessing: Preprocessing) -> np.ndarray:
+    limits = {"max_pixels": preprocessing.max_pixels, "min_side": preprocessing.min_side}
+    if isinstance(image, np.ndarray):
+        return arrays.grey_from_array(image, **limits)
+    return read_grey(image, **limits)
 
 
 def _take(result: Inspection, route: str, output: StudentOutput) -> None:
