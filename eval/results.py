@@ -76,7 +76,8 @@ class RoutingResult:
     """(T,) share of defects that never reach the full model at that threshold: the floor of `curve_missed`.
     """
     mean_latency_ms: float | None = None
-    mean_latency_normal_ms: float | None = None
+    """Mean over normal test images, which is nearly all that a tool sees (all images if none is normal)."""
+    mean_latency_test_set_ms: float | None = None
     always_full_latency_ms: float | None = None
 
 

@@ -29,14 +29,9 @@ class ToolRun:
     network_ms: np.ndarray
     """(N,) milliseconds of both graphs together; the rest of `total_ms` is preprocessing and the gate."""
 
-    @property
-    def latency(self) -> Latency:
-        """Time from a decoded image to its decision."""
-        return Latency.of(self.total_ms)
-
-    def mean_ms(self, chosen: np.ndarray) -> float | None:
-        """Mean time of the images that `chosen` (N,) bool picks; None if it picks none."""
-        return float(self.total_ms[chosen].mean()) if chosen.any() else None
+    def latency(self, chosen: np.ndarray | None = None) -> Latency:
+        """Time from a decoded image to its decision; of the images that `chosen` (N,) bool picks, or of all."""
+        return Latency.of(self.total_ms if chosen is None else self.total_ms[chosen])
 
     def always_full_ms(self, full: Latency) -> float:
         """Mean time if every image skipped the low-resolution graph and ran the full one."""

@@ -188,7 +188,16 @@ def test_two_processes_under_accelerate_launch_learn_what_one_learns(finished_ru
     shutil.copytree(finished_run, run_dir)
     shutil.rmtree(run_dir / "lowres")
     launcher = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2"]
-    launcher += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
+    launcher += [
+        "--num_machines",
+        "1",
+        "--mixed_precision",
+        "no",
+        "--dynamo_backend",
+        "no",
+        "--main_process_port",
+        "0",
+    ]
     arguments = ["-m", "waferroute", "distill", str(config_file), f"run.dir={run_dir}", "--only", "lowres"]
     done = subprocess.run([*launcher, *arguments], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -10,16 +10,16 @@ from student_vae import StudentVAE, load_student
 from tool_side.bundle import write_manifest
 from tool_side.graph import decoder_graph, scoring_graph
 from wafer_data.errors import InputError
-from wafer_data.files import new_directory, read_json, sha256_file, write_bytes, write_json
+from wafer_data.files import new_directory, read_json, write_bytes, write_json
 
 PACKAGES = ("waferroute", "torch", "onnx", "onnxruntime", "numpy", "pillow")
 STUDENTS = ("lowres", "full")
 
 
-def export_bundle(run_dir: Path, out_dir: Path) -> None:
+def export_bundle(run_dir: Path, out_dir: Path, config_sha256: str | None = None) -> None:
     """Write the bundle of a run as a whole: ONNX graphs, policy, certificate and a manifest that seals them.
 
-    The same run gives the same bytes each time.
+    The same run gives the same bytes each time. `config_sha256` identifies the configuration in the manifest.
 
     Raises:
         InputError: a student or the policy is missing; the message names the command that makes it.
@@ -35,7 +35,7 @@ def export_bundle(run_dir: Path, out_dir: Path) -> None:
         policy = read_json(run_dir / "router" / "policy.json")
         write_json(folder / "policy.json", policy)
         write_json(folder / "certificate.json", read_json(run_dir / "router" / "certificate.json"))
-        write_manifest(folder, models=models, policy=policy, provenance=_provenance(run_dir))
+        write_manifest(folder, models=models, policy=policy, provenance=_provenance(run_dir, config_sha256))
 
 
 def _write_student(folder: Path, name: str, student: StudentVAE, map_reference: float) -> dict[str, Any]:
@@ -53,10 +53,9 @@ def _write_student(folder: Path, name: str, student: StudentVAE, map_reference: 
     return about
 
 
-def _provenance(run_dir: Path) -> dict[str, Any]:
-    config = run_dir / "config.yaml"
+def _provenance(run_dir: Path, config_sha256: str | None) -> dict[str, Any]:
     return {
         "data_fingerprint": read_json(run_dir / "data" / "split.json")["fingerprint"],
-        "config_sha256": sha256_file(config) if config.is_file() else None,
+        "config_sha256": config_sha256,
         "package_versions": {name: metadata.version(name) for name in PACKAGES},
     }

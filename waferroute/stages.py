@@ -65,8 +65,7 @@ def all_stages(command_tail: str = "CONFIG") -> list[Stage[RunConfig]]:
             "export",
             BUNDLE,
             inputs=("data", "full", "lowres", "calibrate"),
-            # all of it: the manifest states the hash of the whole configuration
-            settings=lambda config: config.model_dump(mode="json"),
+            settings=bundle_settings,
             function=_export,
             # Beside the bundle: the folder is copied to tools as it is, and lists its own files.
             record="bundle.stage.json",
@@ -99,6 +98,15 @@ def teacher_settings(config: RunConfig) -> dict[str, Any]:
     """The part of the `teacher` section that the adapted teacher depends on."""
     section = config.teacher.model_dump(mode="json")
     return {"teacher": {key: value for key, value in section.items() if key not in _WITHOUT_EFFECT}}
+
+
+def bundle_settings(config: RunConfig) -> dict[str, Any]:
+    """The parts of the configuration that decide what is in the bundle; the manifest states their hash."""
+    sections = config.model_dump(mode="json", include={"data", "teacher", "distill", "router"})
+    return {
+        section: {key: value for key, value in values.items() if key not in _WITHOUT_EFFECT}
+        for section, values in sections.items()
+    }
 
 
 # What each student stage may learn from; a change there makes it learn again.
@@ -168,4 +176,4 @@ def _evaluate(config: RunConfig, run_dir: Path) -> None:
 def _export(config: RunConfig, run_dir: Path) -> None:
     from tool_side.export import export_bundle
 
-    export_bundle(run_dir, run_dir / BUNDLE)
+    export_bundle(run_dir, run_dir / BUNDLE, sha256_json(bundle_settings(config)))

@@ -30,8 +30,8 @@ _ROUTING = (
     ("missed defects", "fnr", "{:.1%}"),
     ("missed defects, upper 95 % bound", "fnr_upper95", "{:.1%}"),
     ("false alarms", "fpr", "{:.1%}"),
-    ("mean time an image, routed", "mean_latency_ms", "{:.2f} ms"),
-    ("mean time an image, always full", "always_full_latency_ms", "{:.2f} ms"),
+    ("mean time, a normal image, routed", "mean_latency_ms", "{:.2f} ms"),
+    ("mean time, always full", "always_full_latency_ms", "{:.2f} ms"),
 )
 
 

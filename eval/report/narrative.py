@@ -30,7 +30,7 @@ def summary(evaluation: Evaluation) -> list[str]:
         )
     if routing.mean_latency_ms is not None and routing.always_full_latency_ms is not None:
         sentences.append(
-            f"An image takes {milliseconds(routing.mean_latency_ms)} on average over the test set, against "
+            f"A normal image takes {milliseconds(routing.mean_latency_ms)} on average, against "
             f"{milliseconds(routing.always_full_latency_ms)} if every image went to the full student."
         )
     return sentences

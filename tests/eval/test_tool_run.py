@@ -55,9 +55,9 @@ def test_always_full_costs_the_rest_of_the_route_plus_the_full_graph(agreeing):
     assert agreeing.always_full_ms(Latency(2.0, 1.9, 2.5, 10)) == pytest.approx(overhead + 2.0)
 
 
-def test_the_mean_of_a_subset_is_unknown_when_it_is_empty(agreeing):
-    assert agreeing.mean_ms(np.zeros(350, bool)) is None
-    assert agreeing.mean_ms(agreeing.total_ms == 3.0) == 3.0
+def test_latency_of_the_usual_images_leaves_the_others_out(agreeing):
+    assert agreeing.latency(agreeing.total_ms == 3.0).mean == 3.0
+    assert 1.0 < agreeing.latency().mean < 3.0
 
 
 def test_images_that_no_graph_scored_are_left_out_of_the_deviation(agreeing, evaluation):

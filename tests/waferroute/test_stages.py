@@ -45,20 +45,21 @@ def test_messages_give_the_command_with_its_configuration():
 @pytest.mark.parametrize(
     ("override", "changed"),
     [
-        ("data.test_fraction=0.3", {"data"}),
-        ("teacher.directions=16", {"adapt"}),
+        ("data.test_fraction=0.3", {"data", "export"}),
+        ("teacher.directions=16", {"adapt", "export"}),
         ("teacher.offline=false", set()),
-        ("distill.full.epochs=3", {"full"}),
-        ("distill.lowres.epochs=3", {"lowres"}),
-        ("distill.target.epochs=3", {"target"}),
-        ("distill.pool.generated=3", {"intermediate", "target", "full", "lowres"}),
+        ("distill.full.epochs=3", {"full", "export"}),
+        ("distill.lowres.epochs=3", {"lowres", "export"}),
+        ("distill.target.epochs=3", {"target", "export"}),
+        ("distill.pool.generated=3", {"intermediate", "target", "full", "lowres", "export"}),
         ("distill.wandb=disabled", set()),
-        ("router.confidence=0.9", {"calibrate"}),
+        ("router.confidence=0.9", {"calibrate", "export"}),
         ("eval.worst=2", {"evaluate"}),
         ("run.dir=elsewhere", set()),
     ],
 )
 def test_a_setting_changes_the_stages_that_depend_on_it_and_no_other(config_with, override, changed):
+    """The bundle's manifest states the hash of the configuration, so whatever changes the result changes export."""
     before, after = config_with(), config_with(override)
     differing = {stage.name for stage in all_stages() if stage.settings(before) != stage.settings(after)}
     assert differing == changed
