@@ -28,7 +28,9 @@ from wafer_data.images import IMAGE_SUFFIXES, read_grey, to_square
 
 def patchcore_features() -> ort.InferenceSession:
     """WideResNet-50-2 feature maps at strides 8 and 16 as an onnxruntime session of one thread."""
-    net = timm.create_model("wide_resnet50_2", pretrained=False, features_only=True, out_indices=(2, 3)).eval()
+    net = timm.create_model(
+        "wide_resnet50_2", pretrained=False, features_only=True, out_indices=(2, 3)
+    ).eval()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "wrn50.onnx"
         torch.onnx.export(net, (torch.rand(1, 3, 256, 256),), str(path), dynamo=False, opset_version=18)
@@ -53,7 +55,9 @@ def milliseconds(call: Callable[[np.ndarray], object], images: Sequence[np.ndarr
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("bundle", type=Path)
     parser.add_argument("images", type=Path, help="folder of images, searched recursively")
     parser.add_argument("--runs", type=int, default=500)
@@ -61,7 +65,9 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     paths = sorted(p for p in args.images.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
-    chosen = [paths[i] for i in np.random.default_rng(0).choice(len(paths), min(200, len(paths)), replace=False)]
+    chosen = [
+        paths[i] for i in np.random.default_rng(0).choice(len(paths), min(200, len(paths)), replace=False)
+    ]
     images = [to_square(read_grey(p)) for p in chosen]
     inspector = Inspector(args.bundle)
     escalated = np.mean([inspector.inspect(i).route == "full" for i in images])

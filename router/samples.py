@@ -55,9 +55,7 @@ def optional_pair(
 
 def require_enough(count: int, blended: bool, config: RouterConfig) -> None:
     """Raises InputError naming the number of normals that `config` needs, when `count` is less."""
-    # One escalated image below the escalation threshold is the least that a review threshold can be taken
-    # from.
-    needed = max(images_for_order(2, config.escalation_target), images_for_order(1, config.flag_rate))
+    needed = max(images_for_order(1, rate) for rate in (config.escalation_target, config.flag_rate))
     usable = int((~picking_mask(count, blended)).sum()) if blended else count
     if usable < needed:
         total = -(-needed * PICK_EVERY // (PICK_EVERY - 1)) if blended else needed

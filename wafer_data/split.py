@@ -13,6 +13,7 @@ Split = Literal["train", "calibration", "test"]
 
 BLOCK = 20  # images
 MIN_TRAIN, MIN_CALIBRATION = 20, 10  # normal images, below which nothing can be fitted or calibrated
+WANTED_CALIBRATION = 40  # normal images, for whose sake small sets give up to a third to calibration
 
 
 def assign_splits(images: list[CheckedImage], config: DataConfig) -> list[Split]:
@@ -22,7 +23,9 @@ def assign_splits(images: list[CheckedImage], config: DataConfig) -> list[Split]
     each block. File names usually count up through time, tool or wafer; so each of these gives its share to
     train, calibration and test, and calibration images are exchangeable with test images, which the
     thresholds' guarantee rests on. `test_fraction` of the images of side "any" go to test,
-    `calibration_fraction` of the rest to calibration; totals are within one image of these shares.
+    `calibration_fraction` of the rest to calibration; totals are within one image of these shares. Small sets
+    calibrate on more than that: on 40 images or a third, whichever is less, since a threshold that fewer than some
+    20 images must carry cannot be had at all.
 
     Images of side "test" stay there, except `labelled_defects_per_type` of each defect type, at most half of
     it, which move to train. A defect whose pixels occur twice never moves: its copy would stay in the test.
@@ -34,14 +37,18 @@ def assign_splits(images: list[CheckedImage], config: DataConfig) -> list[Split]
     for side, test_fraction in (("train", 0.0), ("any", config.test_fraction)):
         members = [i for i, image in enumerate(images) if image.candidate.side == side]
         members.sort(key=lambda i: images[i].candidate.path)
-        for i, split in zip(
-            members, _divide(len(members), test_fraction, config.calibration_fraction, random), strict=True
-        ):
+        share = _calibration_share(round(len(members) * (1 - test_fraction)), config.calibration_fraction)
+        for i, split in zip(members, _divide(len(members), test_fraction, share, random), strict=True):
             splits[i] = split
     for i in _labelled(images, config.labelled_defects_per_type, random):
         splits[i] = "train"
     _require_enough(images, splits)
     return splits
+
+
+def _calibration_share(count: int, asked: float) -> float:
+    """Share of `count` train-side normals that calibrate."""
+    return max(asked, min(WANTED_CALIBRATION / max(count, 1), 1 / 3))
 
 
 def _divide(

@@ -156,9 +156,14 @@ def _data(config: RunConfig, run_dir: Path) -> None:
 
 
 def _adapt(config: RunConfig, run_dir: Path) -> None:
+    from router.samples import require_enough
     from teacher.fit import fit_teacher
 
-    fit_teacher(config.teacher, _store(run_dir), run_dir / TEACHER)
+    store = _store(run_dir)
+    # before hours of training, not after: can the calibration images carry the rates asked for?
+    blended = config.router.full_weight not in (0.0, 1.0)
+    require_enough(store.counts()["calibration_normal"], blended, config.router)
+    fit_teacher(config.teacher, store, run_dir / TEACHER)
 
 
 def _calibrate(config: RunConfig, run_dir: Path) -> None:

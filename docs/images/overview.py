@@ -13,16 +13,22 @@ INK, SOFT, TOOL, TRAIN, ALARM = "#1d2733", "#5c6b7a", "#dcebf7", "#e9e6f5", "#f9
 
 def box(ax, x: float, y: float, w: float, h: float, title: str, text: str, colour: str) -> None:
     """A rounded box with a bold first line."""
-    ax.add_patch(FancyBboxPatch((x, y), w, h, boxstyle="round,pad=0.02,rounding_size=0.12", fc=colour, ec="none"))
+    ax.add_patch(
+        FancyBboxPatch((x, y), w, h, boxstyle="round,pad=0.02,rounding_size=0.12", fc=colour, ec="none")
+    )
     ax.text(x + w / 2, y + h * 0.66, title, ha="center", va="center", fontsize=11, weight="bold", color=INK)
     ax.text(x + w / 2, y + h * 0.3, text, ha="center", va="center", fontsize=8.5, color=SOFT)
 
 
-def arrow(ax, start: tuple[float, float], end: tuple[float, float], label: str = "", dy: float = 0.14) -> None:
+def arrow(
+    ax, start: tuple[float, float], end: tuple[float, float], label: str = "", dy: float = 0.14
+) -> None:
     """An arrow with a label above its middle."""
     ax.add_patch(FancyArrowPatch(start, end, arrowstyle="-|>", mutation_scale=13, color=SOFT, lw=1.4))
     if label:
-        ax.text((start[0] + end[0]) / 2, (start[1] + end[1]) / 2 + dy, label, ha="center", fontsize=8.5, color=INK)
+        ax.text(
+            (start[0] + end[0]) / 2, (start[1] + end[1]) / 2 + dy, label, ha="center", fontsize=8.5, color=INK
+        )
 
 
 def main() -> None:

@@ -153,12 +153,22 @@ class TestThresholds:
 class TestRefusals:
     def test_too_few_images_names_the_number_that_is_enough(self, gate: QualityGate) -> None:
         draw = np.random.default_rng(0)
-        with pytest.raises(InputError, match=r"29 calibration normals are too few .* 30 are needed"):
-            calibrate_policy(*correlated(draw, 29), gate, RouterConfig())
-        calibrate_policy(*correlated(draw, 30), gate, RouterConfig())
-        with pytest.raises(InputError, match="45 are needed"):
-            calibrate_policy(*correlated(draw, 44), gate, RouterConfig(full_weight=0.5))
-        calibrate_policy(*correlated(draw, 45), gate, RouterConfig(full_weight=0.5))
+        with pytest.raises(InputError, match=r"18 calibration normals are too few .* 19 are needed"):
+            calibrate_policy(*correlated(draw, 18), gate, RouterConfig())
+        calibrate_policy(*correlated(draw, 19), gate, RouterConfig())
+        with pytest.raises(InputError, match="29 are needed"):
+            calibrate_policy(*correlated(draw, 28), gate, RouterConfig(full_weight=0.5))
+        calibrate_policy(*correlated(draw, 29), gate, RouterConfig(full_weight=0.5))
+
+    def test_a_sample_that_carries_one_escalation_flags_whatever_is_escalated(self, gate: QualityGate) -> None:
+        draw = np.random.default_rng(1)
+        policy, certificate = calibrate_policy(*correlated(draw, 20), gate, RouterConfig())
+        assert certificate["escalation"]["expected"] == pytest.approx(1 / 21)
+        assert policy.reject_above is None
+        lowres, full = correlated(draw, 2000)
+        escalated = policy.escalate(lowres)
+        decisions = policy.decide(policy.routed_score(lowres, np.where(escalated, full, np.nan)), escalated)
+        assert 0 < (decisions == "REVIEW").sum() <= escalated.sum()
 
     @pytest.mark.parametrize("bad", [np.nan, np.inf, 0.0, -1.0])
     def test_scores_that_are_not_finite_and_positive(self, gate: QualityGate, bad: float) -> None:

@@ -57,13 +57,13 @@ class TestPreparedData:
     def test_counts_and_indices_agree(self, mvtec_root: Path, tmp_path: Path) -> None:
         data = prepare_data(mvtec(mvtec_root, labelled_defects_per_type=2), tmp_path / "data")
         assert data.counts() == {
-            "train_normal": 48,
-            "calibration_normal": 12,
+            "train_normal": 40,
+            "calibration_normal": 20,
             "test_normal": 8,
             "test_defect": 6,
             "labelled_defects": 4,
         }
-        assert len(data.indices("train", 0)) == 48
+        assert len(data.indices("train", 0)) == 40
         assert len(data.indices("train", 1)) == 4
         assert len(data.indices("test")) == 14
         everything = np.concatenate([data.indices(split) for split in ("train", "calibration", "test")])
