@@ -81,12 +81,15 @@ def _target() -> StageConfig:
 
 
 def _full() -> StageConfig:
-    return StageConfig(teacher="target", epochs=12)
+    likelihood = LikelihoodConfig(latent_grid=8, mean_grid=32)
+    return StageConfig(
+        student=StudentConfig(directions=8, likelihood=likelihood), teacher="target", epochs=12
+    )
 
 
 def _lowres() -> StageConfig:
-    likelihood = LikelihoodConfig(latent=64, mean_grid=8, covariance_block=4)
-    student = StudentConfig(input_size=128, likelihood=likelihood)
+    likelihood = LikelihoodConfig(latent=112, latent_grid=8, mean_grid=16)
+    student = StudentConfig(input_size=128, map_size=16, width=0.9, directions=8, likelihood=likelihood)
     return StageConfig(student=student, teacher="target", epochs=16)
 
 
@@ -122,6 +125,10 @@ class DistillConfig(BaseModel):
             for key, other in (("teacher", stage.teacher), ("start_from", stage.start_from)):
                 if other is not None and order[other] >= i:
                     raise ValueError(f"distill.{name}.{key}={other}: that stage runs later than {name}")
+            if stage.start_from and stage.student.directions:
+                raise ValueError(
+                    f"distill.{name}.start_from needs a whole head: leave student.directions empty"
+                )
             if stage.start_from and getattr(self, stage.start_from).student != stage.student:
                 raise ValueError(
                     f"distill.{name}.start_from={stage.start_from} needs distill.{name}.student to be the same as "

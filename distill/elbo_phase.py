@@ -32,20 +32,19 @@ def train_elbo(
     """Train `student.log_variance` and `student.decoder` in place on the pool's untouched normals."""
     assert student.decoder is not None and student.log_variance is not None
     device = next(student.parameters()).device
-    pooled, images = _normal_inputs(student, pool, device)
+    means, images = _normal_inputs(student, pool, device)
     trained = [*student.log_variance.parameters(), *student.decoder.parameters()]
     # log sigma^2 starts near the aggregate's 0 minus 2: narrow enough for the decoder to see z through the noise
     torch.nn.init.zeros_(student.log_variance.weight)
     torch.nn.init.constant_(student.log_variance.bias, -2.0)
     optimizer = torch.optim.AdamW(trained, lr=1.0, weight_decay=config.weight_decay)
-    batch_size = min(config.batch_size, len(pooled))
-    per_epoch = len(pooled) // batch_size
+    batch_size = min(config.batch_size, len(means))
+    per_epoch = len(means) // batch_size
     steps = config.elbo_epochs * per_epoch
     generator = torch.Generator().manual_seed(seed)
-    lik = student.likelihood
     student.decoder.train()
     for epoch in track(range(config.elbo_epochs), "ELBO: posterior width and image decoder"):
-        order = np.random.default_rng((seed, 7, epoch)).permutation(len(pooled))
+        order = np.random.default_rng((seed, 7, epoch)).permutation(len(means))
         sums = np.zeros(2)
         beta = rate = 0.0
         for step in range(per_epoch):
@@ -55,9 +54,8 @@ def train_elbo(
             for group in optimizer.param_groups:
                 group["lr"] = rate
             rows = np.sort(order[step * batch_size : (step + 1) * batch_size])
-            features = pooled[rows]
-            mean = (features - lik.pooled_mean) @ lik.encoder
-            log_variance = student.log_variance(features).clamp(-10.0, 5.0)
+            mean = means[rows]
+            log_variance = student.log_variance_at(mean)
             noise = torch.randn(mean.shape, generator=generator).to(device)
             latent = reparameterise(mean, log_variance, noise)
             bce = bernoulli_nll(student.decoder(latent), images(rows)).mean()
@@ -65,6 +63,7 @@ def train_elbo(
             loss = config.bce_weight * bce + beta * kl
             optimizer.zero_grad()
             loss.backward()
+            # the loss is a sum over tens of thousands of pixels, and its gradient is as much larger
             torch.nn.utils.clip_grad_norm_(trained, config.gradient_clip * 1e3)
             optimizer.step()
             sums += (bce.item(), kl.item())
@@ -77,11 +76,11 @@ def train_elbo(
 def _normal_inputs(
     student: StudentVAE, pool: Pool, device: torch.device
 ) -> tuple[Tensor, Callable[[np.ndarray], Tensor]]:
-    """Pooled features of the untouched normals, (N, P), and a function that reads their shrunken images."""
+    """Posterior means of the untouched normals, (N, k), and a function that reads their shrunken images."""
     rows = []
     for start in range(0, pool.originals, 32):
         batch = pool.batch(np.arange(start, min(start + 32, pool.originals)))
-        rows.append(student.likelihood.pool(student.features(torch.from_numpy(batch).to(device))))
+        rows.append(student.score(torch.from_numpy(batch).to(device)).latent)
 
     def images(indices: np.ndarray) -> Tensor:
         return student.shrink(torch.from_numpy(pool.batch(indices)).to(device))

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from accelerate import Accelerator
 from torch import Tensor, nn
 
@@ -27,7 +28,7 @@ class ImitationTask:
     """What one stage's imitation phase needs.
 
     name: stage. model: maps (B, 1, 256, 256) images in [0, 1] to (B, d, map, map) features.
-    targets: (M, d, map, map) of the teacher, aligned with the pool.
+    targets: (M, d, side, side) of the teacher, aligned with the pool; averaged down to the student's map.
     """
 
     name: str
@@ -37,15 +38,20 @@ class ImitationTask:
     config: StageConfig
     seed: int
 
+    def target(self, rows: np.ndarray) -> Tensor:
+        """What the teacher says about images `rows`, (B, d, map, map) float32."""
+        targets = torch.from_numpy(self.targets[rows].astype(np.float32))
+        factor = targets.shape[-1] // self.config.student.map_size
+        return F.avg_pool2d(targets, factor) if factor > 1 else targets
 
-def direction_weights(targets: np.ndarray, normal: np.ndarray) -> Tensor:
+
+def direction_weights(task: ImitationTask) -> Tensor:
     """(1, d, 1, 1) weights 1 / std of each direction on normals.
 
     Plain squared error would spend the trunk on the few directions of largest variance; full whitening would spend
     it on noise. The root of whitening lies between.
     """
-    rows = np.flatnonzero(normal)[:200]
-    std = torch.from_numpy(targets[rows].astype(np.float32)).std((0, 2, 3))
+    std = task.target(np.flatnonzero(task.pool.is_normal)[:200]).std((0, 2, 3))
     return (1.0 / std.clamp_min(1e-3)).view(1, -1, 1, 1)
 
 
@@ -62,7 +68,7 @@ def imitate(
         on_epoch: called in the main process after each epoch with the mean losses of it.
     """
     config, pool = task.config, task.pool
-    weights = direction_weights(task.targets, pool.is_normal).to(accelerator.device)
+    weights = direction_weights(task).to(accelerator.device)
     model: nn.Module = task.model.to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1.0, weight_decay=config.weight_decay)
     model, optimizer = accelerator.prepare(model, optimizer)
@@ -101,7 +107,7 @@ def _loss(
 ) -> tuple[Tensor, Tensor]:
     """Weighted squared error of a batch, and [normal sum, normal count, synthetic sum, synthetic count]."""
     images = torch.from_numpy(task.pool.batch(rows)).to(device)
-    targets = torch.from_numpy(task.targets[rows].astype(np.float32)).to(device)
+    targets = task.target(rows).to(device)
     normal = torch.from_numpy(task.pool.is_normal[rows]).to(device)
     error = ((model(images).float() - targets) * weights).square().flatten(1).mean(1)
     detached = error.detach()

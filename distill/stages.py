@@ -58,10 +58,11 @@ def run_stage(name: str, config: DistillConfig, run_dir: Path, store: ImageStore
     stage: StageConfig = getattr(config, name)
     cache = run_dir / "cache"
     accelerator = Accelerator(mixed_precision=config.mixed_precision)
-    set_seed(config.seed)
     with accelerator.main_process_first():
         pool = open_pool(cache, store, config.pool, config.seed)
         targets = open_targets(cache, run_dir, stage.teacher, pool)
+    # after whatever loading a model for the caches drew from the generator
+    set_seed(config.seed)
     student = _new_student(name, stage, targets, run_dir)
     # inside the stage's folder: whoever clears that to start afresh clears the unfinished work with it
     work = run_dir / name / "checkpoint"
@@ -95,13 +96,18 @@ def run_stage(name: str, config: DistillConfig, run_dir: Path, store: ImageStore
 
 
 def _new_student(name: str, stage: StageConfig, targets: np.ndarray, run_dir: Path) -> StudentVAE:
-    channels, side = targets.shape[1], targets.shape[2]
-    if side != stage.student.map_size:
+    available, side = targets.shape[1], targets.shape[2]
+    if (stage.student.directions or 1) > available:
         raise InputError(
-            f"distill.{name}.student.map_size={stage.student.map_size}, but its teacher {stage.teacher} has a map of "
-            f"{side}; make them equal"
+            f"distill.{name}.student.directions={stage.student.directions}, but its teacher {stage.teacher} has "
+            f"{available}; lower it, or raise those of the teacher"
         )
-    student = StudentVAE(stage.student, channels, stage.student.likelihood.latent, has_decoder=False)
+    if side % stage.student.map_size:
+        raise InputError(
+            f"distill.{name}.student.map_size={stage.student.map_size} must divide {side}, the map of its teacher "
+            f"{stage.teacher}"
+        )
+    student = StudentVAE(stage.student, available, stage.student.likelihood.latent, has_decoder=False)
     if stage.start_from:
         start = load_model(run_dir, stage.start_from)
         assert isinstance(start, StudentVAE)
@@ -136,20 +142,18 @@ def _fit_and_decode(
     """Likelihood and ELBO phase of a student whose trunk is trained."""
     device = next(student.parameters()).device
     normals = store.indices("train", label=0)
+    kept = stage.student.directions or student.channels
 
     @torch.no_grad()
     def batches() -> Iterator[Tensor]:
         for start in range(0, len(normals), 32):
-            yield student.features(
-                torch.from_numpy(store.batch(normals[start : start + 32])).to(device)
-            ).cpu()
+            images = torch.from_numpy(store.batch(normals[start : start + 32])).to(device)
+            yield student.features(images)[:, :kept].cpu()
 
     likelihood = fit_likelihood(batches, stage.student.likelihood)
     set_seed(seed)
-    complete = StudentVAE(
-        stage.student, student.channels, likelihood.latent, has_decoder=stage.elbo_epochs > 0
-    )
-    complete.trunk.load_state_dict(student.trunk.state_dict())
+    complete = StudentVAE(stage.student, kept, likelihood.latent, has_decoder=stage.elbo_epochs > 0)
+    complete.trunk.load_state_dict(student.trunk.first_directions(kept))
     complete.likelihood.load_state_dict(likelihood.state_dict())
     complete = complete.to(device).eval()
     if stage.elbo_epochs:

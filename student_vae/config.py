@@ -39,6 +39,15 @@ class LikelihoodConfig(BaseModel):
         description="share of the map's positions, the strangest ones, whose mean is the image score",
     )
 
+    def check_map(self, map_size: int, section: str) -> None:
+        """Raise ValueError, naming the keys, if a grid does not divide the map."""
+        for key in ("latent_grid", "mean_grid", "covariance_block"):
+            side = getattr(self, key)
+            if map_size % side:
+                raise ValueError(
+                    f"{section}.map_size={map_size} must be a multiple of {section}.likelihood.{key}={side}"
+                )
+
 
 class StudentConfig(BaseModel):
     """Architecture of a convolutional VAE student."""
@@ -56,6 +65,13 @@ class StudentConfig(BaseModel):
     )
     fine_blocks: int = Field(1, ge=0, le=12, description="residual blocks at the map's resolution")
     deep_blocks: int = Field(1, ge=0, le=12, description="residual blocks at half the map's resolution")
+    directions: int | None = Field(
+        None,
+        ge=1,
+        le=512,
+        description="keep only this many of the teacher's principal directions, the first ones, for the likelihood "
+        "(default: all); imitation learns all of them, which makes the first ones better",
+    )
     likelihood: LikelihoodConfig = Field(
         default_factory=LikelihoodConfig, description="the conditional Gaussian"
     )
@@ -66,6 +82,5 @@ class StudentConfig(BaseModel):
             raise ValueError(f"student.input_size={self.input_size} must divide 256 (64, 128 or 256)")
         if self.input_size / self.map_size not in (2, 4, 8, 16):
             raise ValueError("student.input_size / student.map_size must be 2, 4, 8 or 16")
-        if self.map_size % self.likelihood.covariance_block:
-            raise ValueError("student.map_size must be a multiple of student.likelihood.covariance_block")
+        self.likelihood.check_map(self.map_size, "student")
         return self

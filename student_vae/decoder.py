@@ -11,21 +11,23 @@ from student_vae.trunk import conv_block
 class ImageDecoder(nn.Module):
     """(B, k) -> logits of (B, 1, size, size) pixels.
 
-    Starts on an 8x8 grid, doubles three times, and unfolds the last factor with a pixel shuffle (Shi et al. 2016),
+    Starts on a 4x4 grid, doubles four times, and unfolds the last factor with a pixel shuffle (Shi et al. 2016),
     which costs a fraction of transposed convolutions at full resolution.
     """
 
     def __init__(self, latent: int, size: int) -> None:
         super().__init__()
         factor = max(1, size // 64)
-        self.start = nn.Linear(latent, 16 * 8 * 8)
-        self.stages = nn.ModuleList([conv_block(16, 32), conv_block(32, 16), conv_block(16, 16)])
+        self.channels = 32 if size >= 256 else 16
+        c = self.channels
+        self.start = nn.Linear(latent, c * 4 * 4)
+        self.stages = nn.ModuleList([conv_block(i, o) for i, o in ((c, c), (c, 16), (16, 16), (16, 16))])
         self.last = nn.Conv2d(16, factor**2, 3, 1, 1)
         self.shuffle = nn.PixelShuffle(factor)
         self.size = size
 
     def forward(self, latent: Tensor) -> Tensor:
-        x = self.start(latent).reshape(-1, 16, 8, 8)
+        x = self.start(latent).reshape(-1, self.channels, 4, 4)
         for stage in self.stages:
             x = stage(F.interpolate(x, scale_factor=2, mode="nearest"))
         return self.shuffle(self.last(x))

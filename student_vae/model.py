@@ -22,7 +22,7 @@ class StudentVAE(nn.Module):
 
     Args:
         config: architecture.
-        channels: d, features a position (the teacher's directions).
+        channels: d, features a position (directions of the teacher).
         latent: k actually fitted (`config.likelihood.latent` or fewer with few images).
         has_decoder: whether the ELBO phase ran.
     """
@@ -41,7 +41,7 @@ class StudentVAE(nn.Module):
             lik.covariance_block,
             lik.top_positions,
         )
-        self.log_variance = nn.Linear(channels * lik.latent_grid**2, latent) if has_decoder else None
+        self.log_variance = nn.Linear(latent, latent) if has_decoder else None
         self.decoder = ImageDecoder(latent, config.input_size) if has_decoder else None
 
     @property
@@ -74,10 +74,14 @@ class StudentVAE(nn.Module):
         """Mean and log variance of q(z|x), both (B, k)."""
         if self.log_variance is None:
             raise RuntimeError("this student was trained without the ELBO phase")
-        pooled = self.likelihood.pool(features)
         mean = self.likelihood.encode(features)
+        return mean, self.log_variance_at(mean)
+
+    def log_variance_at(self, mean: Tensor) -> Tensor:
+        """log sigma^2 of q(z|x) where its mean is `mean`, (B, k): how sure the encoder is depends on what it sees."""
+        assert self.log_variance is not None
         # a sigma within [e^-5, e^2.5] keeps the first steps finite and costs nothing later
-        return mean, self.log_variance(pooled).clamp(-10.0, 5.0)
+        return self.log_variance(mean).clamp(-10.0, 5.0)
 
     @torch.no_grad()
     def reconstruct(self, latent: Tensor) -> Tensor:

@@ -69,3 +69,8 @@ class Trunk(nn.Module):
         deep = self.deep(self.down(fine))
         deep = F.interpolate(deep, scale_factor=2, mode="bilinear", align_corners=False)
         return self.head(torch.cat([fine, deep], 1))
+
+    def first_directions(self, count: int) -> dict[str, Tensor]:
+        """State of a trunk whose head gives only the first `count` channels of this one's."""
+        cut = ("head.weight", "head.bias")
+        return {name: value[:count] if name in cut else value for name, value in self.state_dict().items()}

@@ -54,6 +54,5 @@ class TeacherConfig(BaseModel):
             raise ValueError("teacher.backbone=file needs teacher.weights (a local weights file)")
         if self.backbone != "file" and self.weights:
             raise ValueError("teacher.weights is only used with teacher.backbone=file")
-        if self.map_size % self.likelihood.covariance_block:
-            raise ValueError("teacher.map_size must be a multiple of teacher.likelihood.covariance_block")
+        self.likelihood.check_map(self.map_size, "teacher")
         return self

@@ -132,18 +132,18 @@ def tiny_distill_config():
     from distill.config import DistillConfig, PoolConfig, StageConfig
     from student_vae import LikelihoodConfig, StudentConfig
 
-    def student(size: int) -> StudentConfig:
+    def student(size: int, **more) -> StudentConfig:
         likelihood = LikelihoodConfig(latent=6, mean_grid=4, covariance_block=4, folds=3)
-        return StudentConfig(input_size=size, map_size=16, width=0.25, likelihood=likelihood)
+        return StudentConfig(input_size=size, width=0.25, likelihood=likelihood, **{"map_size": 16, **more})
 
-    def stage(size: int, **more) -> StageConfig:
-        return StageConfig(student=student(size), epochs=2, batch_size=8, **more)
+    def stage(size: int, shape: dict | None = None, **more) -> StageConfig:
+        return StageConfig(student=student(size, **(shape or {})), epochs=2, batch_size=8, **more)
 
     return DistillConfig(
         pool=PoolConfig(generated=24),
         intermediate=stage(128, elbo_epochs=0),
         target=stage(128, start_from="intermediate", elbo_epochs=0),
-        full=stage(128, teacher="target", elbo_epochs=2),
-        lowres=stage(64, teacher="target", elbo_epochs=2),
+        full=stage(128, {"directions": 5}, teacher="target", elbo_epochs=2),
+        lowres=stage(64, {"map_size": 8}, teacher="target", elbo_epochs=2),
         wandb="disabled",
     )

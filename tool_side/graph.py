@@ -116,7 +116,7 @@ def decoder_graph(decoder: ImageDecoder, latent: int) -> onnx.ModelProto:
     """`StudentVAE.reconstruct` as a graph: latent [N,k] -> reconstruction [N,1,R,R] in [0, 1]."""
     b = GraphBuilder("waferroute_decoder")
     x = b.node("Gemm", "latent", b.constant(decoder.start.weight), b.constant(decoder.start.bias), transB=1)
-    x = b.reshape(x, -1, 16, 8, 8)
+    x = b.reshape(x, -1, decoder.channels, 4, 4)
     for stage in decoder.stages:
         x = b.conv_relu(b.enlarge(x, 2, "nearest"), stage)
     x = b.conv(x, decoder.last)

@@ -67,7 +67,7 @@ def test_a_stage_killed_after_an_epoch_resumes_to_the_same_bytes(tiny_run, tmp_p
     monkeypatch.setattr(imitation, "save_checkpoint", die_after_saving)
     with pytest.raises(KeyboardInterrupt):
         run_stage("lowres", tiny_distill_config(), run_dir, store)
-    assert not (run_dir / "lowres").exists()
+    assert not (run_dir / "lowres" / "student.json").exists()
     monkeypatch.setattr(imitation, "save_checkpoint", real)
     run_stage("lowres", tiny_distill_config(), run_dir, store)
     for name in ("student.safetensors", "student.json", "losses.csv"):
@@ -94,6 +94,24 @@ def test_checkpoints_of_another_configuration_are_not_resumed(tiny_run, tmp_path
     assert all(torch.equal(ours[k], fresh[k]) for k in fresh)
 
 
+def test_a_student_may_keep_only_the_first_directions(tiny_run):
+    full, target = (load_student(tiny_run / n) for n in ("full", "target"))
+    assert (full.channels, target.channels) == (5, 8)
+    assert full.trunk.head.weight.shape[0] == 5
+
+
+@pytest.mark.parametrize(
+    ("change", "message"), [({"directions": 99}, "directions=99"), ({"map_size": 32}, "map_size=32")]
+)
+def test_a_student_that_does_not_fit_its_teacher_is_refused(tiny_run, tiny_store, tmp_path, change, message):
+    run_dir = copy_of(tiny_run, tmp_path, without=["full"])
+    config = tiny_distill_config()
+    student = config.full.student.model_copy(update=change)
+    changed = config.model_copy(update={"full": config.full.model_copy(update={"student": student})})
+    with pytest.raises(InputError, match=message):
+        run_stage("full", changed, run_dir, tiny_store)
+
+
 def test_an_unknown_stage_is_refused(tiny_run, tiny_store):
     with pytest.raises(InputError, match="intermediate, target, full, lowres"):
         run_stage("huge", tiny_distill_config(), tiny_run, tiny_store)
@@ -110,6 +128,10 @@ def test_a_missing_teacher_is_refused(tiny_run, tiny_store, tmp_path):
     [
         ({"full": StageConfig(teacher="target"), "lowres": StageConfig(teacher="target")}, "smaller"),
         ({"intermediate": StageConfig(teacher="target")}, "runs later"),
+        (
+            {"target": StageConfig(start_from="intermediate", student=StudentConfig(directions=4))},
+            "whole head",
+        ),
         (
             {"target": StageConfig(start_from="intermediate", student=StudentConfig(width=3.0))},
             "to be the same",

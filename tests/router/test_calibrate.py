@@ -160,7 +160,9 @@ class TestRefusals:
             calibrate_policy(*correlated(draw, 28), gate, RouterConfig(full_weight=0.5))
         calibrate_policy(*correlated(draw, 29), gate, RouterConfig(full_weight=0.5))
 
-    def test_a_sample_that_carries_one_escalation_flags_whatever_is_escalated(self, gate: QualityGate) -> None:
+    def test_a_sample_that_carries_one_escalation_flags_whatever_is_escalated(
+        self, gate: QualityGate
+    ) -> None:
         draw = np.random.default_rng(1)
         policy, certificate = calibrate_policy(*correlated(draw, 20), gate, RouterConfig())
         assert certificate["escalation"]["expected"] == pytest.approx(1 / 21)

@@ -4,7 +4,8 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from student_vae import LikelihoodConfig, StudentConfig, StudentVAE, load_student, save_student
+from distill.config import DistillConfig
+from student_vae import StudentConfig, StudentVAE, load_student, save_student
 from wafer_data.errors import InputError
 
 
@@ -36,12 +37,9 @@ def test_reconstruction_is_a_probability_for_each_pixel():
 
 
 def test_default_students_keep_their_parameter_budgets():
-    full = StudentVAE(StudentConfig(), 32, 128)
-    lowres_config = StudentConfig(
-        input_size=128, likelihood=LikelihoodConfig(latent=64, mean_grid=8, covariance_block=4)
-    )
-    assert full.parameter_count < 2_000_000
-    assert StudentVAE(lowres_config, 32, 64).parameter_count < 500_000
+    for stage, budget in ((DistillConfig().full, 2_000_000), (DistillConfig().lowres, 500_000)):
+        config = stage.student
+        assert StudentVAE(config, config.directions, config.likelihood.latent).parameter_count < budget
 
 
 def test_parameter_count_includes_likelihood_tables():
@@ -86,7 +84,7 @@ def test_weights_of_another_architecture_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"input_size": 96}, {"input_size": 64, "map_size": 64}, {"map_size": 32, "width": 0.0}]
+    "wrong", [{"input_size": 96}, {"input_size": 64, "map_size": 64}, {"map_size": 12}, {"width": 0.0}]
 )
 def test_impossible_architectures_are_refused(wrong):
     with pytest.raises(ValidationError):
