@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from wafer_data.errors import InputError
 from waferroute.config import load_config
 from waferroute.stages import all_stages, image_listing
 
@@ -63,6 +64,18 @@ def test_a_setting_changes_the_stages_that_depend_on_it_and_no_other(config_with
     before, after = config_with(), config_with(override)
     differing = {stage.name for stage in all_stages() if stage.settings(before) != stage.settings(after)}
     assert differing == changed
+
+
+def test_too_few_calibration_images_stop_a_run_before_it_trains(config_with, monkeypatch, tmp_path):
+    class FewImages:
+        def counts(self):
+            return {"calibration_normal": 12}
+
+    monkeypatch.setattr("waferroute.stages._store", lambda run_dir: FewImages())
+    monkeypatch.setattr("teacher.fit.fit_teacher", lambda *_: pytest.fail("trained"))
+    adapt = next(stage for stage in all_stages() if stage.name == "adapt")
+    with pytest.raises(InputError, match="12 calibration normals are too few"):
+        adapt.function(config_with(), tmp_path)
 
 
 class TestImageListing:
