@@ -220,6 +220,7 @@ def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(config_file, tmp_path):
         time.sleep(0.2)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130
+    # CPython ends itself with SIGINT if the interrupt met an exec() inside an import; a shell shows 130 for both
+    assert process.returncode in (130, -signal.SIGINT)
     assert "run the same command again" in errors
     assert "Traceback" not in errors
