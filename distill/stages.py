@@ -21,7 +21,7 @@ from distill.config import STAGES, DistillConfig, StageConfig
 from distill.elbo_phase import train_elbo
 from distill.imitation import ImitationTask, imitate
 from distill.pool import Pool, open_pool
-from distill.targets import drop_cache, load_model, open_targets, weights_file
+from distill.targets import CACHE, load_model, open_targets, weights_file
 from distill.tracking import LossLog, WandbRun
 from student_vae import StudentVAE, save_student
 from student_vae.fit import fit_likelihood
@@ -56,7 +56,7 @@ def run_stage(name: str, config: DistillConfig, run_dir: Path, store: ImageStore
     if name not in STAGES:
         raise InputError(f"no stage called {name}; stages are {', '.join(STAGES)}")
     stage: StageConfig = getattr(config, name)
-    cache = run_dir / "cache"
+    cache = run_dir / CACHE
     accelerator = Accelerator(mixed_precision=config.mixed_precision)
     with accelerator.main_process_first():
         pool = open_pool(cache, store, config.pool, config.seed)
@@ -88,8 +88,6 @@ def run_stage(name: str, config: DistillConfig, run_dir: Path, store: ImageStore
         with new_directory(run_dir / name) as folder:
             save_student(complete.cpu(), folder, {"stage": name, "teacher": stage.teacher})
             write_text(folder / "losses.csv", (work / "losses.csv").read_text())
-        if name == STAGES[-1] and not config.keep_cache:
-            drop_cache(cache)
     tracker.finish()
     accelerator.wait_for_everyone()
     accelerator.free_memory()

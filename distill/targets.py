@@ -14,6 +14,8 @@ from teacher import Teacher, load_teacher
 from wafer_data.files import new_directory, read_json, sha256_file, sha256_json, write_json
 from wafer_data.progress import track
 
+CACHE = "cache"
+
 
 def load_model(run_dir: Path, name: str) -> Teacher | StudentVAE:
     """The fitted teacher or a trained stage of a run."""
@@ -54,6 +56,6 @@ def _compute(folder: Path, model: Teacher | StudentVAE, pool: Pool, key: str, na
         write_json(new / "key.json", {"key": key})
 
 
-def drop_cache(cache: Path) -> None:
-    """Remove the pool and all cached features."""
-    shutil.rmtree(cache, ignore_errors=True)
+def drop_cache(run_dir: Path) -> None:
+    """Remove the pool and all cached features of a run."""
+    shutil.rmtree(run_dir / CACHE, ignore_errors=True)

@@ -168,8 +168,11 @@ def _adapt(config: RunConfig, run_dir: Path) -> None:
 
 def _calibrate(config: RunConfig, run_dir: Path) -> None:
     from distill.calibration import calibrate_run
+    from distill.targets import drop_cache
 
     calibrate_run(run_dir, _store(run_dir), config.router)
+    if not config.distill.keep_cache:  # every student that could use it is trained
+        drop_cache(run_dir)
 
 
 def _evaluate(config: RunConfig, run_dir: Path) -> None:
