@@ -6,6 +6,7 @@ nothing of the test set.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,8 @@ from router.calibrate import calibrate_policy
 from router.config import RouterConfig
 from router.gate import QualityGate, fit_gate, measure_quality
 from student_vae import StudentVAE, load_student
+from teacher.fit import spread
+from wafer_data.errors import InputError
 from wafer_data.files import new_directory, write_json
 from wafer_data.progress import track
 from wafer_data.store import ImageStore
@@ -35,10 +38,16 @@ def calibrate_run(run_dir: Path, store: ImageStore, config: RouterConfig) -> Non
     normals = store.indices("calibration", label=0)
     admitted = np.array([not gate.reasons(measure_quality(store.grey(int(i)))) for i in normals], bool)
     usable = normals[admitted]
-    images = store.batch(usable)
-    low, full_scores, references = _scores(lowres, full, images, "calibration normals")
-    anomalies = synthetic_anomalies(store, usable)
-    synthetic_low, synthetic_full, _ = _scores(lowres, full, anomalies, "synthetic anomalies")
+    if not len(usable):
+        raise InputError(
+            f"the quality gate refuses all {len(normals)} calibration normals: they do not look like those trained on"
+        )
+    low, full_scores, references = _scores(
+        lowres, full, len(usable), lambda i: store.grey(int(usable[i])), "calibration normals"
+    )
+    synthetic_low, synthetic_full, _ = _scores(
+        lowres, full, len(usable), lambda i: synthetic_anomaly(store, usable, i), "synthetic anomalies"
+    )
     policy, certificate = calibrate_policy(
         low,
         full_scores,
@@ -66,33 +75,29 @@ def calibrate_run(run_dir: Path, store: ImageStore, config: RouterConfig) -> Non
         )
 
 
-def synthetic_anomalies(store: ImageStore, normals: np.ndarray) -> np.ndarray:
-    """One synthetic anomaly for each of the given normals, (n, 1, S, S) float32, fixed by their order."""
-    images = []
-    for place, index in enumerate(normals):
-        rng = np.random.default_rng((SYNTHETIC_SEED, place))
-        donor = store.grey(int(rng.choice(normals)))
-        images.append(add_random_anomaly(store.grey(int(index)), rng, donor)[0])
-    return np.stack(images)[:, None].astype(np.float32)
+def synthetic_anomaly(store: ImageStore, normals: np.ndarray, place: int) -> np.ndarray:
+    """The normal image at `place` of `normals` with a synthetic anomaly, (S, S) float32, fixed by the place."""
+    rng = np.random.default_rng((SYNTHETIC_SEED, place))
+    donor = store.grey(int(rng.choice(normals)))
+    return add_random_anomaly(store.grey(int(normals[place])), rng, donor)[0].astype(np.float32)
 
 
 def _gate(store: ImageStore) -> QualityGate:
     """Ranges of image quality from training normals, evenly spaced where there are many."""
-    train = store.indices("train", label=0)
-    chosen = train[np.linspace(0, len(train) - 1, min(len(train), GATE_IMAGES)).round().astype(int)]
+    chosen = spread(store.indices("train", label=0), GATE_IMAGES)
     return fit_gate([measure_quality(store.grey(int(i))) for i in chosen])
 
 
 @torch.no_grad()
 def _scores(
-    lowres: StudentVAE, full: StudentVAE, images: np.ndarray, title: str
+    lowres: StudentVAE, full: StudentVAE, count: int, image: Callable[[int], np.ndarray], title: str
 ) -> tuple[np.ndarray, np.ndarray, dict[str, float]]:
-    """Raw scores of both students, and the 99.9 % quantile of each one's map values."""
+    """Raw scores of both students on image(0) to image(count - 1), and the 99.9 % quantile of each one's map values."""
     low: list[np.ndarray] = []
     high: list[np.ndarray] = []
     maps: dict[str, list[np.ndarray]] = {"lowres": [], "full": []}
-    for start in track(range(0, len(images), 32), title):
-        batch = torch.from_numpy(images[start : start + 32])
+    for start in track(range(0, count, 32), title):
+        batch = torch.from_numpy(np.stack([image(i) for i in range(start, min(start + 32, count))])[:, None])
         for name, model, scores in (("lowres", lowres, low), ("full", full, high)):
             result = model.score(batch)
             scores.append(result.score.numpy())

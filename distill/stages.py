@@ -38,11 +38,11 @@ class TrunkFeatures(nn.Module):
     def __init__(self, student: StudentVAE) -> None:
         super().__init__()
         self.trunk = student.trunk
-        self._shrink = student.shrink
+        self._prepare = student.prepare
 
     def forward(self, image: Tensor) -> Tensor:
         """(B, 1, 256, 256) in [0, 1] -> (B, d, map, map)."""
-        return self.trunk(4.0 * (self._shrink(image) - 0.5))
+        return self.trunk(self._prepare(image))
 
 
 def run_stage(name: str, config: DistillConfig, run_dir: Path, store: ImageStore) -> None:

@@ -61,10 +61,9 @@ def calibrate_policy(
     """
     lowres, full = checked_pair("calibration normal", lowres_normal, full_normal)
     synthetic = optional_pair("synthetic anomaly", synthetic_lowres, synthetic_full)
-    blended = config.full_weight not in (0.0, 1.0)
-    require_enough(len(lowres), blended, config)
-    picking = picking_mask(len(lowres), blended)
-    calibrating = ~picking if blended else picking
+    require_enough(len(lowres), config)
+    picking = picking_mask(len(lowres), config.blended)
+    calibrating = ~picking if config.blended else picking
 
     standard = _standardisation(lowres[picking], full[picking], gate)
     weight = config.full_weight
@@ -80,7 +79,7 @@ def calibrate_policy(
         "schema": statements.SCHEMA,
         "sample": {
             "normals": int(calibrating.sum()),
-            "normals_for_weight": int(picking.sum()) if blended else 0,
+            "normals_for_weight": int(picking.sum()) if config.blended else 0,
             "scores_sha256": statements.sample_hash(lowres, full),
             "data_fingerprint": sample_fingerprint,
         },

@@ -46,6 +46,11 @@ class RouterConfig(BaseModel):
     )
     costs: RouterCosts = Field(default_factory=RouterCosts, description="Costs of wrong decisions.")
 
+    @property
+    def blended(self) -> bool:
+        """Whether the routed score of an escalated image may mix both students' scores."""
+        return self.full_weight not in (0.0, 1.0)
+
     @model_validator(mode="after")
     def _check_combination(self) -> RouterConfig:
         low, high = self.escalation_budget

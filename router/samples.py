@@ -53,12 +53,12 @@ def optional_pair(
     return checked_pair(what, lowres, full)
 
 
-def require_enough(count: int, blended: bool, config: RouterConfig) -> None:
+def require_enough(count: int, config: RouterConfig) -> None:
     """Raises InputError naming the number of normals that `config` needs, when `count` is less."""
     needed = max(images_for_order(1, rate) for rate in (config.escalation_target, config.flag_rate))
-    usable = int((~picking_mask(count, blended)).sum()) if blended else count
+    usable = int((~picking_mask(count, True)).sum()) if config.blended else count
     if usable < needed:
-        total = -(-needed * PICK_EVERY // (PICK_EVERY - 1)) if blended else needed
+        total = -(-needed * PICK_EVERY // (PICK_EVERY - 1)) if config.blended else needed
         raise InputError(
             f"{count} calibration normals are too few for an escalation target of "
             f"{config.escalation_target:.2%} and a flag rate of {config.flag_rate:.2%}: {total} are needed. "

@@ -118,15 +118,7 @@ def _solve(moments: Moments, config: LikelihoodConfig) -> FeatureLikelihood:
     cross = moments.pooled_coarse / n - torch.outer(pooled_mean, moments.coarse / n)
     # z is whitened, so Z'Z = n I and ridge regression is one division
     weight = encoder.T @ cross * (n / (n + config.ridge))
-    model = FeatureLikelihood(
-        channels,
-        size,
-        latent,
-        config.latent_grid,
-        config.mean_grid,
-        config.covariance_block,
-        config.top_positions,
-    )
+    model = FeatureLikelihood.of(config, channels, size, latent)
     model.mean.copy_(moments.features / n)
     model.pooled_mean.copy_(pooled_mean)
     model.encoder.copy_(encoder)

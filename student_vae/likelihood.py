@@ -16,6 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from student_vae.config import LikelihoodConfig
+
 
 class Scores(NamedTuple):
     """What every detector returns for a batch of B images.
@@ -69,6 +71,19 @@ class FeatureLikelihood(nn.Module):
         self.register_buffer("encoder", torch.zeros(pooled, latent))
         self.register_buffer("weight", torch.zeros(latent, channels * mean_grid**2))
         self.register_buffer("whitening", torch.eye(channels).repeat(blocks, 1, 1))
+
+    @classmethod
+    def of(cls, config: LikelihoodConfig, channels: int, map_size: int, latent: int) -> FeatureLikelihood:
+        """An unfitted likelihood; `latent` is the size really fitted, at most `config.latent`."""
+        return cls(
+            channels,
+            map_size,
+            latent,
+            config.latent_grid,
+            config.mean_grid,
+            config.covariance_block,
+            config.top_positions,
+        )
 
     @property
     def parameter_count(self) -> int:

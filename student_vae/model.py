@@ -30,17 +30,8 @@ class StudentVAE(nn.Module):
     def __init__(self, config: StudentConfig, channels: int, latent: int, has_decoder: bool = True) -> None:
         super().__init__()
         self.config, self.channels = config, channels
-        lik = config.likelihood
         self.trunk = Trunk(config, channels)
-        self.likelihood = FeatureLikelihood(
-            channels,
-            config.map_size,
-            latent,
-            lik.latent_grid,
-            lik.mean_grid,
-            lik.covariance_block,
-            lik.top_positions,
-        )
+        self.likelihood = FeatureLikelihood.of(config.likelihood, channels, config.map_size, latent)
         self.log_variance = nn.Linear(latent, latent) if has_decoder else None
         self.decoder = ImageDecoder(latent, config.input_size) if has_decoder else None
 
@@ -56,8 +47,12 @@ class StudentVAE(nn.Module):
         return learned + self.likelihood.parameter_count
 
     def features(self, image: Tensor) -> Tensor:
-        """(B, 1, 256, 256) grey in [0, 1] -> (B, d, map, map); shrinks to the input size by averaging."""
-        return self.trunk(4.0 * (self.shrink(image) - 0.5))
+        """(B, 1, 256, 256) grey in [0, 1] -> (B, d, map, map)."""
+        return self.trunk(self.prepare(image))
+
+    def prepare(self, image: Tensor) -> Tensor:
+        """What the trunk sees of (B, 1, 256, 256) grey in [0, 1]: shrunken, and centred to [-2, 2]."""
+        return 4.0 * (self.shrink(image) - 0.5)
 
     def shrink(self, image: Tensor) -> Tensor:
         """(B, 1, 256, 256) -> (B, 1, input_size, input_size) by averaging whole blocks of pixels."""

@@ -96,15 +96,7 @@ def load_teacher(directory: str | Path) -> Teacher:
     if about.get("schema") != SCHEMA:
         raise InputError(f"{directory / 'teacher.json'}: schema {about.get('schema')}, expected {SCHEMA}")
     lik = LikelihoodConfig.model_validate(about["likelihood"])
-    likelihood = FeatureLikelihood(
-        about["directions"],
-        about["map_size"],
-        about["latent"],
-        lik.latent_grid,
-        lik.mean_grid,
-        lik.covariance_block,
-        lik.top_positions,
-    )
+    likelihood = FeatureLikelihood.of(lik, about["directions"], about["map_size"], about["latent"])
     teacher = Teacher(rebuild(about["backbone"], about["map_size"]), about["directions"], likelihood)
     load_weights(teacher, directory / "teacher.safetensors")
     return teacher.eval()

@@ -1,5 +1,6 @@
 """The processes of one command: usually one, under `accelerate launch` several; the first decides."""
 
+import atexit
 import contextlib
 import os
 from collections.abc import Callable
@@ -57,6 +58,8 @@ class LaunchedProcesses:
                 "without GPUs use: accelerate launch --cpu"
             )
         self.is_main = self._state.is_main_process
+        # The group's threads must be joined before the interpreter goes, or a command that succeeded may abort.
+        atexit.register(self._state.destroy_process_group)
 
     def from_main(self, action: Callable[[], Any]) -> Any:
         from accelerate.utils import broadcast_object_list

@@ -161,8 +161,7 @@ def _adapt(config: RunConfig, run_dir: Path) -> None:
 
     store = _store(run_dir)
     # before hours of training, not after: can the calibration images carry the rates asked for?
-    blended = config.router.full_weight not in (0.0, 1.0)
-    require_enough(store.counts()["calibration_normal"], blended, config.router)
+    require_enough(store.counts()["calibration_normal"], config.router)
     fit_teacher(config.teacher, store, run_dir / TEACHER)
 
 

@@ -4,27 +4,7 @@ import json
 import math
 from dataclasses import replace
 
-DATA = {"name", "train_normal", "calibration_normal", "test_normal", "test_defect", "labelled_defects"}
-MODEL = {
-    "params",
-    "input_size",
-    "image_auroc",
-    "image_auprc",
-    "fnr_at_fpr5",
-    "pixel_auroc",
-    "pixel_aupro",
-    "per_type",
-    "latency_ms",
-}
-ROUTING = {
-    "escalation_rate_normal",
-    "escalation_rate",
-    "fnr",
-    "fnr_upper95",
-    "fpr",
-    "mean_latency_ms",
-    "always_full_latency_ms",
-}
+from tests.report_schema import DATA, MODEL, ROUTING
 
 
 def strict_json(content: dict) -> dict:
