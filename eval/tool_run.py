@@ -54,7 +54,7 @@ def run_inspector(bundle: Bundle, store: ImageStore, indices: np.ndarray) -> Too
             )
         )
     decisions, routes, total_ms, network_ms = (np.array(column) for column in zip(*rows, strict=True))
-    # After the timed pass: running every graph in between would push the route's weights out of the cache.
+    # After the timed pass, so that its times hold nothing but the route.
     lowres, full = (_graph_scores(bundle, name, store, indices) for name in ("lowres", "full"))
     return ToolRun(decisions, routes, lowres, full, total_ms, network_ms)
 
