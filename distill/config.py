@@ -6,9 +6,10 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from student_vae.config import LikelihoodConfig, StudentConfig
+from student_vae.config import LevelConfig, LikelihoodConfig, StudentConfig
 from wafer_data.augment import AugmentConfig
 
+_ALL = 1_000_000  # more directions than any teacher has
 STAGES = ("intermediate", "target", "full", "lowres")
 
 
@@ -28,10 +29,53 @@ class StageConfig(BaseModel):
         description="begin with this stage's trunk weights (needs the same architecture) instead of at random",
     )
     epochs: int = Field(10, ge=1, description="passes over the training pool")
-    batch_size: int = Field(16, ge=2, description="images a step, over all processes")
-    learning_rate: float = Field(3e-3, gt=0, description="peak of the one-cycle cosine schedule (AdamW)")
-    weight_decay: float = Field(1e-4, ge=0, description="AdamW weight decay")
-    gradient_clip: float = Field(1.0, gt=0, description="largest gradient norm")
+    batch_size: int = Field(
+        16,
+        ge=2,
+        description="images a step, over all processes and micro-batches together, so that neither changes what "
+        "is learned",
+    )
+    gradient_accumulation: int = Field(
+        1,
+        ge=1,
+        description="micro-batches that a process works through before one step; the gradient stays that of "
+        "batch_size images, the memory needed falls. For a batch that does not fit the GPU. Batch normalisation "
+        "sees one micro-batch at a time: keep 8 images or more in each",
+    )
+    learning_rate: float = Field(
+        3e-3,
+        gt=0,
+        description="peak of the one-cycle cosine schedule (AdamW); the warm-up lets AdamW's moments settle, the "
+        "long fall quiets the noise of single batches",
+    )
+    weight_decay: float = Field(
+        1e-4, ge=0, description="AdamW weight decay, a little: the pool is large against the student"
+    )
+    gradient_clip: float = Field(
+        1.0, gt=0, description="largest gradient norm; keeps a batch of odd images from undoing many steps"
+    )
+    ema: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="decay of an exponential moving average of the weights, which then is the result; 0: off. "
+        "For a training that ends while the rate is still high (early stopping) or that has small, noisy batches; "
+        "a whole one-cycle schedule quiets the steps by itself. 0.99 averages about the last 100 steps",
+    )
+    early_stopping: int = Field(
+        0,
+        ge=0,
+        description="stop after this many epochs without a better loss on the held-out share of the pool, and "
+        "keep the best epoch; 0: off. For little data and more epochs than it carries. It cuts the one-cycle "
+        "schedule short, before the rate has fallen: combine it with `ema`",
+    )
+    held_out: float = Field(
+        0.1,
+        gt=0,
+        lt=0.5,
+        description="share of the training pool, fixed by the seed, that early stopping judges by and the student "
+        "does not imitate; unused without early stopping. Never calibration or test images",
+    )
     elbo_epochs: int = Field(
         10,
         ge=0,
@@ -48,49 +92,78 @@ class StageConfig(BaseModel):
         0.5, ge=0, le=1, description="share of the ELBO steps over which the KL weight rises from 0"
     )
 
+    @model_validator(mode="after")
+    def _micro_batches_hold_images(self) -> StageConfig:
+        if self.gradient_accumulation > self.batch_size:
+            raise ValueError(
+                f"gradient_accumulation={self.gradient_accumulation} cannot be larger than "
+                f"batch_size={self.batch_size}: each micro-batch needs an image"
+            )
+        return self
+
 
 class PoolConfig(BaseModel):
-    """The images that the stages train on, made once a run from the training normals."""
+    """The images that the stages train on, made once a run from the training images."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
-    generated: int = Field(1600, ge=0, description="augmented copies of training normals in the pool")
+    generated: int = Field(1600, ge=0, description="augmented copies of training images in the pool")
     synthetic_share: float = Field(
-        0.6, ge=0, le=1, description="share of the copies that get a synthetic anomaly"
+        0.6, ge=0, le=1, description="share of the copies of normals that get a synthetic anomaly"
+    )
+    labelled_share: float = Field(
+        0.15,
+        ge=0,
+        le=1,
+        description="where there are labelled defects: share of the copies that show one, augmented, or cut out by its "
+        "mask and put into a normal image. Each labelled defect is in the pool once as it is, too",
     )
     max_originals: int = Field(20000, ge=20, description="at most this many training normals enter the pool")
-    augment: AugmentConfig = Field(
-        default_factory=lambda: AugmentConfig(
-            horizontal_flip=True, vertical_flip=True, brightness=0.05, contrast=0.1
-        ),
-        description="changes that leave a normal image normal; they widen what is imitated and never enter the fit "
-        "of the likelihood",
+    flips: Literal["measured", "all", "none"] = Field(
+        "measured",
+        description="mirrored and turned copies. measured: only where the adapted teacher hardly tells mirrored or "
+        "turned normals from others (teacher/symmetries.json); all: both mirrors and quarter turns; none: left out",
     )
+    symmetry_limit: float = Field(
+        0.8,
+        ge=0.5,
+        le=1,
+        description="flips=measured: a change is used if changed normals are told from others with an AUROC below this",
+    )
+    augment: AugmentConfig = Field(
+        default_factory=lambda: AugmentConfig(brightness=0.05, contrast=0.1),
+        description="changes that leave a normal image normal; they widen what is imitated and never enter the fit "
+        "of the likelihood. A flip set to true or false here goes before `flips`",
+    )
+
+
+def _wide_likelihood() -> LikelihoodConfig:
+    """For models that stay in the fab: all directions at both resolutions."""
+    return LikelihoodConfig(levels=[LevelConfig(), LevelConfig(grid=32, mean_grid=32, covariance_block=2)])
 
 
 def _intermediate() -> StageConfig:
-    student = StudentConfig(width=1.5, fine_blocks=1, deep_blocks=2)
+    student = StudentConfig(width=1.5, fine_blocks=1, deep_blocks=2, likelihood=_wide_likelihood())
     return StageConfig(student=student, epochs=6, elbo_epochs=0)
 
 
 def _target() -> StageConfig:
-    student = StudentConfig(width=1.5, fine_blocks=1, deep_blocks=2)
+    student = StudentConfig(width=1.5, fine_blocks=1, deep_blocks=2, likelihood=_wide_likelihood())
     return StageConfig(
         student=student, start_from="intermediate", epochs=2, learning_rate=1e-3, elbo_epochs=0
     )
 
 
 def _full() -> StageConfig:
-    likelihood = LikelihoodConfig(latent_grid=8, mean_grid=32)
-    return StageConfig(
-        student=StudentConfig(directions=8, likelihood=likelihood), teacher="target", epochs=12
-    )
+    return StageConfig(student=StudentConfig(), teacher="target", epochs=18)
 
 
 def _lowres() -> StageConfig:
-    likelihood = LikelihoodConfig(latent=112, latent_grid=8, mean_grid=16)
-    student = StudentConfig(input_size=128, map_size=16, width=0.9, directions=8, likelihood=likelihood)
-    return StageConfig(student=student, teacher="target", epochs=16)
+    coarse = LevelConfig(directions=8)
+    fine = LevelConfig(grid=16, directions=2, mean_grid=16)
+    likelihood = LikelihoodConfig(levels=[coarse, fine])
+    student = StudentConfig(input_size=128, map_size=16, likelihood=likelihood)
+    return StageConfig(student=student, teacher="target", epochs=24, elbo_epochs=0)
 
 
 class DistillConfig(BaseModel):
@@ -112,6 +185,12 @@ class DistillConfig(BaseModel):
     checkpoint_epochs: int = Field(
         1, ge=1, description="epochs between checkpoints that a killed run resumes from"
     )
+    cache_gb: float = Field(
+        20.0,
+        ge=0,
+        description="largest size in GB (10^9 bytes) of the teaching model's features cached on disk; where the "
+        "pool's would be larger they are computed again in every step, which is slower and needs no disk",
+    )
     keep_cache: bool = Field(
         False, description="keep the pool and its cached teacher features after the last stage"
     )
@@ -125,9 +204,11 @@ class DistillConfig(BaseModel):
             for key, other in (("teacher", stage.teacher), ("start_from", stage.start_from)):
                 if other is not None and order[other] >= i:
                     raise ValueError(f"distill.{name}.{key}={other}: that stage runs later than {name}")
-            if stage.start_from and stage.student.directions:
+            looked_at = stage.student.likelihood.channels_used(_ALL)
+            if stage.start_from and looked_at < _ALL:
                 raise ValueError(
-                    f"distill.{name}.start_from needs a whole head: leave student.directions empty"
+                    f"distill.{name}.start_from needs a whole head, but its likelihood looks at {looked_at} directions "
+                    "only: give one of its levels directions: null"
                 )
             if stage.start_from and getattr(self, stage.start_from).student != stage.student:
                 raise ValueError(

@@ -14,11 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from distill.batches import epoch_batches, micro_batches
 from distill.config import StageConfig
 from distill.pool import Pool
-from distill.schedule import one_cycle
 from student_vae import StudentVAE
 from student_vae.elbo import bernoulli_nll, kl_divergence, kl_weight, reparameterise
+from student_vae.schedule import one_cycle
 from wafer_data.progress import track
 
 
@@ -38,36 +39,33 @@ def train_elbo(
     torch.nn.init.zeros_(student.log_variance.weight)
     torch.nn.init.constant_(student.log_variance.bias, -2.0)
     optimizer = torch.optim.AdamW(trained, lr=1.0, weight_decay=config.weight_decay)
-    batch_size = min(config.batch_size, len(means))
-    per_epoch = len(means) // batch_size
+    per_epoch = len(epoch_batches(np.arange(len(means)), config.batch_size, (seed, 7, 0)))
     steps = config.elbo_epochs * per_epoch
     generator = torch.Generator().manual_seed(seed)
     student.decoder.train()
     for epoch in track(range(config.elbo_epochs), "ELBO: posterior width and image decoder"):
-        order = np.random.default_rng((seed, 7, epoch)).permutation(len(means))
         sums = np.zeros(2)
         beta = rate = 0.0
-        for step in range(per_epoch):
-            done = epoch * per_epoch + step
-            rate = one_cycle(done, steps, config.elbo_learning_rate)
-            beta = kl_weight(done, steps, config.kl_annealing, config.kl_weight)
+        batches = epoch_batches(np.arange(len(means)), config.batch_size, (seed, 7, epoch))
+        for step, batch in enumerate(batches, epoch * per_epoch):
+            rate = one_cycle(step, steps, config.elbo_learning_rate)
+            beta = kl_weight(step, steps, config.kl_annealing, config.kl_weight)
             for group in optimizer.param_groups:
                 group["lr"] = rate
-            rows = np.sort(order[step * batch_size : (step + 1) * batch_size])
-            mean = means[rows]
-            log_variance = student.log_variance_at(mean)
-            noise = torch.randn(mean.shape, generator=generator).to(device)
-            latent = reparameterise(mean, log_variance, noise)
-            bce = bernoulli_nll(student.decoder(latent), images(rows)).mean()
-            kl = kl_divergence(mean, log_variance).mean()
-            loss = config.bce_weight * bce + beta * kl
             optimizer.zero_grad()
-            loss.backward()
+            for rows in micro_batches(batch, min(config.gradient_accumulation, len(batch))):
+                mean = means[rows]
+                log_variance = student.log_variance_at(mean)
+                noise = torch.randn(mean.shape, generator=generator).to(device)
+                latent = reparameterise(mean, log_variance, noise)
+                bce = bernoulli_nll(student.decoder(latent), images(rows)).sum()
+                kl = kl_divergence(mean, log_variance).sum()
+                ((config.bce_weight * bce + beta * kl) / len(batch)).backward()
+                sums += (bce.item(), kl.item())
             # the loss is a sum over tens of thousands of pixels, and its gradient is as much larger
             torch.nn.utils.clip_grad_norm_(trained, config.gradient_clip * 1e3)
             optimizer.step()
-            sums += (bce.item(), kl.item())
-        bce_mean, kl_mean = (sums / per_epoch).tolist()
+        bce_mean, kl_mean = (sums / len(means)).tolist()
         on_epoch(epoch, {"bce": bce_mean, "kl": kl_mean, "kl_weight": beta, "learning_rate": rate})
     student.eval()
 

@@ -1,31 +1,40 @@
-"""The training pool: every training normal once, plus augmented copies of which most carry a synthetic anomaly.
+"""The training pool: every training image once, plus augmented copies of which most show a defect.
 
 A student that imitates its teacher on normal images alone does not extrapolate: where the teacher would call a
-scratch strange, the student has never seen a scratch. So the pool holds synthetic anomalies too. They only teach
-imitation; nothing is labelled defective here and no threshold rests on them. Image i of the pool depends on the
-seed and i alone, so a pool can be rebuilt bit by bit.
+scratch strange, the student has never seen a scratch. So the pool holds synthetic anomalies too, and labelled defects
+where there are any. They only teach imitation; no label is learned here and no threshold rests on them. Image i of
+the pool depends on the seed and i alone, so a pool can be rebuilt bit by bit.
 """
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from distill.config import PoolConfig
-from wafer_data.augment import augment
+from wafer_data.arrays import to_counts, write_stack
+from wafer_data.augment import AugmentConfig, augment
+from wafer_data.errors import InputError
 from wafer_data.files import new_directory, read_json, sha256_json, write_json
 from wafer_data.progress import track
 from wafer_data.store import ImageStore
 from wafer_data.synthetic import add_random_anomaly
+from wafer_data.synthetic.transplant import transplant
+
+VERSION = 3
+"""Changes with the way a pool is made, so that one made otherwise is not gone on with."""
 
 
 @dataclass(frozen=True)
 class Pool:
     """Pool images (memory-mapped, M x 256 x 256, 8 or 16 bit) and which of them are normal.
 
-    originals: how many of the first images are untouched training normals.
+    originals: how many of the first images are untouched training normals. is_normal: (M,) bool; false where an
+    image shows a defect, painted or labelled.
     """
 
     images: np.ndarray
@@ -42,51 +51,93 @@ class Pool:
         return len(self.images)
 
 
-def open_pool(cache: Path, store: ImageStore, config: PoolConfig, seed: int) -> Pool:
-    """The pool in `cache`, built first if it is missing or belongs to other images or settings."""
-    normals = store.indices("train", label=0)
-    originals = normals[: config.max_originals]
-    key = sha256_json(
-        {"store": store.fingerprint, "config": config.model_dump(mode="json"), "seed": seed, "version": 1}
-    )
+def open_pool(
+    cache: Path, store: ImageStore, config: PoolConfig, seed: int, changes: AugmentConfig | None = None
+) -> Pool:
+    """The pool in `cache`, built first if it is missing or belongs to other images or settings.
+
+    changes: what leaves a normal image normal, flips decided (`distill.augmentation`); default: `config.augment`.
+
+    Raises:
+        InputError: the disk has no room for it.
+    """
+    maker = _Maker(store, config, changes or config.augment, seed)
+    key = maker.key
     folder = cache / "pool"
     if not (folder / "pool.json").is_file() or read_json(folder / "pool.json").get("key") != key:
-        _build(folder, store, originals, config, seed, key)
+        maker.build(folder)
     about = read_json(folder / "pool.json")
     images = np.load(folder / "images.npy", mmap_mode="r")
     return Pool(images, np.load(folder / "is_normal.npy"), about["originals"], key)
 
 
-def _build(
-    folder: Path, store: ImageStore, originals: np.ndarray, config: PoolConfig, seed: int, key: str
-) -> None:
-    dtype = store.dtype
-    top = np.iinfo(dtype).max
-    total = len(originals) + config.generated
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with new_directory(folder) as new:
-        shape = (total, store.size, store.size)
-        images = np.lib.format.open_memmap(new / "images.npy", mode="w+", dtype=dtype, shape=shape)
-        is_normal = np.ones(total, bool)
-        for i in track(range(total), "training pool"):
-            if i < len(originals):
-                image = store.grey(int(originals[i]))
-            else:
-                image, is_normal[i] = _generate(store, originals, config, seed, i)
-            images[i] = np.clip(np.rint(image * top), 0, top)
-        images.flush()
-        del images
-        np.save(new / "is_normal.npy", is_normal)
-        write_json(new / "pool.json", {"key": key, "originals": len(originals), "images": total})
+class _Maker:
+    """Makes the images of a pool: normals as they are, labelled defects as they are, then generated ones."""
 
+    def __init__(self, store: ImageStore, config: PoolConfig, changes: AugmentConfig, seed: int) -> None:
+        self.store, self.config, self.changes, self.seed = store, config, changes, seed
+        self.normals = store.indices("train", label=0)[: config.max_originals]
+        self.defects = store.indices("train", label=1)
+        self.total = len(self.normals) + len(self.defects) + config.generated
 
-def _generate(
-    store: ImageStore, originals: np.ndarray, config: PoolConfig, seed: int, index: int
-) -> tuple[np.ndarray, bool]:
-    """One augmented normal, with a synthetic anomaly in `synthetic_share` of all cases."""
-    rng = np.random.default_rng((seed, index))
-    source, donor = (store.grey(int(i)) for i in rng.choice(originals, 2))
-    image = augment(source, rng, config.augment)
-    if rng.random() >= config.synthetic_share:
-        return image, True
-    return add_random_anomaly(image, rng, donor)[0], False
+    @property
+    def key(self) -> str:
+        """Changes whenever an image of the pool would."""
+        shares = ("generated", "synthetic_share", "labelled_share", "max_originals")
+        parts = {
+            "store": self.store.fingerprint,
+            "config": {name: getattr(self.config, name) for name in shares},
+            "changes": self.changes.model_dump(mode="json"),
+            "seed": self.seed,
+            "version": VERSION,
+        }
+        return sha256_json(parts)
+
+    def build(self, folder: Path) -> None:
+        """Write the pool into `folder`, as a whole."""
+        bits = 8 * self.store.dtype.itemsize
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        needed = self.total * self.store.size**2 * self.store.dtype.itemsize
+        free = shutil.disk_usage(folder.parent).free
+        if needed > free:
+            raise InputError(
+                f"the training pool needs {needed / 1e9:.2f} GB in {folder.parent} and the disk has {free / 1e9:.2f} "
+                "GB free; free some space, or lower distill.pool.generated or distill.pool.max_originals"
+            )
+        is_normal = np.ones(self.total, bool)
+
+        def rows() -> Iterator[np.ndarray]:
+            for i in track(range(self.total), "training pool"):
+                image, is_normal[i] = self.image(i)
+                yield to_counts(image, bits)
+
+        with new_directory(folder) as new:
+            write_stack(new / "images.npy", rows(), self.total, self.store.size, bits)
+            np.save(new / "is_normal.npy", is_normal)
+            counts = {"originals": len(self.normals), "labelled": len(self.defects), "images": self.total}
+            write_json(new / "pool.json", {"key": self.key, **counts})
+
+    def image(self, i: int) -> tuple[np.ndarray, bool]:
+        """Image `i` of the pool, float32 (S, S) in [0, 1], and whether it is normal."""
+        untouched = len(self.normals) + len(self.defects)
+        if i < untouched:
+            is_normal = i < len(self.normals)
+            index = self.normals[i] if is_normal else self.defects[i - len(self.normals)]
+            return self.store.grey(int(index)), is_normal
+        rng = np.random.default_rng((self.seed, i))
+        if len(self.defects) and rng.random() < self.config.labelled_share:
+            return self._labelled(rng), False
+        source, donor = (self.store.grey(int(index)) for index in rng.choice(self.normals, 2))
+        image = augment(source, rng, self.changes)
+        if rng.random() >= self.config.synthetic_share:
+            return image, True
+        return add_random_anomaly(image, rng, donor)[0], False
+
+    def _labelled(self, rng: np.random.Generator) -> np.ndarray:
+        """A labelled defect, augmented; where its mask is known, every other time cut out and put into a normal."""
+        chosen = int(rng.choice(self.defects))
+        defect, mask = self.store.grey(chosen), self.store.mask(chosen)
+        if mask is None or not mask.any() or rng.random() < 0.5:
+            return augment(defect, rng, self.changes)
+        normal = augment(self.store.grey(int(rng.choice(self.normals))), rng, self.changes)
+        return transplant(normal, defect, mask, rng, self.changes)[0]

@@ -17,16 +17,17 @@ from accelerate import Accelerator
 from accelerate.utils import set_seed
 from torch import Tensor, nn
 
+from distill.augmentation import choose_augmentation
 from distill.config import STAGES, DistillConfig, StageConfig
 from distill.elbo_phase import train_elbo
 from distill.imitation import ImitationTask, imitate
 from distill.pool import Pool, open_pool
-from distill.targets import CACHE, load_model, open_targets, weights_file
+from distill.targets import CACHE, Targets, load_model, open_targets, weights_file
 from distill.tracking import LossLog, WandbRun
 from student_vae import StudentVAE, save_student
-from student_vae.fit import fit_likelihood
+from student_vae.labels import fit_with_labels
 from wafer_data.errors import InputError
-from wafer_data.files import new_directory, sha256_file, sha256_json, write_text
+from wafer_data.files import new_directory, sha256_file, sha256_json, write_json, write_text
 from wafer_data.store import ImageStore
 
 OnEpoch = Callable[[int, dict[str, float]], None]
@@ -58,9 +59,10 @@ def run_stage(name: str, config: DistillConfig, run_dir: Path, store: ImageStore
     stage: StageConfig = getattr(config, name)
     cache = run_dir / CACHE
     accelerator = Accelerator(mixed_precision=config.mixed_precision)
+    augmentation = choose_augmentation(config.pool, run_dir / "teacher")
     with accelerator.main_process_first():
-        pool = open_pool(cache, store, config.pool, config.seed)
-        targets = open_targets(cache, run_dir, stage.teacher, pool)
+        pool = open_pool(cache, store, config.pool, config.seed, augmentation.config)
+        targets = open_targets(cache, run_dir, stage.teacher, pool, config.cache_gb, accelerator.device)
     # after whatever loading a model for the caches drew from the generator
     set_seed(config.seed)
     student = _new_student(name, stage, targets, run_dir)
@@ -87,19 +89,15 @@ def run_stage(name: str, config: DistillConfig, run_dir: Path, store: ImageStore
         complete = _fit_and_decode(finish, store, pool, stage, config.seed, lambda e, v: record("elbo", e, v))
         with new_directory(run_dir / name) as folder:
             save_student(complete.cpu(), folder, {"stage": name, "teacher": stage.teacher})
+            write_json(folder / "augmentation.json", augmentation.to_dict())
             write_text(folder / "losses.csv", (work / "losses.csv").read_text())
     tracker.finish()
     accelerator.wait_for_everyone()
     accelerator.free_memory()
 
 
-def _new_student(name: str, stage: StageConfig, targets: np.ndarray, run_dir: Path) -> StudentVAE:
+def _new_student(name: str, stage: StageConfig, targets: Targets, run_dir: Path) -> StudentVAE:
     available, side = targets.shape[1], targets.shape[2]
-    if (stage.student.directions or 1) > available:
-        raise InputError(
-            f"distill.{name}.student.directions={stage.student.directions}, but its teacher {stage.teacher} has "
-            f"{available}; lower it, or raise those of the teacher"
-        )
     if side % stage.student.map_size:
         raise InputError(
             f"distill.{name}.student.map_size={stage.student.map_size} must divide {side}, the map of its teacher "
@@ -139,18 +137,25 @@ def _fit_and_decode(
 ) -> StudentVAE:
     """Likelihood and ELBO phase of a student whose trunk is trained."""
     device = next(student.parameters()).device
-    normals = store.indices("train", label=0)
-    kept = stage.student.directions or student.channels
+    config = stage.student.likelihood
+    kept = config.channels_used(student.channels)
 
     @torch.no_grad()
-    def batches() -> Iterator[Tensor]:
-        for start in range(0, len(normals), 32):
-            images = torch.from_numpy(store.batch(normals[start : start + 32])).to(device)
+    def features_of(indices: np.ndarray) -> Iterator[Tensor]:
+        for start in range(0, len(indices), 32):
+            images = torch.from_numpy(store.batch(indices[start : start + 32])).to(device)
             yield student.features(images)[:, :kept].cpu()
 
-    likelihood = fit_likelihood(batches, stage.student.likelihood)
+    normals, defects = (store.indices("train", label=label) for label in (0, 1))
+    likelihood = fit_with_labels(lambda: features_of(normals), features_of(defects), config, seed)
     set_seed(seed)
-    complete = StudentVAE(stage.student, kept, likelihood.latent, has_decoder=stage.elbo_epochs > 0)
+    complete = StudentVAE(
+        stage.student,
+        kept,
+        likelihood.latent,
+        has_decoder=stage.elbo_epochs > 0,
+        has_head=likelihood.head is not None,
+    )
     complete.trunk.load_state_dict(student.trunk.first_directions(kept))
     complete.likelihood.load_state_dict(likelihood.state_dict())
     complete = complete.to(device).eval()

@@ -1,20 +1,77 @@
-"""What a stage's teacher says about every image of the pool, cached on disk."""
+"""What a stage's teacher says about every image of the pool: cached on disk, or computed in every step.
+
+Both give the same numbers: features are rounded to float16 either way. The cache pays as soon as there is a second
+epoch, and takes M x d x map x map x 2 bytes: 0.3 GB for 2 200 images and 68 GB for 520 000, each with 64 directions
+on a 32 x 32 map. Where that is more than `distill.cache_gb`, the teaching model runs along in every step.
+"""
 
 from __future__ import annotations
 
+import errno
+import math
+import os
 import shutil
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from distill.pool import Pool
 from student_vae import StudentVAE, load_student
 from teacher import Teacher, load_teacher
+from wafer_data.errors import InputError
 from wafer_data.files import new_directory, read_json, sha256_file, sha256_json, write_json
 from wafer_data.progress import track
 
 CACHE = "cache"
+_GB = 1e9
+# Images the teaching model sees at a time, in the cache and in steps alike.
+_CHUNK = 16
+
+
+class Targets(Protocol):
+    """Features of the teaching model for each image of the pool."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(M, d, map, map)."""
+
+    def rows(self, indices: np.ndarray) -> Tensor:
+        """Features of the images `indices` of the pool, (B, d, map, map) float32 on the float16 grid."""
+
+
+class CachedTargets:
+    """Features read from the disk, memory-mapped. features: (M, d, map, map) float16."""
+
+    def __init__(self, features: np.ndarray) -> None:
+        self._features = features
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self._features.shape
+
+    def rows(self, indices: np.ndarray) -> Tensor:
+        """On the CPU."""
+        return torch.from_numpy(self._features[indices].astype(np.float32))
+
+
+class LiveTargets:
+    """Features computed when asked for; nothing is written. model: in evaluation mode, on `device`."""
+
+    def __init__(self, model: Teacher | StudentVAE, pool: Pool, device: torch.device) -> None:
+        self._model, self._pool, self._device = model, pool, device
+        self.shape: tuple[int, ...] = (len(pool), *self.rows(np.arange(1)).shape[1:])
+
+    @torch.no_grad()
+    def rows(self, indices: np.ndarray) -> Tensor:
+        """On the model's device."""
+        parts = []
+        for start in range(0, len(indices), _CHUNK):
+            images = torch.from_numpy(self._pool.batch(indices[start : start + _CHUNK]))
+            parts.append(self._model.features(images.to(self._device)).half().float())
+        return torch.cat(parts)
 
 
 def load_model(run_dir: Path, name: str) -> Teacher | StudentVAE:
@@ -27,35 +84,71 @@ def weights_file(run_dir: Path, name: str) -> Path:
     return run_dir / name / ("teacher.safetensors" if name == "teacher" else "student.safetensors")
 
 
-def open_targets(cache: Path, run_dir: Path, name: str, pool: Pool) -> np.ndarray:
-    """(M, d, map, map) float16 features of model `name` on the pool, memory-mapped; computed if not cached."""
+def open_targets(
+    cache: Path, run_dir: Path, name: str, pool: Pool, limit_gb: float, device: torch.device
+) -> Targets:
+    """The features of model `name` on the pool; from the disk where they fit into `limit_gb`, else computed in steps.
+
+    The limit holds for the features of all models together: those of another model make room first, since stages
+    learn one after the other. Not in the cache yet, they are computed and written now.
+
+    Raises:
+        InputError: the model is missing, or the disk has no room for what the limit allows.
+    """
     key = sha256_json({"pool": pool.key, "weights": sha256_file(weights_file(run_dir, name))})
     folder = cache / f"features-{name}"
-    if not (folder / "key.json").is_file() or read_json(folder / "key.json").get("key") != key:
-        _compute(folder, load_model(run_dir, name), pool, key, name)
-    return np.load(folder / "features.npy", mmap_mode="r")
-
-
-@torch.no_grad()
-def _compute(folder: Path, model: Teacher | StudentVAE, pool: Pool, key: str, name: str) -> None:
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model = model.to(device).eval()
-    with new_directory(folder) as new:
-        out: np.memmap | None = None
-        for start in track(range(0, len(pool), 16), f"{name}: features of the pool"):
-            batch = torch.from_numpy(pool.batch(np.arange(start, min(start + 16, len(pool)))))
-            features = model.features(batch.to(device)).float().cpu().numpy()
-            if out is None:
-                shape = (len(pool), *features.shape[1:])
-                out = np.lib.format.open_memmap(
-                    new / "features.npy", mode="w+", dtype=np.float16, shape=shape
-                )
-            out[start : start + len(features)] = features
-        assert out is not None
-        out.flush()
-        write_json(new / "key.json", {"key": key})
+    if (folder / "key.json").is_file() and read_json(folder / "key.json").get("key") == key:
+        features = np.load(folder / "features.npy", mmap_mode="r")
+        if features.nbytes <= limit_gb * _GB:
+            return CachedTargets(features)
+    shutil.rmtree(folder, ignore_errors=True)  # of other images or weights, or over the limit of today
+    live = LiveTargets(load_model(run_dir, name).to(device).eval(), pool, device)
+    needed = math.prod(live.shape) * np.dtype(np.float16).itemsize
+    if needed > limit_gb * _GB:
+        return live
+    _make_room(cache, needed, limit_gb, name)
+    _write(folder, live, key, name)
+    return CachedTargets(np.load(folder / "features.npy", mmap_mode="r"))
 
 
 def drop_cache(run_dir: Path) -> None:
     """Remove the pool and all cached features of a run."""
     shutil.rmtree(run_dir / CACHE, ignore_errors=True)
+
+
+def _make_room(cache: Path, needed: int, limit_gb: float, name: str) -> None:
+    others = list(cache.glob("features-*/features.npy"))
+    if needed + sum(path.stat().st_size for path in others) > limit_gb * _GB:
+        for path in others:
+            shutil.rmtree(path.parent, ignore_errors=True)
+    free = shutil.disk_usage(cache).free
+    if needed > free:
+        raise InputError(
+            f"the cached features of {name} need {needed / _GB:.2f} GB in {cache} and the disk has {free / _GB:.2f} GB "
+            "free; free some space, or set distill.cache_gb=0 to compute them in every step instead (slower)"
+        )
+
+
+def _write(folder: Path, live: LiveTargets, key: str, name: str) -> None:
+    with new_directory(folder) as new:
+        path = new / "features.npy"
+        out = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=live.shape)
+        _reserve(path)
+        for start in track(range(0, len(out), _CHUNK), f"{name}: features of the pool"):
+            part = np.arange(start, min(start + _CHUNK, len(out)))
+            out[part] = live.rows(part).cpu().numpy()
+        out.flush()
+        write_json(new / "key.json", {"key": key})
+
+
+def _reserve(path: Path) -> None:
+    """Claim a file's blocks now: a memory map that runs out of disk ends the process without a word (SIGBUS)."""
+    if not hasattr(os, "posix_fallocate"):
+        return
+    with path.open("r+b") as file:
+        try:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+        except OSError as error:
+            # some file systems cannot reserve, which is no reason to stop
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise

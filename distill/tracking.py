@@ -20,6 +20,7 @@ COLUMNS = (
     "distill",
     "distill_normal",
     "distill_synthetic",
+    "held_out",
     "bce",
     "kl",
     "kl_weight",

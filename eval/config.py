@@ -7,6 +7,31 @@ from pydantic import BaseModel, ConfigDict, Field
 Baseline = Literal["pca", "gabor_lbp_ocsvm", "pixel_vae"]
 
 
+class PixelVaeConfig(BaseModel):
+    """How the plain pixel VAE baseline is trained; its layers are fixed, see `configs/reference_vae.yaml`."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    epochs: int = Field(default=10, ge=1, description="Passes over the training normals.")
+    latent: int = Field(default=128, ge=1, le=1024, description="Dimension of the latent.")
+    batch_size: int = Field(default=16, ge=2, description="Images a step.")
+    learning_rate: float = Field(
+        default=1e-3, gt=0, description="Peak of the one-cycle cosine schedule (AdamW)."
+    )
+    gradient_clip: float = Field(
+        default=2e4,
+        gt=0,
+        description="Largest gradient norm of the loss in nats an image, a sum over all pixels; at 256 px ordinary "
+        "batches reach about 1e4.",
+    )
+    kl_weight: float = Field(
+        default=1.0, ge=0, description="Weight of the KL term at the end of its annealing (1: the ELBO)."
+    )
+    kl_annealing: float = Field(
+        default=0.5, ge=0, le=1, description="Share of all steps over which the KL weight rises from 0."
+    )
+
+
 class EvalConfig(BaseModel):
     """What is compared with the trained models, and how precisely it is measured."""
 
@@ -22,8 +47,8 @@ class EvalConfig(BaseModel):
     pca_components: int = Field(
         default=50, ge=1, description="Principal components kept by the PCA baseline."
     )
-    pixel_vae_epochs: int = Field(
-        default=10, ge=1, description="Passes over the training normals of the plain pixel VAE baseline."
+    pixel_vae: PixelVaeConfig = Field(
+        default_factory=PixelVaeConfig, description="Training of the plain pixel VAE baseline."
     )
     batch_size: int = Field(
         default=16, ge=1, description="Test images scored at a time; bounds the memory that evaluation needs."

@@ -22,6 +22,7 @@ from eval.routing import judge_routing, ranking_scores
 from eval.scorers import Scorer, load_scorers
 from eval.scoring import TestScores, score_test_images
 from eval.tool_run import ENGINE, ToolRun, compare, graph_latency, run_inspector
+from eval.training_curve import to_csv
 from router.policy import RoutingPolicy
 from tool_side import Bundle, load_bundle
 from tool_side.export import export_bundle
@@ -36,7 +37,7 @@ _TIMED_IMAGES = 48
 
 def evaluate_run(run_dir: Path, config: EvalConfig) -> dict[str, Any]:
     """Judge the run in `run_dir` and write `report/` (report.json, report.html, parity.json,
-    predictions.json).
+    predictions.json, and the losses of a baseline trained in epochs as NAME_losses.csv).
 
     Scores all test images with the configured baselines and with each model whose folder exists; with both
     students and `router/policy.json` also the routed system, timed and checked on a bundle exported for the
@@ -52,6 +53,8 @@ def evaluate_run(run_dir: Path, config: EvalConfig) -> dict[str, Any]:
     report = evaluation.to_report_json()
     with new_directory(run_dir / "report") as folder:
         write_json(folder / "predictions.json", predictions)
+        for name, curve in evaluation.curves.items():
+            write_text(folder / f"{name}_losses.csv", to_csv(curve))
         if evaluation.parity is not None:
             write_json(folder / "parity.json", evaluation.parity.to_json())
         write_text(folder / "report.html", render_report(evaluation))
@@ -94,6 +97,7 @@ def _evaluate(run_dir: Path, config: EvalConfig) -> tuple[Evaluation, dict[str, 
         models=models,
         routing=None,
         provenance=describe(run_dir, store, config.seed),
+        curves={name: scorer.losses for name, scorer in scorers.items() if scorer.losses},
     )
     if route is not None and tool is not None:
         evaluation = _with_route(evaluation, run_dir, store, found, scorers, route, tool, config)

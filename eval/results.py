@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from eval.latency import Latency
+from eval.training_curve import EpochLosses
 
 SCHEMA = 1
 
@@ -155,6 +156,8 @@ class Evaluation:
     parity: Parity | None = None
     misses: list[Example] = field(default_factory=list)
     false_alarms: list[Example] = field(default_factory=list)
+    curves: dict[str, tuple[EpochLosses, ...]] = field(default_factory=dict)
+    """Losses of the baselines that were trained in epochs, by name."""
 
     def to_report_json(self) -> dict[str, Any]:
         """The content of `report.json`, schema 1: numbers or null, no other keys than the schema's."""

@@ -11,6 +11,7 @@ import torch
 from eval import baselines
 from eval.baselines import Baseline
 from eval.config import EvalConfig
+from eval.training_curve import EpochLosses
 from student_vae import StudentVAE, load_student
 from teacher import Teacher, load_teacher
 from wafer_data.errors import InputError
@@ -35,6 +36,8 @@ class Scorer:
     score: ScoreCall
     engine: str
     """What runs when `score` is called, for the report."""
+    losses: tuple[EpochLosses, ...] = ()
+    """Of a baseline that was trained in epochs."""
 
 
 def load_scorers(run_dir: Path, store: ImageStore, config: EvalConfig) -> dict[str, Scorer]:
@@ -82,9 +85,10 @@ def _baseline(name: str, store: ImageStore, config: EvalConfig) -> Scorer:
     elif name == "gabor_lbp_ocsvm":
         fitted, engine = baselines.fit_gabor_lbp_ocsvm(normals), "scikit-image and scikit-learn"
     else:
-        fitted = baselines.fit_pixel_vae(normals, config.pixel_vae_epochs, seed=config.seed)
+        fitted = baselines.fit_pixel_vae(normals, config.pixel_vae, seed=config.seed)
         engine = f"PyTorch {version('torch').split('+')[0]}"
-    return Scorer(name, fitted.parameter_count, fitted.input_size, fitted.scores, engine)
+    losses = fitted.losses if isinstance(fitted, baselines.PixelVaeBaseline) else ()
+    return Scorer(name, fitted.parameter_count, fitted.input_size, fitted.scores, engine, losses)
 
 
 def _training_normals(store: ImageStore, config: EvalConfig, description: str) -> Iterator[np.ndarray]:

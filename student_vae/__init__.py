@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from student_vae.checkpoint import load_student, save_student
-    from student_vae.config import LikelihoodConfig, StudentConfig
+    from student_vae.config import LevelConfig, LikelihoodConfig, StudentConfig
     from student_vae.likelihood import FeatureLikelihood, Scores
     from student_vae.model import StudentVAE
 
 _HOMES = {
     "FeatureLikelihood": "student_vae.likelihood",
+    "LevelConfig": "student_vae.config",
     "LikelihoodConfig": "student_vae.config",
     "Scores": "student_vae.likelihood",
     "StudentConfig": "student_vae.config",
@@ -24,6 +25,7 @@ _HOMES = {
 
 __all__ = [
     "FeatureLikelihood",
+    "LevelConfig",
     "LikelihoodConfig",
     "Scores",
     "StudentConfig",

@@ -14,7 +14,7 @@ from student_vae.model import StudentVAE
 from wafer_data.errors import InputError
 from wafer_data.files import read_json, write_bytes, write_json
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
@@ -49,6 +49,7 @@ def save_student(model: StudentVAE, directory: Path, extra: dict[str, Any] | Non
         "channels": model.channels,
         "latent": model.likelihood.latent,
         "has_decoder": model.decoder is not None,
+        "has_head": model.likelihood.head is not None,
         "parameters": model.parameter_count,
         **(extra or {}),
     }
@@ -68,6 +69,12 @@ def load_student(directory: str | Path) -> StudentVAE:
             f"{directory / 'student.json'}: schema {description.get('schema')}, expected {SCHEMA}"
         )
     config = StudentConfig.model_validate(description["student"])
-    model = StudentVAE(config, description["channels"], description["latent"], description["has_decoder"])
+    model = StudentVAE(
+        config,
+        description["channels"],
+        description["latent"],
+        description["has_decoder"],
+        description["has_head"],
+    )
     load_weights(model, directory / "student.safetensors")
     return model.eval()

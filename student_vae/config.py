@@ -5,6 +5,50 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
+class LevelConfig(BaseModel):
+    """One resolution at which features are compared with what the latent predicts (`student_vae.level`)."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    grid: int = Field(
+        8, ge=1, le=128, description="features are averaged to this grid; divides the map's side"
+    )
+    directions: int | None = Field(
+        None,
+        ge=1,
+        le=512,
+        description="compare only this many principal directions, the first ones (default: all)",
+    )
+    mean_grid: int = Field(
+        8,
+        ge=1,
+        le=128,
+        description="grid that holds the conditional mean W z, bilinear in between; divides `grid`",
+    )
+    covariance_block: int = Field(
+        1,
+        ge=1,
+        le=128,
+        description="cells in blocks of this side share one residual covariance; divides `grid`",
+    )
+
+    scored: bool = Field(True, description="false: this level is part of the heat map, not of the score")
+
+    @model_validator(mode="after")
+    def _divides(self) -> LevelConfig:
+        for key in ("mean_grid", "covariance_block"):
+            if self.grid % getattr(self, key):
+                raise ValueError(f"level of grid {self.grid}: {key}={getattr(self, key)} must divide it")
+        return self
+
+
+def _levels() -> list[LevelConfig]:
+    """Coarse with every direction, for what spreads; fine with the first eight, for what is small."""
+    fine = LevelConfig(grid=32, directions=8, mean_grid=16, covariance_block=2)
+    # very coarse cells place wide defects better, but blur the score
+    return [LevelConfig(), LevelConfig(grid=4, mean_grid=4, scored=False), fine]
+
+
 class LikelihoodConfig(BaseModel):
     """The latent-conditional Gaussian over features (`student_vae.likelihood`)."""
 
@@ -14,21 +58,27 @@ class LikelihoodConfig(BaseModel):
         128, ge=1, le=1024, description="dimension k of the latent z (fewer if there are fewer images)"
     )
     latent_grid: int = Field(
-        4, ge=1, le=32, description="features are pooled to this grid before the latent is taken"
+        8, ge=1, le=32, description="features are pooled to this grid before the latent is taken"
     )
-    mean_grid: int = Field(
-        16,
+    latent_directions: int | None = Field(
+        8,
         ge=1,
-        le=128,
-        description="grid on which the conditional mean m + W z is held; bilinear in between",
+        le=512,
+        description="the latent is taken from this many directions, the first ones (null: all)",
     )
-    covariance_block: int = Field(
-        2, ge=1, le=32, description="positions in blocks of this side share one residual covariance"
+    levels: list[LevelConfig] = Field(
+        default_factory=_levels,
+        min_length=1,
+        description="resolutions of the comparison; the first one, coarse, is also what labelled defects are learned at",
     )
     ridge: float = Field(
         10.0, gt=0, description="ridge penalty of the regression of features on z (whitened)"
     )
-    floor: float = Field(0.03, gt=0, description="added to the diagonal of every residual covariance")
+    floor: float = Field(
+        0.03,
+        gt=0,
+        description="added to the diagonal of every residual covariance, as a share of the level's mean variance",
+    )
     folds: int = Field(
         5, ge=2, le=20, description="cross-fitting folds: residuals come from images the mean has not seen"
     )
@@ -36,17 +86,60 @@ class LikelihoodConfig(BaseModel):
         0.05,
         gt=0,
         le=1,
-        description="share of the map's positions, the strangest ones, whose mean is the image score",
+        description="share of a level's cells, the strangest ones, whose mean is the level's score",
     )
+    map_smoothing: int = Field(
+        5,
+        ge=1,
+        le=15,
+        description="side of the square of map cells that the heat map is averaged over; odd, 1: none",
+    )
+    contamination: float = Field(
+        0.0,
+        ge=0,
+        le=0.3,
+        description="robust fit: leave out at most this share of the training normals, those far beyond the others by "
+        "a likelihood that has not seen them (0: keep all)",
+    )
+
+    head_strength: float = Field(
+        0.1,
+        gt=0,
+        description="where there are labelled defects: inverse penalty of the logistic regression that learns them "
+        "(larger: closer to the labels, less careful)",
+    )
+
+    @model_validator(mode="after")
+    def _fits(self) -> LikelihoodConfig:
+        if not self.levels[0].scored:
+            raise ValueError("likelihood.levels: the first level must be scored; labelled defects are learned there")
+        if self.map_smoothing % 2 == 0:
+            raise ValueError(f"likelihood.map_smoothing={self.map_smoothing} must be odd")
+        return self
+
+    @property
+    def map_side(self) -> int:
+        """Side of the heat map: the finest level's grid."""
+        return max(level.grid for level in self.levels)
 
     def check_map(self, map_size: int, section: str) -> None:
         """Raise ValueError, naming the keys, if a grid does not divide the map."""
-        for key in ("latent_grid", "mean_grid", "covariance_block"):
-            side = getattr(self, key)
+        sides = {"latent_grid": self.latent_grid}
+        sides |= {f"levels[{i}].grid": level.grid for i, level in enumerate(self.levels)}
+        for key, side in sides.items():
             if map_size % side:
                 raise ValueError(
                     f"{section}.map_size={map_size} must be a multiple of {section}.likelihood.{key}={side}"
                 )
+        if any(self.map_side % level.grid for level in self.levels):
+            raise ValueError(
+                f"{section}.likelihood.levels: every grid must divide the finest one, {self.map_side}"
+            )
+
+    def channels_used(self, available: int) -> int:
+        """How many of the `available` directions any level or the latent looks at."""
+        asked = [level.directions for level in self.levels] + [self.latent_directions]
+        return max(available if count is None else min(count, available) for count in asked)
 
 
 class StudentConfig(BaseModel):
@@ -65,13 +158,6 @@ class StudentConfig(BaseModel):
     )
     fine_blocks: int = Field(1, ge=0, le=12, description="residual blocks at the map's resolution")
     deep_blocks: int = Field(1, ge=0, le=12, description="residual blocks at half the map's resolution")
-    directions: int | None = Field(
-        None,
-        ge=1,
-        le=512,
-        description="keep only this many of the teacher's principal directions, the first ones, for the likelihood "
-        "(default: all); imitation learns all of them, which makes the first ones better",
-    )
     likelihood: LikelihoodConfig = Field(
         default_factory=LikelihoodConfig, description="the conditional Gaussian"
     )

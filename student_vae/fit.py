@@ -1,156 +1,224 @@
 """Fitting the feature likelihood in closed form, in two passes over the normal images.
 
-Pass one collects moments (mean, pooled covariance, pooled-to-feature covariance), split into folds; pass two
+Pass one collects moments (means, pooled covariance, pooled-to-feature covariance), split into folds; pass two
 collects residual covariances. Memory does not depend on the number of images. Residuals are cross-fitted: those of
-an image come from a mean and a latent that never saw its fold, so the covariance is honest on unseen images.
+an image come from a mean and a latent that never saw its fold, so the covariance is honest on unseen images. The
+robust fit takes a third pass, which judges every image by a likelihood that has not seen it, and fits again without
+those far beyond the others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
 
+import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from student_vae.config import LikelihoodConfig
+from student_vae.level import FeatureLevel
 from student_vae.likelihood import FeatureLikelihood
+from student_vae.moments import Moments, solve
 from wafer_data.errors import InputError
 
 FeatureBatches = Callable[[], Iterable[Tensor]]
-"""Called once a pass; yields (B, d, h, w) features, the same images in the same order each time."""
+"""Called once a pass; yields (B, d, h, h) features, the same images in the same order each time."""
+
+FAR = 5.0
+"""An image is left out by the robust fit beyond this many robust standard deviations above the median score."""
 
 
-class Moments:
-    """Sums over a set of images, in double precision; sums of folds add up and can be taken apart again."""
+MOST_DESCRIBED = 20_000
+"""Descriptions are kept of at most this many images: more teach a defect head nothing, and would fill the memory."""
 
-    def __init__(self, channels: int, map_size: int, pooled: int, coarse: int) -> None:
-        self.count = 0
-        self.features = torch.zeros(channels, map_size, map_size, dtype=torch.float64)
-        self.pooled = torch.zeros(pooled, dtype=torch.float64)
-        self.pooled_pooled = torch.zeros(pooled, pooled, dtype=torch.float64)
-        self.pooled_coarse = torch.zeros(pooled, coarse, dtype=torch.float64)
-        self.coarse = torch.zeros(coarse, dtype=torch.float64)
 
-    def add(self, features: Tensor, pooled: Tensor, coarse: Tensor) -> None:
-        self.count += len(features)
-        self.features += features.sum(0, dtype=torch.float64)
-        self.pooled += pooled.sum(0, dtype=torch.float64)
-        self.coarse += coarse.sum(0, dtype=torch.float64)
-        self.pooled_pooled += pooled.T @ pooled
-        self.pooled_coarse += pooled.T @ coarse
+class Unseen(NamedTuple):
+    """What likelihoods that have not seen an image say about it.
 
-    def combine(self, other: Moments, sign: int) -> Moments:
-        """self + sign * other."""
-        out = object.__new__(Moments)
-        out.count = self.count + sign * other.count
-        for name in ("features", "pooled", "pooled_pooled", "pooled_coarse", "coarse"):
-            setattr(out, name, getattr(self, name) + sign * getattr(other, name))
-        return out
+    scores: (N, L) of the levels. described: (M,) places of the images that are described. descriptions: (M, m).
+    """
+
+    scores: np.ndarray
+    described: np.ndarray
+    descriptions: np.ndarray
+
+
+class Fit(NamedTuple):
+    """A fitted likelihood, what those of the folds say about images they have not seen, and which it kept (N,)."""
+
+    likelihood: FeatureLikelihood
+    unseen: Unseen
+    kept: np.ndarray
 
 
 def fit_likelihood(batches: FeatureBatches, config: LikelihoodConfig) -> FeatureLikelihood:
-    """Fit the conditional Gaussian to features of normal images.
+    """Fit the conditional Gaussian to features of normal images. See `fit_folds`."""
+    return fit_folds(batches, config).likelihood
+
+
+def fit_folds(batches: FeatureBatches, config: LikelihoodConfig) -> Fit:
+    """Fit the conditional Gaussian to features of normal images, keeping the likelihoods of the folds.
 
     Args:
         batches: see `FeatureBatches`. An image's place in the order decides its fold.
-        config: latent size, grids, ridge, floor, folds.
+        config: latent size, levels, ridge, floor, folds, and how many images a robust fit may leave out.
 
     Raises:
         InputError: fewer images than folds need, or a feature that is not finite.
     """
-    folds = _collect_moments(batches, config)
+    fit = _fit(batches, config)
+    if not config.contamination:
+        return fit
+    for _ in range(2):  # once more: what was left out had widened the spread that it was judged by
+        scores = fit.likelihood.combine(torch.from_numpy(fit.unseen.scores)).numpy()
+        kept = keep_ordinary(scores, config.contamination)
+        if (kept == fit.kept).all():
+            break
+        fit = _fit(batches, config, kept)
+    return fit
+
+
+def keep_ordinary(scores: np.ndarray, contamination: float) -> np.ndarray:
+    """Which images stay: all but the strangest, at most a share of `contamination`, and only those far out.
+
+    scores: (N,) of likelihoods that have not seen the image. Far is more than `FAR` robust standard deviations
+    (1.4826 times the median absolute deviation) above the median.
+    """
+    centre = np.median(scores)
+    spread = 1.4826 * np.median(np.abs(scores - centre))
+    most = int(contamination * len(scores))
+    strangest = np.zeros(len(scores), bool)
+    strangest[np.argsort(scores, kind="stable")[len(scores) - most :]] = True
+    return ~(strangest & (scores > centre + FAR * spread))
+
+
+def _fit(batches: FeatureBatches, config: LikelihoodConfig, kept: np.ndarray | None = None) -> Fit:
+    folds, channels, size, seen = _collect_moments(batches, config, kept)
     total = folds[0]
     for fold in folds[1:]:
         total = total.combine(fold, +1)
-    if total.count < 2 * config.folds:
+    if total.count < 2 * config.folds or min(total.count - fold.count for fold in folds) < 2:
         raise InputError(
             f"{total.count} normal images are too few to fit the likelihood with {config.folds} folds: "
             f"give at least {2 * config.folds} training images or lower likelihood.folds"
         )
-    held_out = [_solve(total.combine(fold, -1), config) for fold in folds]
-    model = _solve(total, config)
-    covariance = _residual_covariance(batches, held_out, config)
-    model.whitening.copy_(_whitening(covariance, config.floor))
-    return model
+    held_out = [solve(total.combine(fold, -1), config, channels, size) for fold in folds]
+    model = solve(total, config, channels, size)
+    _fit_covariances(model, batches, held_out, config, kept)
+    kept = np.ones(seen, bool) if kept is None else kept
+    unseen = _judge_unseen(model, held_out, batches, config, seen)
+    model.level_centre.copy_(torch.from_numpy(unseen.scores[kept].mean(0)))
+    model.level_spread.copy_(torch.from_numpy(unseen.scores[kept].std(0) + 1e-6))
+    return Fit(model, unseen, kept)
 
 
-def _fold_masks(start: int, count: int, folds: int) -> list[Tensor]:
-    order = torch.arange(start, start + count) % folds
-    return [order == fold for fold in range(folds)]
+def _judge_unseen(
+    model: FeatureLikelihood,
+    held_out: list[FeatureLikelihood],
+    batches: FeatureBatches,
+    config: LikelihoodConfig,
+    count: int,
+) -> Unseen:
+    """Score and describe every image by the likelihood of the fold that has not seen it.
+
+    The folds borrow the whole model's covariances, which come from cross-fitted residuals already.
+    """
+    every = -(-count // MOST_DESCRIBED)
+    scores, described, descriptions = np.zeros((count, len(model.level_centre)), np.float32), [], []
+    for start, features in _numbered(batches):
+        for fold, mask in zip(held_out, _fold_masks(start, len(features), config.folds), strict=True):
+            if not mask.any():
+                continue
+            part, places = features[mask], start + np.flatnonzero(mask.numpy())
+            level_scores, _, description = model.compare(part, fold.residuals(part, fold.encode(part)))
+            scores[places] = level_scores.numpy()
+            chosen = places % every == 0
+            described.append(places[chosen])
+            descriptions.append(description.numpy()[chosen])
+    return Unseen(scores, np.concatenate(described), np.concatenate(descriptions))
 
 
-def _collect_moments(batches: FeatureBatches, config: LikelihoodConfig) -> list[Moments]:
-    folds: list[Moments] = []
+def _numbered(batches: FeatureBatches) -> Iterator[tuple[int, Tensor]]:
+    """Batches in float32 on the CPU, each with the number of images before it."""
     seen = 0
     for features in batches():
         features = features.float().cpu()
+        yield seen, features
+        seen += len(features)
+
+
+def _fold_masks(start: int, count: int, folds: int, kept: np.ndarray | None = None) -> list[Tensor]:
+    order = torch.arange(start, start + count) % folds
+    use = torch.ones(count, dtype=torch.bool)
+    if kept is not None:
+        use = torch.from_numpy(kept[start : start + count])
+    return [(order == fold) & use for fold in range(folds)]
+
+
+def _collect_moments(
+    batches: FeatureBatches, config: LikelihoodConfig, kept: np.ndarray | None
+) -> tuple[list[Moments], int, int, int]:
+    """Sums of each fold, channels, side of the map, and the number of images."""
+    folds: list[Moments] = []
+    shape: FeatureLikelihood | None = None
+    seen = channels = size = 0
+    for start, features in _numbered(batches):
         if not torch.isfinite(features).all():
             raise InputError(
-                f"features of training images {seen} to {seen + len(features) - 1} are not finite"
+                f"features of training images {start} to {start + len(features) - 1} are not finite"
             )
-        channels, size = features.shape[1], features.shape[2]
-        pooled = F.avg_pool2d(features, size // config.latent_grid).flatten(1)
-        coarse = F.adaptive_avg_pool2d(features, config.mean_grid).flatten(1)
-        if not folds:
-            shape = (channels, size, pooled.shape[1], coarse.shape[1])
-            folds = [Moments(*shape) for _ in range(config.folds)]
-        for fold, mask in zip(folds, _fold_masks(seen, len(features), config.folds), strict=True):
+        if shape is None:
+            channels, size = features.shape[1], features.shape[2]
+            shape = FeatureLikelihood(config, channels, size, 1)
+            folds = [Moments.empty(config, channels, size) for _ in range(config.folds)]
+        for fold, mask in zip(folds, _fold_masks(start, len(features), config.folds, kept), strict=True):
             if mask.any():
-                fold.add(features[mask], pooled[mask], coarse[mask])
-        seen += len(features)
+                fold.add(features[mask], shape)
+        seen = start + len(features)
     if not folds:
         raise InputError("no normal images to fit the likelihood to")
-    return folds
+    return folds, channels, size, seen
 
 
-def _solve(moments: Moments, config: LikelihoodConfig) -> FeatureLikelihood:
-    """Mean, encoder (whitened principal coordinates of the pooled features) and ridge weights."""
-    n = moments.count
-    channels, size = moments.features.shape[0], moments.features.shape[1]
-    pooled_mean = moments.pooled / n
-    covariance = moments.pooled_pooled / n - torch.outer(pooled_mean, pooled_mean)
-    variance, directions = torch.linalg.eigh(covariance)
-    usable = int((variance > 1e-8 * variance[-1].clamp_min(1e-12)).sum())
-    latent = max(1, min(config.latent, n - 1, usable))
-    variance, directions = variance[-latent:].flip(0), directions[:, -latent:].flip(1)
-    encoder = directions / variance.clamp_min(1e-12).sqrt()
-    cross = moments.pooled_coarse / n - torch.outer(pooled_mean, moments.coarse / n)
-    # z is whitened, so Z'Z = n I and ridge regression is one division
-    weight = encoder.T @ cross * (n / (n + config.ridge))
-    model = FeatureLikelihood.of(config, channels, size, latent)
-    model.mean.copy_(moments.features / n)
-    model.pooled_mean.copy_(pooled_mean)
-    model.encoder.copy_(encoder)
-    model.weight.copy_(weight)
-    return model
+def _fit_covariances(
+    model: FeatureLikelihood,
+    batches: FeatureBatches,
+    held_out: list[FeatureLikelihood],
+    config: LikelihoodConfig,
+    kept: np.ndarray | None,
+) -> None:
+    """Whitening matrices of every level from cross-fitted residuals, in place."""
+    totals = [torch.zeros_like(level.whitening, dtype=torch.float64) for level in model.level_list]
+    count = 0
+    for start, features in _numbered(batches):
+        for fold, mask in zip(held_out, _fold_masks(start, len(features), config.folds, kept), strict=True):
+            if not mask.any():
+                continue
+            part = features[mask]
+            count += len(part)
+            for total, level, residual in zip(
+                totals, model.level_list, fold.residuals(part, fold.encode(part)), strict=True
+            ):
+                total += level.covariance(residual)
+    for total, level in zip(totals, model.level_list, strict=True):
+        level.whitening.copy_(_whitening(total, count, level, config.floor))
 
 
-def _residual_covariance(
-    batches: FeatureBatches, held_out: list[FeatureLikelihood], config: LikelihoodConfig
-) -> Tensor:
-    """(blocks, d, d) covariance of cross-fitted residuals."""
-    size, channels, block = held_out[0].map_size, held_out[0].channels, config.covariance_block
-    grid = size // block
-    total = torch.zeros(grid * grid, channels, channels, dtype=torch.float64)
-    seen = 0
-    for features in batches():
-        features = features.float().cpu()
-        residual = torch.empty_like(features)
-        for model, mask in zip(held_out, _fold_masks(seen, len(features), config.folds), strict=True):
-            if mask.any():
-                part = features[mask]
-                residual[mask] = part - model.predict(model.encode(part))
-        n = len(residual)
-        rows = residual.reshape(n, channels, grid, block, grid, block).permute(2, 4, 0, 3, 5, 1)
-        rows = rows.reshape(grid * grid, n * block * block, channels)
-        total += rows.transpose(1, 2) @ rows
-        seen += n
-    return total / (seen * block * block)
+def _whitening(total: Tensor, images: int, level: FeatureLevel, floor: float) -> Tensor:
+    """Inverse Cholesky factors of the blocks' covariances, scaled so that a normal residual has mean square one.
 
-
-def _whitening(covariance: Tensor, floor: float) -> Tensor:
-    """Inverse Cholesky factor of covariance + floor I: whitening @ residual has unit covariance."""
-    eye = torch.eye(covariance.shape[-1], dtype=covariance.dtype)
-    factor = torch.linalg.cholesky(covariance + floor * eye)
-    return torch.linalg.solve_triangular(factor, eye.expand_as(covariance), upper=False).float()
+    total: (blocks, d, d) sums of r r'. Each block's covariance is drawn towards the mean of all blocks with the
+    weight of d samples (the posterior mean under an inverse Wishart prior of d more degrees of freedom than it
+    needs), which matters with few images only. floor, as a share of the mean variance, is added to the diagonal.
+    """
+    samples, d = images * level.block**2, level.channels
+    prior = total.mean(0) / samples
+    covariance = (total + d * prior) / (samples + d)
+    scale = prior.diagonal().mean().clamp_min(1e-12)
+    eye = torch.eye(d, dtype=torch.float64)
+    factor = torch.linalg.cholesky(covariance + floor * scale * eye)
+    whitening = torch.linalg.solve_triangular(factor, eye.expand_as(covariance), upper=False)
+    # mean of (whitening r)^2 over training: trace(whitening C whitening') / d
+    mean_square = torch.einsum("bij,bjk,bik->", whitening, total / samples, whitening) / (len(total) * d)
+    return (whitening / mean_square.clamp_min(1e-12).sqrt()).float()

@@ -1,29 +1,37 @@
-"""The feature likelihood p(F | z): a latent-conditional Gaussian with one mean field and many small covariances.
+"""The feature likelihood p(F | z): a latent-conditional Gaussian, compared at several resolutions.
 
 A normal image explains most of its own appearance: a darker cell is darker everywhere. The latent z holds that
 shared part, the conditional mean predicts every position's features from it, and only what z cannot explain counts
 as strange. This is the linear case of a VAE decoder over features; its encoder is probabilistic PCA
 (Tipping & Bishop 1999, "Probabilistic Principal Component Analysis", eq. 9), which is the optimum of a linear
 VAE's ELBO (Lucas et al. 2019, "Don't Blame the ELBO!", theorem 1). The per-position Gaussian on pretrained
-features follows PaDiM (Defard et al. 2021), which has no latent.
+features follows PaDiM (Defard et al. 2021), which has no latent. Averaging features to a coarse grid before they
+are compared lets the noise of single positions cancel, so that faint but wide defects show; a fine grid shows small
+ones.
 """
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from student_vae.config import LikelihoodConfig
+from student_vae.config import LevelConfig, LikelihoodConfig
+from student_vae.defect_head import DefectHead, describe
+from student_vae.level import FeatureLevel, enlarge
+
+
+UNIT, FARTHEST = 0.1, 800.0
 
 
 class Scores(NamedTuple):
     """What every detector returns for a batch of B images.
 
-    score: (B,), larger is stranger, >= 0.  map: (B, h, w), Mahalanobis distance of each position, >= 0, never
-    rescaled per image.  latent: (B, k), the mean of q(z|x).
+    score: (B,), > 0, larger is stranger, about 1 on normal images.  map: (B, h, w), distance of each position, >= 0,
+    about 1 on normal images, never rescaled per image.  latent: (B, k), the mean of q(z|x).
     """
 
     score: Tensor
@@ -32,100 +40,114 @@ class Scores(NamedTuple):
 
 
 class FeatureLikelihood(nn.Module):
-    """p(F | z) = N(mean + W z, S) with z a linear function of the pooled features.
+    """p(F | z) with z a linear function of the pooled features, at every level of the configuration.
 
     Args:
+        config: latent, grids, levels.
         channels: d, features a position.
         map_size: h = w, side of the feature map.
-        latent: k, dimension of z.
-        latent_grid: side of the grid that features are pooled to before z is taken.
-        mean_grid: side of the grid on which W z lives; bilinear in between.
-        block: positions in blocks of this side share one covariance.
-        top_positions: share of positions whose mean distance is the image score.
+        latent: k really fitted, at most `config.latent`.
+        has_head: whether labelled defects taught a `DefectHead`.
     """
 
-    mean: Tensor
     pooled_mean: Tensor
     encoder: Tensor
-    weight: Tensor
-    whitening: Tensor
+    level_centre: Tensor
+    level_spread: Tensor
 
     def __init__(
-        self,
-        channels: int,
-        map_size: int,
-        latent: int,
-        latent_grid: int,
-        mean_grid: int,
-        block: int,
-        top_positions: float,
+        self, config: LikelihoodConfig, channels: int, map_size: int, latent: int, has_head: bool = False
     ) -> None:
         super().__init__()
-        self.channels, self.map_size, self.latent = channels, map_size, latent
-        self.latent_grid, self.mean_grid, self.block = latent_grid, mean_grid, block
-        self.top = max(1, round(top_positions * map_size * map_size))
-        pooled = channels * latent_grid**2
-        blocks = (map_size // block) ** 2
-        self.register_buffer("mean", torch.zeros(channels, map_size, map_size))
+        self.config, self.channels, self.map_size, self.latent = config, channels, map_size, latent
+        self.latent_grid = config.latent_grid
+        self.latent_channels = min(config.latent_directions or channels, channels)
+        pooled = self.latent_channels * config.latent_grid**2
         self.register_buffer("pooled_mean", torch.zeros(pooled))
         self.register_buffer("encoder", torch.zeros(pooled, latent))
-        self.register_buffer("weight", torch.zeros(latent, channels * mean_grid**2))
-        self.register_buffer("whitening", torch.eye(channels).repeat(blocks, 1, 1))
-
-    @classmethod
-    def of(cls, config: LikelihoodConfig, channels: int, map_size: int, latent: int) -> FeatureLikelihood:
-        """An unfitted likelihood; `latent` is the size really fitted, at most `config.latent`."""
-        return cls(
-            channels,
-            map_size,
-            latent,
-            config.latent_grid,
-            config.mean_grid,
-            config.covariance_block,
-            config.top_positions,
+        scored = sum(level.scored for level in config.levels)
+        self.register_buffer("level_centre", torch.zeros(scored))
+        self.register_buffer("level_spread", torch.ones(scored))
+        self.levels = nn.ModuleList(
+            FeatureLevel(level, channels, latent, config.top_positions, self._is_tied(level))
+            for level in config.levels
         )
+        self.head = DefectHead(self.level_list[0].channels) if has_head else None
+
+    def _is_tied(self, level: LevelConfig) -> bool:
+        same_cells = level.grid == level.mean_grid == self.latent_grid
+        return same_cells and min(level.directions or self.channels, self.channels) == self.latent_channels
+
+    @property
+    def level_list(self) -> list[FeatureLevel]:
+        """The levels with their type."""
+        return [level for level in self.levels if isinstance(level, FeatureLevel)]
+
+    @property
+    def map_side(self) -> int:
+        """Side of the heat map: the finest level's grid."""
+        return self.config.map_side
 
     @property
     def parameter_count(self) -> int:
-        """Numbers that were learned (a whitening matrix is triangular)."""
-        d = self.channels
-        full = self.mean.numel() + self.pooled_mean.numel() + self.encoder.numel() + self.weight.numel()
-        return full + self.whitening.shape[0] * d * (d + 1) // 2
+        """Numbers that were learned."""
+        own = self.pooled_mean.numel() + self.encoder.numel() + 2 * self.level_centre.numel()
+        head = self.head.parameter_count if self.head is not None else 0
+        return own + head + sum(level.parameter_count for level in self.level_list)
 
     def pool(self, features: Tensor) -> Tensor:
-        """(B, d, h, w) -> (B, d * latent_grid^2)."""
-        return F.avg_pool2d(features, self.map_size // self.latent_grid).flatten(1)
+        """What the latent is taken from, (B, d, h, h) -> (B, latent_channels * latent_grid^2)."""
+        own = features[:, : self.latent_channels]
+        return F.avg_pool2d(own, own.shape[-1] // self.latent_grid).flatten(1)
 
     def encode(self, features: Tensor) -> Tensor:
         """The mean of q(z|x), (B, k), about N(0, I) on normal images."""
         return (self.pool(features) - self.pooled_mean) @ self.encoder
 
-    def predict(self, latent: Tensor) -> Tensor:
-        """The conditional mean of the features, (B, d, h, w)."""
-        coarse = (latent @ self.weight).reshape(-1, self.channels, self.mean_grid, self.mean_grid)
-        return self.mean + enlarge(coarse, self.map_size)
+    def residuals(self, features: Tensor, latent: Tensor) -> list[Tensor]:
+        """What z does not explain, one (B, channels, g, g) a level."""
+        return [level.average(features) - level.predict(latent, self.encoder) for level in self.level_list]
 
-    def distance(self, residual: Tensor) -> Tensor:
-        """Mahalanobis distance of each position's residual, (B, d, h, w) -> (B, h, w)."""
-        n, d, h, b = len(residual), self.channels, self.map_size, self.block
-        g = h // b
-        rows = residual.reshape(n, d, g, b, g, b).permute(2, 4, 1, 0, 3, 5).reshape(g * g, d, n * b * b)
-        squared = (self.whitening @ rows).square().sum(1)
-        return squared.reshape(g, g, n, b, b).permute(2, 0, 3, 1, 4).reshape(n, h, h).sqrt()
+    def compare(self, features: Tensor, residuals: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """From residuals to scores (B, L) of the scored levels, the map (B, side, side) and descriptions (B, m)."""
+        whitened = [level.whiten(r) for level, r in zip(self.level_list, residuals, strict=True)]
+        distances = [level.distance(w) for level, w in zip(self.level_list, whitened, strict=True)]
+        pairs = zip(self.level_list, distances, strict=True)
+        scores = [level.score(d) for level, d in pairs if level.scored]
+        maps = [enlarge(d[:, None], self.map_side)[:, 0] for d in distances]
+        description = describe(self.level_list[0].average(features), whitened[0])
+        return torch.stack(scores, 1), self.smooth(torch.stack(maps).mean(0)), description
 
-    def image_score(self, distance: Tensor) -> Tensor:
-        """Mean of the strangest positions, (B, h, w) -> (B,)."""
-        return distance.flatten(1).topk(self.top, dim=1).values.mean(1)
+    def smooth(self, heat: Tensor) -> Tensor:
+        """Average over a few neighbours, (B, side, side) -> the same: single cells are noisy."""
+        window = self.config.map_smoothing
+        if window == 1:
+            return heat
+        return F.avg_pool2d(heat[:, None], window, 1, window // 2, count_include_pad=False)[:, 0]
+
+    def combine(self, level_scores: Tensor) -> Tensor:
+        """One score from those of the levels, (B, L) -> (B,), about 0 +- 1 on unseen normals.
+
+        The logarithm of the mean of exponentials lies between the mean and the largest: a defect that shows at
+        one level only counts, and small agreeing deviations of all levels add up.
+        """
+        standard = (level_scores - self.level_centre) / self.level_spread
+        return standard.logsumexp(1) - math.log(standard.shape[1])
 
     def forward(self, features: Tensor) -> Scores:
-        """Scores of a batch of features (B, d, h, w)."""
+        """Scores of a batch of features (B, d, h, h)."""
         latent = self.encode(features)
-        distance = self.distance(features - self.predict(latent))
-        return Scores(self.image_score(distance), distance, latent)
+        level_scores, heat, description = self.compare(features, self.residuals(features, latent))
+        standard = self.combine(level_scores)
+        if self.head is not None:
+            standard = standard + self.head(description)
+        return Scores(positive(standard), heat, latent)
 
 
-def enlarge(grid: Tensor, size: int) -> Tensor:
-    """Bilinear interpolation of (B, C, g, g) to (B, C, size, size)."""
-    if grid.shape[-1] == size:
-        return grid
-    return F.interpolate(grid, size=(size, size), mode="bilinear", align_corners=False)
+def positive(standard: Tensor) -> Tensor:
+    """The score that is given out: exp(0.1 x), so 1 for an ordinary normal image and always above 0.
+
+    x counts standard deviations; the router takes logarithms, which gives it back. Beyond `FARTHEST` nothing is told
+    apart, and no image overflows.
+    """
+    return (UNIT * standard.clamp(max=FARTHEST)).exp()

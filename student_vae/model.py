@@ -25,13 +25,21 @@ class StudentVAE(nn.Module):
         channels: d, features a position (directions of the teacher).
         latent: k actually fitted (`config.likelihood.latent` or fewer with few images).
         has_decoder: whether the ELBO phase ran.
+        has_head: whether labelled defects taught a defect head.
     """
 
-    def __init__(self, config: StudentConfig, channels: int, latent: int, has_decoder: bool = True) -> None:
+    def __init__(
+        self,
+        config: StudentConfig,
+        channels: int,
+        latent: int,
+        has_decoder: bool = True,
+        has_head: bool = False,
+    ) -> None:
         super().__init__()
         self.config, self.channels = config, channels
         self.trunk = Trunk(config, channels)
-        self.likelihood = FeatureLikelihood.of(config.likelihood, channels, config.map_size, latent)
+        self.likelihood = FeatureLikelihood(config.likelihood, channels, config.map_size, latent, has_head)
         self.log_variance = nn.Linear(latent, latent) if has_decoder else None
         self.decoder = ImageDecoder(latent, config.input_size) if has_decoder else None
 

@@ -6,9 +6,16 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from student_vae.config import LikelihoodConfig
+from student_vae.config import LevelConfig, LikelihoodConfig
+from teacher.gradient.config import GradientConfig
 
 BackboneSource = Literal["efficientnet_lite0", "timm", "transformers", "file"]
+
+
+def _likelihood() -> LikelihoodConfig:
+    """Larger than a student's: its latent sees all directions, and its means keep the map's full resolution."""
+    fine = LevelConfig(grid=32, mean_grid=32, covariance_block=2)
+    return LikelihoodConfig(latent_grid=4, latent_directions=None, levels=[LevelConfig(), fine])
 
 
 class TeacherConfig(BaseModel):
@@ -42,9 +49,18 @@ class TeacherConfig(BaseModel):
     )
     batch_size: int = Field(16, ge=1, description="images a forward pass of the backbone")
     bf16: bool = Field(False, description="run the backbone in bfloat16 (GPUs)")
-    likelihood: LikelihoodConfig = Field(
-        default_factory=LikelihoodConfig, description="the conditional Gaussian"
+    cache_gb: float = Field(
+        40.0,
+        ge=0,
+        description="features of the training normals are kept on the disk during the fit while they take no more "
+        "than this; beyond it they are computed in every pass",
     )
+    gradient: GradientConfig = Field(
+        default_factory=GradientConfig,
+        description="adaptation by gradient descent before the closed-form fit",
+    )
+    likelihood: LikelihoodConfig = Field(default_factory=_likelihood, description="the conditional Gaussian")
+    seed: int = Field(0, ge=0, description="seed of the folds of the defect head")
 
     @model_validator(mode="after")
     def _named_where_needed(self) -> TeacherConfig:

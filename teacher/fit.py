@@ -1,31 +1,34 @@
-"""Adapting the teacher to normal images in closed form.
+"""Adapting the teacher to normal images.
 
-Three readings of the training images, memory independent of their number: the first (a spread of at most
-`BASIS_IMAGES`) finds each channel's scale and the principal directions; the second writes projected features to a
-scratch file; the likelihood then takes its two passes over that file (`student_vae.fit`).
+By gradient first, if the configuration asks for it (`teacher.gradient`); then in closed form: a spread of at most
+`BASIS_IMAGES` sets each channel's scale and the principal directions, and the likelihood takes its passes over the
+projected features (`student_vae.fit`). Memory does not depend on the number of images, and a fit that was killed
+goes on where it stopped.
 """
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from student_vae.fit import fit_likelihood
+from student_vae.labels import fit_with_labels
 from teacher.backbones import build_backbone
 from teacher.config import TeacherConfig
+from teacher.gradient import adapt_by_gradient, fit_decoder
+from teacher.gradient.checkpoints import weights_digest
 from teacher.model import Teacher, save_teacher
+from teacher.normal_features import NormalFeatures
+from teacher.symmetry import measure_symmetries
+from teacher.symmetry_record import SYMMETRIES
 from wafer_data.errors import InputError
-from wafer_data.files import new_directory
+from wafer_data.files import new_directory, sha256_json, write_json
 from wafer_data.progress import track
 from wafer_data.store import ImageStore
 
-SCRATCH = ".features-"
 BASIS_IMAGES = 400
 """Images that set channel scales and directions: 400 x 1 024 positions is ample for a C x C covariance."""
 
@@ -42,29 +45,50 @@ def fit_teacher(config: TeacherConfig, store: ImageStore, out_dir: Path) -> Teac
         raise InputError(
             f"teacher.directions={config.directions} is more than the backbone's {backbone.channels} channels"
         )
+    # inside the stage's folder: whoever clears that to start afresh clears the unfinished work with it
+    work = out_dir / "checkpoint"
+    backbone = adapt_by_gradient(backbone, store, config.gradient, work)
     normals = store.indices("train", label=0)
     teacher = Teacher(backbone, config.directions).to(device).eval()
     fit_projection(teacher, store, spread(normals, BASIS_IMAGES), config)
-    shape = (len(normals), config.directions, config.map_size, config.map_size)
-    out_dir.parent.mkdir(parents=True, exist_ok=True)
-    for leftover in out_dir.parent.glob(f"{SCRATCH}*"):  # of a fit that was killed
-        shutil.rmtree(leftover, ignore_errors=True)
-    with tempfile.TemporaryDirectory(dir=out_dir.parent, prefix=SCRATCH) as scratch:
-        features = np.lib.format.open_memmap(
-            Path(scratch) / "f.npy", mode="w+", dtype=np.float16, shape=shape
-        )
-        write_features(teacher, store, normals, features, config, "teacher features")
+    key = sha256_json([store.fingerprint, weights_digest(teacher)])
 
-        teacher.likelihood = fit_likelihood(lambda: _batches(features), config.likelihood)
+    def compute(indices: np.ndarray) -> Tensor:
+        return project(teacher, store, indices, config)
+
+    features = NormalFeatures(
+        lambda rows: compute(normals[rows]),
+        len(normals),
+        (config.directions, config.map_size, config.map_size),
+        work / "features",
+        key,
+        config.cache_gb,
+        config.batch_size,
+    )
+    symmetries = measure_symmetries(teacher, store, config, config.seed, features.rows)
+    residuals: Callable[[], Iterable[Tensor]] = features.batches
+    if config.gradient.uses_decoder:
+        fitted = fit_decoder(features.rows, len(normals), config.gradient, work, key)
+        teacher.decoder = fitted.decoder
+        residuals = lambda: fitted.residuals(features.rows)  # noqa: E731 (one of two ways to read them)
+    labelled = _labelled(teacher, store, compute, config)
+    teacher.likelihood = fit_with_labels(residuals, labelled, config.likelihood, config.seed)
     teacher = teacher.cpu().eval()
     with new_directory(out_dir) as folder:
         save_teacher(teacher, config.likelihood, folder)
+        write_json(folder / SYMMETRIES, symmetries)
     return teacher
 
 
-def _batches(features: np.ndarray) -> Iterator[Tensor]:
-    for start in range(0, len(features), 64):
-        yield torch.from_numpy(features[start : start + 64].astype(np.float32))
+@torch.no_grad()
+def _labelled(
+    teacher: Teacher, store: ImageStore, compute: Callable[[np.ndarray], Tensor], config: TeacherConfig
+) -> Iterator[Tensor]:
+    """What the likelihood is to see of the labelled defects."""
+    defects = store.indices("train", label=1)
+    for start in range(0, len(defects), config.batch_size):
+        found = compute(defects[start : start + config.batch_size]).float().cpu()  # where the decoder is
+        yield found if teacher.decoder is None else found - teacher.decoder(found)
 
 
 def spread(indices: np.ndarray, count: int) -> np.ndarray:
@@ -100,18 +124,9 @@ def fit_projection(teacher: Teacher, store: ImageStore, indices: np.ndarray, con
 
 
 @torch.no_grad()
-def write_features(
-    teacher: Teacher,
-    store: ImageStore,
-    indices: np.ndarray,
-    out: np.ndarray,
-    config: TeacherConfig,
-    title: str,
-) -> None:
-    """Projected features of `indices` into `out` (N, d, map, map), float16."""
+def project(teacher: Teacher, store: ImageStore, indices: np.ndarray, config: TeacherConfig) -> Tensor:
+    """Projected features of `indices`, (B, d, map, map)."""
     device = teacher.projection.device
-    for start in track(range(0, len(indices), config.batch_size), title):
-        batch = torch.from_numpy(store.batch(indices[start : start + config.batch_size])).to(device)
-        with torch.autocast(device.type, torch.bfloat16, enabled=config.bf16 and device.type == "cuda"):
-            features = teacher.features(batch)
-        out[start : start + len(batch)] = features.float().cpu().numpy().astype(np.float16)
+    batch = torch.from_numpy(store.batch(indices)).to(device)
+    with torch.autocast(device.type, torch.bfloat16, enabled=config.bf16 and device.type == "cuda"):
+        return teacher.features(batch)

@@ -12,10 +12,11 @@ from student_vae.checkpoint import load_weights, save_tensors
 from student_vae.config import LikelihoodConfig
 from student_vae.likelihood import FeatureLikelihood, Scores
 from teacher.backbones import Backbone, rebuild
+from teacher.gradient.decoder import BottleneckDecoder, rebuild_decoder
 from wafer_data.errors import InputError
 from wafer_data.files import read_json, write_json
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 class Teacher(nn.Module):
@@ -25,6 +26,7 @@ class Teacher(nn.Module):
         backbone: pretrained, frozen.
         directions: d, principal directions kept.
         likelihood: fitted conditional Gaussian, or None before the fit.
+        decoder: reconstructs normal features; the likelihood then judges what is left of them.
     """
 
     channel_mean: Tensor
@@ -33,7 +35,11 @@ class Teacher(nn.Module):
     input_size = 256
 
     def __init__(
-        self, backbone: Backbone, directions: int, likelihood: FeatureLikelihood | None = None
+        self,
+        backbone: Backbone,
+        directions: int,
+        likelihood: FeatureLikelihood | None = None,
+        decoder: BottleneckDecoder | None = None,
     ) -> None:
         super().__init__()
         self.backbone = backbone
@@ -41,6 +47,7 @@ class Teacher(nn.Module):
         self.register_buffer("channel_std", torch.ones(1, backbone.channels, 1, 1))
         self.register_buffer("projection", torch.zeros(directions, backbone.channels))
         self.likelihood = likelihood
+        self.decoder = decoder
 
     @property
     def directions(self) -> int:
@@ -52,6 +59,7 @@ class Teacher(nn.Module):
         """Every learned number: backbone, standardisation, projection, likelihood."""
         learned = sum(p.numel() for p in self.backbone.parameters())
         learned += self.channel_mean.numel() + self.channel_std.numel() + self.projection.numel()
+        learned += self.decoder.parameter_count if self.decoder else 0
         return learned + (self.likelihood.parameter_count if self.likelihood else 0)
 
     @torch.no_grad()
@@ -64,7 +72,10 @@ class Teacher(nn.Module):
         """Score, map and latent of (B, 1, 256, 256) grey images in [0, 1]."""
         if self.likelihood is None:
             raise RuntimeError("the teacher's likelihood has not been fitted")
-        return self.likelihood(self.features(image))
+        features = self.features(image)
+        if self.decoder is not None:
+            features = features - self.decoder(features)
+        return self.likelihood(features)
 
     forward = score
 
@@ -78,7 +89,9 @@ def save_teacher(teacher: Teacher, likelihood: LikelihoodConfig, directory: Path
         "backbone": teacher.backbone.describe(),
         "map_size": teacher.backbone.map_size,
         "directions": teacher.directions,
+        "decoder": teacher.decoder.describe() if teacher.decoder else None,
         "latent": teacher.likelihood.latent,
+        "has_head": teacher.likelihood.head is not None,
         "likelihood": likelihood.model_dump(mode="json"),
         "parameters": teacher.parameter_count,
     }
@@ -96,7 +109,10 @@ def load_teacher(directory: str | Path) -> Teacher:
     if about.get("schema") != SCHEMA:
         raise InputError(f"{directory / 'teacher.json'}: schema {about.get('schema')}, expected {SCHEMA}")
     lik = LikelihoodConfig.model_validate(about["likelihood"])
-    likelihood = FeatureLikelihood.of(lik, about["directions"], about["map_size"], about["latent"])
-    teacher = Teacher(rebuild(about["backbone"], about["map_size"]), about["directions"], likelihood)
+    likelihood = FeatureLikelihood(
+        lik, about["directions"], about["map_size"], about["latent"], about["has_head"]
+    )
+    decoder = rebuild_decoder(about["decoder"]) if about["decoder"] else None
+    teacher = Teacher(rebuild(about["backbone"], about["map_size"]), about["directions"], likelihood, decoder)
     load_weights(teacher, directory / "teacher.safetensors")
     return teacher.eval()

@@ -90,10 +90,11 @@ def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_teacher_config(tiny_weights: Path):
     """A teacher on the tiny backbone with a 16 x 16 map and 8 directions."""
-    from student_vae import LikelihoodConfig
+    from student_vae import LevelConfig, LikelihoodConfig
     from teacher import TeacherConfig
 
-    likelihood = LikelihoodConfig(latent=8, mean_grid=4, folds=3)
+    levels = [LevelConfig(grid=4, mean_grid=4), LevelConfig(grid=16, mean_grid=4, covariance_block=2)]
+    likelihood = LikelihoodConfig(latent=8, latent_grid=4, latent_directions=None, levels=levels, folds=3)
     return TeacherConfig(
         backbone="file",
         model="test_efficientnet",
@@ -130,10 +131,14 @@ def tiny_run(tiny_data: Path, tiny_teacher_config, tmp_path_factory: pytest.Temp
 def tiny_distill_config():
     """Stages of a second each."""
     from distill.config import DistillConfig, PoolConfig, StageConfig
-    from student_vae import LikelihoodConfig, StudentConfig
+    from student_vae import LevelConfig, LikelihoodConfig, StudentConfig
 
-    def student(size: int, **more) -> StudentConfig:
-        likelihood = LikelihoodConfig(latent=6, mean_grid=4, covariance_block=4, folds=3)
+    def student(size: int, directions: int | None = None, **more) -> StudentConfig:
+        levels = [
+            LevelConfig(grid=4, directions=directions, mean_grid=4),
+            LevelConfig(grid=8, directions=3, mean_grid=4, covariance_block=4),
+        ]
+        likelihood = LikelihoodConfig(latent=6, latent_grid=4, latent_directions=4, levels=levels, folds=3)
         return StudentConfig(input_size=size, width=0.25, likelihood=likelihood, **{"map_size": 16, **more})
 
     def stage(size: int, shape: dict | None = None, **more) -> StageConfig:
@@ -143,7 +148,7 @@ def tiny_distill_config():
         pool=PoolConfig(generated=24),
         intermediate=stage(128, elbo_epochs=0),
         target=stage(128, start_from="intermediate", elbo_epochs=0),
-        full=stage(128, {"directions": 5}, teacher="target", elbo_epochs=2),
+        full=stage(128, {"directions": 4}, teacher="target", elbo_epochs=2),
         lowres=stage(64, {"map_size": 8}, teacher="target", elbo_epochs=2),
         wandb="disabled",
     )

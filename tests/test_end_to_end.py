@@ -167,7 +167,8 @@ def test_two_processes_under_accelerate_launch_learn_what_one_learns(finished_ru
     run_dir = tmp_path / "run"
     shutil.copytree(finished_run, run_dir)
     shutil.rmtree(run_dir / "lowres")
-    launcher = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2"]
+    # on the CPU all the same: `--cpu` would start one process whatever `--num_processes` says
+    launcher = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
     launcher += [
         "--num_machines",
         "1",
@@ -179,11 +180,13 @@ def test_two_processes_under_accelerate_launch_learn_what_one_learns(finished_ru
         "0",
     ]
     arguments = ["-m", "waferroute", "distill", str(config_file), f"run.dir={run_dir}", "--only", "lowres"]
-    done = subprocess.run([*launcher, *arguments], capture_output=True, text=True)
+    environment = {**os.environ, "ACCELERATE_USE_CPU": "true"}
+    done = subprocess.run([*launcher, *arguments], capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
     one, two = (final_loss(d / "lowres" / "losses.csv") for d in (finished_run, run_dir))
-    # not equal: each process normalises its half of a batch with that half's statistics
-    assert two == pytest.approx(one, rel=0.2)
+    # not equal: each process normalises its half of a batch with that half's statistics, see tests/distill
+    assert two != one
+    assert two == pytest.approx(one, rel=0.25)
 
 
 def final_loss(path: Path) -> float:

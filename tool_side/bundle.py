@@ -18,8 +18,9 @@ from typing import Any
 from router.policy import RoutingPolicy
 from wafer_data.errors import InputError
 from wafer_data.files import read_json, sha256_file, write_json
+from wafer_data.levels import Levels
 
-SCHEMA = 1
+SCHEMA = 2
 
 MANIFEST, POLICY, CERTIFICATE = "manifest.json", "policy.json", "certificate.json"
 MODEL_NAMES = ("lowres", "full")
@@ -32,12 +33,20 @@ class Preprocessing:
     """How a decoded image becomes the models' input.
 
     image_size: side of the square input, pixels. max_pixels: larger images are refused by their header.
-    min_side: shortest side that is judged, pixels.
+    min_side: shortest side that is judged, pixels. black, white: grey levels of the data the models learned from
+    (see `wafer_data.levels`).
     """
 
     image_size: int = 256
     max_pixels: int = 64_000_000
     min_side: int = 16
+    black: float = 0.0
+    white: float = 1.0
+
+    @property
+    def levels(self) -> Levels:
+        """The grey levels as one object."""
+        return Levels(self.black, self.white)
 
 
 @dataclass(frozen=True)
@@ -84,7 +93,9 @@ def load_bundle(path: str | Path) -> Bundle:
     manifest = read_json(path / MANIFEST)
     try:
         _check_schema(manifest)
-        contents = {name: _verified(path, name, entry) for name, entry in _mapping(manifest, "files").items()}
+        contents = {
+            name: verified_file(path, name, entry) for name, entry in _mapping(manifest, "files").items()
+        }
         preprocessing = _preprocessing(_mapping(manifest, "preprocessing"))
         models = _models(_mapping(manifest, "models"), contents)
         policy = RoutingPolicy.from_dict(_json(contents, POLICY))
@@ -115,6 +126,8 @@ def write_manifest(
     Raises InputError when a file is missing or an entry is malformed: what is written here also loads.
     """
     folder = Path(folder)
+    square = vars(preprocessing or Preprocessing())
+    _preprocessing(square)
     entries = {name: {"decoder": None, **fields} for name, fields in models.items()}
     graphs = [fields.get(key) for fields in entries.values() for key in ("file", "decoder")]
     names = sorted({POLICY, CERTIFICATE, *(name for name in graphs if isinstance(name, str))})
@@ -126,7 +139,7 @@ def write_manifest(
             name: {"sha256": sha256_file(folder / name), "bytes": (folder / name).stat().st_size}
             for name in names
         },
-        "preprocessing": vars(preprocessing or Preprocessing()),
+        "preprocessing": square,
         "models": entries,
         "thresholds": thresholds_of(RoutingPolicy.from_dict(policy)),
         "provenance": dict(provenance),
@@ -152,7 +165,8 @@ def _check_schema(manifest: Any) -> None:
         raise InputError(f"{MANIFEST} lacks {', '.join(missing)}")
 
 
-def _verified(folder: Path, name: str, entry: Any) -> bytes:
+def verified_file(folder: Path, name: str, entry: Any) -> bytes:
+    """The bytes of one file of a bundle. Raises InputError unless they are what the manifest's `entry` says."""
     if not isinstance(entry, dict) or set(entry) != {"sha256", "bytes"}:
         raise InputError(f"{MANIFEST}: entry of {name!r} must hold sha256 and bytes")
     if name != Path(name).name or name in ("", ".", "..") or "\\" in name:
@@ -188,10 +202,15 @@ def _json(contents: Mapping[str, bytes], name: str) -> Any:
 
 
 def _preprocessing(section: dict[str, Any]) -> Preprocessing:
-    names = tuple(Preprocessing.__dataclass_fields__)
-    if set(section) != set(names) or not all(_is_count(section[name]) for name in names):
-        raise InputError(f"{MANIFEST}: preprocessing must hold positive whole numbers {', '.join(names)}")
-    return Preprocessing(**section)
+    counts = ("image_size", "max_pixels", "min_side")
+    if set(section) != {*counts, "black", "white"} or not all(_is_count(section[name]) for name in counts):
+        raise InputError(
+            f"{MANIFEST}: preprocessing must hold positive whole numbers {', '.join(counts)}, and the levels black "
+            "and white"
+        )
+    found = Preprocessing(**section)
+    found.levels  # noqa: B018 (raises where they are no levels)
+    return found
 
 
 def _models(section: Mapping[str, Any], files: Container[str]) -> dict[str, ModelEntry]:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from student_vae import StudentVAE, load_student
-from tool_side.bundle import write_manifest
+from tool_side.bundle import Preprocessing, write_manifest
+from tool_side.check_pattern import record_check
 from tool_side.graph import decoder_graph, scoring_graph
 from wafer_data.errors import InputError
 from wafer_data.files import new_directory, read_json, write_bytes, write_json
@@ -35,7 +36,14 @@ def export_bundle(run_dir: Path, out_dir: Path, config_sha256: str | None = None
         policy = read_json(run_dir / "router" / "policy.json")
         write_json(folder / "policy.json", policy)
         write_json(folder / "certificate.json", read_json(run_dir / "router" / "certificate.json"))
-        write_manifest(folder, models=models, policy=policy, provenance=_provenance(run_dir, config_sha256))
+        write_manifest(
+            folder,
+            models=models,
+            policy=policy,
+            provenance=_provenance(run_dir, config_sha256),
+            preprocessing=Preprocessing(**read_json(run_dir / "data" / "split.json")["levels"]),
+        )
+        record_check(folder)
 
 
 def _write_student(folder: Path, name: str, student: StudentVAE, map_reference: float) -> dict[str, Any]:

@@ -7,6 +7,7 @@ graph: a threshold baked into an export is a decision nobody can review or recal
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,9 @@ from torch import Tensor, nn
 
 from student_vae import StudentVAE
 from student_vae.decoder import ImageDecoder
+from student_vae.defect_head import SMALLEST, DefectHead
+from student_vae.level import FeatureLevel
+from student_vae.likelihood import FARTHEST, UNIT, FeatureLikelihood
 from student_vae.model import IMAGE_SIZE
 from student_vae.trunk import ResidualBlock
 
@@ -105,7 +109,7 @@ def scoring_graph(student: StudentVAE) -> onnx.ModelProto:
     b = GraphBuilder("waferroute_student")
     features = _trunk(b, student, _input(b, student))
     _likelihood(b, student, features)
-    side = student.config.map_size
+    side = student.likelihood.map_side
     return b.model(
         {"image": ["N", 1, IMAGE_SIZE, IMAGE_SIZE]},
         {"score": ["N"], "map": ["N", side, side], "latent": ["N", student.likelihood.latent]},
@@ -155,30 +159,135 @@ def _residual_blocks(b: GraphBuilder, x: str, blocks: nn.Sequential) -> str:
 
 def _likelihood(b: GraphBuilder, student: StudentVAE, features: str) -> None:
     lik = student.likelihood
-    d, h, block = lik.channels, lik.map_size, lik.block
-    g, window = h // block, h // lik.latent_grid
-    pooled = b.node("AveragePool", features, kernel_shape=[window] * 2, strides=[window] * 2)
-    pooled = b.reshape(pooled, -1, d * lik.latent_grid**2)
-    latent = b.node("Sub", pooled, b.constant(lik.pooled_mean))
-    latent = b.node("MatMul", latent, b.constant(lik.encoder), out="latent")
-    coarse = b.node("MatMul", latent, b.constant(lik.weight))
-    coarse = b.reshape(coarse, -1, d, lik.mean_grid, lik.mean_grid)
-    predicted = b.node("Add", b.enlarge(coarse, h // lik.mean_grid), b.constant(lik.mean[None]))
-    residual = b.node("Sub", features, predicted)
-    # positions of one block go side by side, so that one small matrix whitens them all at once
-    rows = b.node("Transpose", b.reshape(residual, -1, d, g, block, g, block), perm=[2, 4, 1, 0, 3, 5])
-    rows = b.node("MatMul", b.constant(lik.whitening), b.reshape(rows, g * g, d, -1))
-    squared = b.node("ReduceSumSquare", rows, b.constant([1]), keepdims=0)
-    squared = b.node("Transpose", b.reshape(squared, g, g, -1, block, block), perm=[2, 0, 3, 1, 4])
-    distance = b.node("Sqrt", b.reshape(squared, -1, h, h), out="map")
-    b.nodes.append(
-        helper.make_node(
-            "TopK",
-            [b.reshape(distance, -1, h * h), b.constant([lik.top])],
-            ["strangest", "strangest_positions"],
-            name="n_topk",
-            axis=1,
-            sorted=0,
+    encoder = b.constant(lik.encoder)
+    latent = _latent(b, lik, features, encoder)
+    scores, maps = [], []
+    for i, level in enumerate(lik.level_list):
+        averaged = _averaged(b, level, features, lik.map_size, lik.channels)
+        whitened = _whitened(b, level, b.node("Sub", averaged, _predicted(b, level, latent, encoder)))
+        if i == 0 and lik.head is not None:
+            added = _defect_head(b, lik.head, averaged, whitened, level)
+        mean_square = b.node("ReduceMean", b.node("Mul", whitened, whitened), b.constant([1]), keepdims=0)
+        distance = b.node("Sqrt", mean_square)
+        if level.scored:
+            scores.append(_top_mean(b, distance, level))
+        heat = b.reshape(distance, -1, 1, level.grid, level.grid)
+        maps.append(b.enlarge(heat, lik.map_side // level.grid))
+    score = _combined(b, lik, scores)
+    if lik.head is not None:
+        score = b.node("Add", score, added)
+    score = b.node("Min", score, b.constant(FARTHEST))
+    b.node("Exp", b.node("Mul", score, b.constant(UNIT)), out="score")
+    heat, window = _mean_of(b, maps), lik.config.map_smoothing
+    if window > 1:
+        heat = b.node(
+            "AveragePool", heat, kernel_shape=[window] * 2, pads=[window // 2] * 4, count_include_pad=0
         )
+    b.reshape(heat, -1, lik.map_side, lik.map_side, out="map")
+
+
+def _combined(b: GraphBuilder, lik: FeatureLikelihood, scores: list[str]) -> str:
+    """`FeatureLikelihood.combine`."""
+    columns = (
+        b.node("Concat", *(b.reshape(s, -1, 1) for s in scores), axis=1)
+        if len(scores) > 1
+        else b.reshape(scores[0], -1, 1)
     )
-    b.node("ReduceMean", "strangest", b.constant([1]), keepdims=0, out="score")
+    standard = b.node(
+        "Div", b.node("Sub", columns, b.constant(lik.level_centre)), b.constant(lik.level_spread)
+    )
+    total = b.node("ReduceLogSumExp", standard, b.constant([1]), keepdims=0)
+    return b.node("Sub", total, b.constant(math.log(len(scores))))
+
+
+def _mean_of(b: GraphBuilder, parts: list[str]) -> str:
+    if len(parts) == 1:
+        return parts[0]
+    return b.node("Mul", b.node("Sum", *parts), b.constant(1.0 / len(parts)))
+
+
+def _average_to(b: GraphBuilder, x: str, side: int, grid: int) -> str:
+    window = side // grid
+    return x if window == 1 else b.node("AveragePool", x, kernel_shape=[window] * 2, strides=[window] * 2)
+
+
+def _first_channels(b: GraphBuilder, x: str, count: int, available: int) -> str:
+    if count == available:
+        return x
+    return b.node("Slice", x, b.constant([0]), b.constant([count]), b.constant([1]))
+
+
+def _latent(b: GraphBuilder, lik: FeatureLikelihood, features: str, encoder: str) -> str:
+    own = _first_channels(b, features, lik.latent_channels, lik.channels)
+    pooled = _average_to(b, own, lik.map_size, lik.latent_grid)
+    pooled = b.reshape(pooled, -1, lik.latent_channels * lik.latent_grid**2)
+    centred = b.node("Sub", pooled, b.constant(lik.pooled_mean))
+    return b.node("MatMul", centred, encoder, out="latent")
+
+
+def _averaged(b: GraphBuilder, level: FeatureLevel, features: str, side: int, available: int) -> str:
+    return _average_to(b, _first_channels(b, features, level.channels, available), side, level.grid)
+
+
+def _predicted(b: GraphBuilder, level: FeatureLevel, latent: str, encoder: str) -> str:
+    if level.tied:
+        coarse = b.node("Gemm", b.node("Mul", latent, b.constant(level.gain)), encoder, transB=1)
+    else:
+        coarse = b.node("MatMul", latent, b.constant(level.weight))
+    coarse = b.reshape(coarse, -1, level.channels, level.mean_grid, level.mean_grid)
+    return b.node("Add", b.enlarge(coarse, level.grid // level.mean_grid), b.constant(level.mean[None]))
+
+
+def _whitened(b: GraphBuilder, level: FeatureLevel, residual: str) -> str:
+    """(N, d, g, g) whitened residuals; cells of one block go side by side, so one small matrix serves them all."""
+    d, block = level.channels, level.block
+    g = level.grid // block
+    if block == 1:
+        rows = b.node("Transpose", b.reshape(residual, -1, d, g * g), perm=[2, 1, 0])
+        rows = b.node("MatMul", b.constant(level.whitening), rows)
+        return b.reshape(b.node("Transpose", rows, perm=[2, 1, 0]), -1, d, g, g)
+    rows = b.node("Transpose", b.reshape(residual, -1, d, g, block, g, block), perm=[2, 4, 1, 0, 3, 5])
+    rows = b.node("MatMul", b.constant(level.whitening), b.reshape(rows, g * g, d, -1))
+    rows = b.reshape(rows, g, g, d, -1, block, block)
+    return b.reshape(b.node("Transpose", rows, perm=[3, 2, 0, 4, 1, 5]), -1, d, level.grid, level.grid)
+
+
+def _top_mean(b: GraphBuilder, distance: str, level: FeatureLevel) -> str:
+    found, places = f"strangest{len(b.nodes)}", f"places{len(b.nodes)}"
+    flat = b.reshape(distance, -1, level.grid**2)
+    top = helper.make_node(
+        "TopK", [flat, b.constant([level.top])], [found, places], name=f"n_{found}", axis=1, sorted=0
+    )
+    b.nodes.append(top)
+    return b.node("ReduceMean", found, b.constant([1]), keepdims=0)
+
+
+def _defect_head(b: GraphBuilder, head: DefectHead, features: str, whitened: str, level: FeatureLevel) -> str:
+    """`DefectHead` over `describe` (student_vae.defect_head)."""
+    cells, axis = level.grid**2, b.constant([2])
+    f, w = (b.reshape(x, -1, level.channels, cells) for x in (features, whitened))
+
+    def reduced(kind: str, x: str) -> str:
+        return b.node(kind, x, axis, keepdims=0)
+
+    def log(x: str) -> str:
+        return b.node("Log", b.node("Add", x, b.constant(SMALLEST)))
+
+    def half(x: str) -> str:
+        return b.node("Mul", x, b.constant(0.5))
+
+    mean, squares = reduced("ReduceMean", f), b.node("Mul", w, w)
+    spread = b.node("Sub", reduced("ReduceMean", b.node("Mul", f, f)), b.node("Mul", mean, mean))
+    parts = [
+        mean,
+        half(log(b.node("Relu", spread))),
+        reduced("ReduceMax", f),
+        reduced("ReduceMin", f),
+        reduced("ReduceMean", w),
+        log(reduced("ReduceMean", squares)),
+        half(log(reduced("ReduceMax", squares))),
+    ]
+    description = b.node("Concat", *parts, axis=1)
+    raw = b.node("MatMul", description, b.constant(head.weight[:, None]))
+    raw = b.node("Relu", b.node("Add", raw, b.constant(head.bias)))
+    return b.reshape(raw, -1)

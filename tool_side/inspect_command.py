@@ -24,6 +24,7 @@ EXIT_JUDGED, EXIT_UNJUDGED, EXIT_INTERRUPTED = 0, 3, 130
 HEATMAP_SUFFIX = ".heatmap.png"
 
 _ROW = "{:<8} {:<7} {:>8} {:>9}  {}"
+TABLE_HEAD = _ROW.format("decision", "route", "score", "ms", "image")
 
 
 class ImageFile(NamedTuple):
@@ -57,13 +58,13 @@ def run_inspect(
     status = EXIT_JUDGED
     try:
         if not json_output:
-            print(_ROW.format("decision", "route", "score", "ms", "image"), file=out)
+            print(TABLE_HEAD, file=out)
         for file in files:
             result = inspector.inspect(file.path, keep_image=heatmaps is not None)
             if heatmaps is not None and result.image is not None and result.map is not None:
                 reference = inspector.map_reference(result.route)
                 write_heatmap(Path(heatmaps) / file.heatmap, result.image, result.map, reference)
-            print(json.dumps(result.to_dict()) if json_output else _table_row(result), file=out, flush=True)
+            print(json.dumps(result.to_dict()) if json_output else table_row(result), file=out, flush=True)
             tally[result.decision] += 1
             tally["unjudged"] += not result.judged
             seconds += result.seconds["total"]
@@ -104,6 +105,15 @@ def expand_inputs(inputs: Sequence[str | Path]) -> Iterator[ImageFile]:
             yield ImageFile(path, _free_name(name, taken))
 
 
+def is_image_name(name: str) -> bool:
+    """Whether a file in a folder is inspected: an image by its suffix, not hidden, not an earlier heat map."""
+    return (
+        name.lower().endswith(IMAGE_SUFFIXES)
+        and not name.startswith(".")
+        and not name.endswith(HEATMAP_SUFFIX)
+    )
+
+
 def _images_in(folder: Path) -> Iterator[Path]:
     def refuse(error: OSError) -> None:
         raise InputError(f"{error.filename}: this folder cannot be read ({error.strerror})") from error
@@ -111,8 +121,7 @@ def _images_in(folder: Path) -> Iterator[Path]:
     for parent, folders, names in os.walk(folder, onerror=refuse):
         folders.sort()
         for name in sorted(names):
-            hidden_or_ours = name.startswith(".") or name.endswith(HEATMAP_SUFFIX)
-            if Path(name).suffix.lower() in IMAGE_SUFFIXES and not hidden_or_ours:
+            if is_image_name(name):
                 yield Path(parent) / name
 
 
@@ -125,7 +134,8 @@ def _free_name(relative: Path, taken: set[Path]) -> Path:
     return candidate
 
 
-def _table_row(result: Inspection) -> str:
+def table_row(result: Inspection) -> str:
+    """One line of the table that :data:`TABLE_HEAD` heads; always a single printable line."""
     score = "-" if result.score is None else f"{result.score:.3f}"
     # A file name may hold bytes that are no text, or line breaks; neither may break the table.
     source = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in result.source)

@@ -24,7 +24,7 @@ class Inspection:
         model, float32 (h, w), >= 0, larger = stranger, never rescaled per image; or None. latent: its
         latent vector, float32 (k,); or None. reconstruction: float32 (S, S) in [0, 1], on request. image:
         the model input, float32 (S, S) in [0, 1], on request. seconds: wall time of each step of STEPS; 0
-        for a step that did not run.
+        for a step that did not run. unreadable: whether the image could not even be decoded.
     """
 
     source: str
@@ -39,6 +39,7 @@ class Inspection:
     reconstruction: np.ndarray | None = None
     image: np.ndarray | None = None
     seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STEPS, 0.0))
+    unreadable: bool = False
 
     @property
     def judged(self) -> bool:

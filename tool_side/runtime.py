@@ -42,6 +42,7 @@ class Inspector:
         # The bundle itself is not kept: its bytes would stay in memory beside the loaded graphs.
         self.policy = bundle.policy
         self.preprocessing = bundle.preprocessing
+        self._levels = bundle.preprocessing.levels
         self.models = dict(bundle.models)
         students, decoders = {}, {}
         for name, entry in bundle.models.items():
@@ -69,8 +70,10 @@ class Inspector:
         try:
             square = self._square(image)
         except UnreadableImage as error:
+            result.unreadable = True
             result.reasons.append(f"the image cannot be read: {error.reason}")
         except MemoryError:
+            result.unreadable = True
             result.reasons.append("the image cannot be read: not enough memory")
         else:
             result.seconds["decode"] = perf_counter() - started
@@ -119,7 +122,7 @@ class Inspector:
 
     def _square(self, image: ImageSource) -> np.ndarray:
         grey = _read(image, self.preprocessing)
-        return np.ascontiguousarray(to_square(grey, self.preprocessing.image_size))
+        return np.ascontiguousarray(self._levels.apply(to_square(grey, self.preprocessing.image_size)))
 
     def _judge(self, square: np.ndarray, result: Inspection) -> None:
         """Fills in decision, route, scores, reasons, map, latent and times."""

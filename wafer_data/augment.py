@@ -1,4 +1,4 @@
-"""Label-preserving augmentation of normal images."""
+"""Label-preserving augmentation of images."""
 
 from typing import Self
 
@@ -12,15 +12,29 @@ class AugmentConfig(BaseModel):
     Mirror and rotation are safe where the pattern has that symmetry and the camera could have seen it so:
     blank wafers and random texture take all of them; solar cells with busbars mirror both ways but do not
     turn by 90 degrees; printed circuits, dies with a fixed orientation and anything with text take none. A
-    wrong symmetry teaches the model to accept a turned part. Brightness and contrast are safe up to the
-    spread that the tool's lamps and cameras really show: beyond it, faint stains become normal.
+    wrong symmetry teaches the model to accept a turned part. Where the teacher has measured which of them the
+    surface has (`teacher.symmetry`), null leaves the choice to that.
+
+    Brightness and contrast are safe up to the spread that the tool's lamps and cameras really show; a few
+    percent is what a lamp loses between two services. Beyond it a faint stain is no longer darker than what
+    counts as an ordinary change of light, and so becomes normal.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
-    horizontal_flip: bool = Field(False, description="Mirror left and right in half of the cases.")
-    vertical_flip: bool = Field(False, description="Mirror top and bottom in half of the cases.")
-    rotate90: bool = Field(False, description="Turn by 0, 90, 180 or 270 degrees; square images only.")
+    horizontal_flip: bool | None = Field(
+        None,
+        description="Mirror left and right in half of the cases. null: as measured where that is done, else no.",
+    )
+    vertical_flip: bool | None = Field(
+        None,
+        description="Mirror top and bottom in half of the cases. null: as measured where that is done, else no.",
+    )
+    rotate90: bool | None = Field(
+        None,
+        description="Turn by 0, 90, 180 or 270 degrees; square images only. null: as measured where that is done, "
+        "else no.",
+    )
     brightness: float = Field(
         0.0, ge=0, le=1, description="Largest shift of the grey value, up or down; white is 1."
     )
@@ -43,15 +57,7 @@ def augment(image: np.ndarray, rng: np.random.Generator, config: AugmentConfig) 
 
     Raises ValueError if `rotate90` meets an image that is not square.
     """
-    result = image.astype(np.float32)
-    if config.horizontal_flip and rng.random() < 0.5:
-        result = result[:, ::-1]
-    if config.vertical_flip and rng.random() < 0.5:
-        result = result[::-1]
-    if config.rotate90:
-        if image.shape[0] != image.shape[1]:
-            raise ValueError(f"rotate90 needs square images, not {image.shape[0]} x {image.shape[1]}")
-        result = np.rot90(result, int(rng.integers(4)))
+    result = mirror_and_turn(image.astype(np.float32), rng, config)
     if config.contrast:
         mean = result.mean()
         result = mean + np.float32(1 + rng.uniform(-config.contrast, config.contrast)) * (result - mean)
@@ -61,3 +67,20 @@ def augment(image: np.ndarray, rng: np.random.Generator, config: AugmentConfig) 
         strength = np.float32(rng.uniform(0, config.noise))
         result = result + strength * rng.standard_normal(result.shape, dtype=np.float32)
     return np.ascontiguousarray(np.clip(result, 0, 1), dtype=np.float32)
+
+
+def mirror_and_turn(images: np.ndarray, rng: np.random.Generator, config: AugmentConfig) -> np.ndarray:
+    """One of the symmetries that `config` allows, the same one for all of `images`: any type, (..., H, W).
+
+    May be a view of `images`. Raises ValueError if `rotate90` meets images that are not square.
+    """
+    height, width = images.shape[-2:]
+    if config.horizontal_flip and rng.random() < 0.5:
+        images = images[..., ::-1]
+    if config.vertical_flip and rng.random() < 0.5:
+        images = images[..., ::-1, :]
+    if config.rotate90:
+        if height != width:
+            raise ValueError(f"rotate90 needs square images, not {height} x {width}")
+        images = np.rot90(images, int(rng.integers(4)), axes=(-2, -1))
+    return images

@@ -6,20 +6,29 @@ Pillow and numpy only.
 
 import contextlib
 import io
+import stat
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import (
+    BmpImagePlugin,
+    Image,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    UnidentifiedImageError,
+)
 
 from wafer_data.errors import InputError
-from wafer_data.truncation import is_complete
+from wafer_data.truncation import examine
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
-_FORMATS = ("PNG", "JPEG", "BMP", "TIFF")
+# Loaded here, so that the first image need not wait for them, nor the first TIFF for all of Pillow's readers.
+_READERS = (BmpImagePlugin, JpegImagePlugin, PngImagePlugin, TiffImagePlugin)
 _SIXTEEN_BIT_MODES = ("I;16", "I;16L", "I;16B", "I;16N")
 _FLOAT_TOLERANCE = 1e-3  # rounding in the program that wrote the file may overshoot [0, 1] a little
-_STRIPS, _TILES = (273, 279), (324, 325)  # TIFF tags: offsets, byte counts
+# No image needs more bytes a pixel (four 32-bit channels); metadata of a small one may.
+_MOST_BYTES_A_PIXEL, _METADATA_BYTES = 16, 64_000_000
 
 
 class UnreadableImage(InputError):  # noqa: N818 (the name says what it is)
@@ -36,21 +45,24 @@ def read_grey(source: str | Path | bytes, *, max_pixels: int = 64_000_000, min_s
     Returns uint8 for 8-bit files, uint16 for 16-bit ones (and 32-bit integers that hold 0..65535), float32
     in [0, 1] for float files. Values keep the file's scale: nothing is stretched to the image's own range.
     Colour becomes luma (ITU-R 601; 16-bit colour is read in 8 bits), palettes are looked up, alpha is
-    dropped, orientation tags are ignored; of a file with several pages the first is read. The size is judged
-    from the header, before any pixel is decoded.
+    dropped, orientation tags are ignored (but Pillow follows those of TIFF files); of a file with several
+    pages the first is read. Size and structure are judged before any pixel is decoded.
 
-    Raises UnreadableImage: missing, a folder, no permission, empty, not an image, truncated or damaged, more
-    than `max_pixels` pixels, a side below `min_side` pixels, non-finite or out-of-scale values.
+    Raises UnreadableImage: missing, not a regular file, no permission, empty, not an image, truncated or
+    damaged, more than `max_pixels` pixels, a side below `min_side` pixels, a file of more than 16 bytes for
+    each of `max_pixels`, more parts than an image has, non-finite or out-of-scale values, not enough memory.
     """
     name = "image bytes" if isinstance(source, bytes) else str(source)
     try:
-        with io.BytesIO(source) if isinstance(source, bytes) else Path(source).open("rb") as file:
-            _check_header(file, name, max_pixels, min_side)
-            file.seek(0)
-            data = file.read()
-    except OSError as error:
-        raise UnreadableImage(name, _why_unreadable(error)) from error
-    return _to_array(_decode(data, name), name)
+        data = source if isinstance(source, bytes) else _read_file(Path(source), name, max_pixels)
+        return _to_array(_decode(data, name, max_pixels, min_side), name)
+    except MemoryError as error:
+        raise UnreadableImage(name, "not enough memory to decode it") from error
+
+
+def largest_file(max_pixels: int) -> int:
+    """Bytes that a file of at most `max_pixels` pixels may have; a larger one is not read at all."""
+    return max(_MOST_BYTES_A_PIXEL * max_pixels, _METADATA_BYTES)
 
 
 def to_square(grey: np.ndarray, size: int = 256) -> np.ndarray:
@@ -74,53 +86,70 @@ def to_square(grey: np.ndarray, size: int = 256) -> np.ndarray:
     return np.clip(np.rint(_resize(counts, size)), 0, 65535) / np.float32(65535)
 
 
-def _check_header(file: BinaryIO, name: str, max_pixels: int, min_side: int) -> None:
-    limit = f"more than {max_pixels / 1e6:g} megapixels"
+def _read_file(path: Path, name: str, max_pixels: int) -> bytes:
     try:
-        with Image.open(file, formats=_FORMATS) as image:
-            width, height = image.size
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise UnreadableImage(name, f"too large: {limit}") from error
-    except UnidentifiedImageError as error:
-        reason = "not an image (PNG, JPEG, BMP or TIFF) or its header is damaged"
-        raise UnreadableImage(name, reason if file.seek(0, io.SEEK_END) else "empty file") from error
+        with contextlib.suppress(FileNotFoundError):  # opening it says so, too
+            status = path.stat()
+            if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
+                raise UnreadableImage(name, "not a regular file")  # opening a pipe would wait for its writer
+            if status.st_size > largest_file(max_pixels):
+                most = largest_file(max_pixels) / 1e6
+                raise UnreadableImage(name, f"too large: a file of more than {most:g} megabytes")
+        with path.open("rb") as file:
+            return file.read()
     except OSError as error:
-        if error.errno is not None:  # the disk's problem, not the image's
-            raise
-        raise UnreadableImage(name, f"damaged header ({error})") from error
+        raise UnreadableImage(name, _why_unreadable(error)) from error
+
+
+def _decode(data: bytes, name: str, max_pixels: int, min_side: int) -> Image.Image:
+    """Decode all pixels of a complete file of an allowed size; never a part of one."""
+    structure = examine(data)
+    if structure.image_format is None:
+        reason = "not an image (PNG, JPEG, BMP or TIFF) or its header is damaged"
+        raise UnreadableImage(name, reason if data else "empty file")
+    if structure.trap is not None:
+        raise UnreadableImage(name, f"damaged or made to overload its reader: {structure.trap}")
+    image = _open(data, name, structure.image_format, max_pixels)
+    _check_size(image.size, name, max_pixels, min_side)
+    if not structure.complete:
+        raise UnreadableImage(name, "truncated or damaged: the file does not reach its own end")
+    try:
+        image.load()
+    except MemoryError:
+        raise
+    except Exception as error:  # decoders meet hostile bytes with many kinds of exception
+        raise UnreadableImage(name, f"truncated or damaged ({error})") from error
+    return image
+
+
+def _open(data: bytes, name: str, image_format: str, max_pixels: int) -> Image.Image:
+    """Read the header only."""
+    try:
+        return Image.open(io.BytesIO(data), formats=(image_format,))
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise UnreadableImage(name, f"too large: {_limit(max_pixels)}") from error
+    except UnidentifiedImageError as error:
+        raise UnreadableImage(name, f"the {image_format} header is damaged or of an unknown kind") from error
+    except MemoryError:
+        raise
     except Exception as error:  # decoders meet hostile bytes with many kinds of exception
         raise UnreadableImage(name, f"damaged header ({error})") from error
+
+
+def _check_size(size: tuple[int, int], name: str, max_pixels: int, min_side: int) -> None:
+    width, height = size
     if width * height > max_pixels:
-        raise UnreadableImage(name, f"too large: {width} x {height} pixels, {limit}")
+        raise UnreadableImage(name, f"too large: {width} x {height} pixels, {_limit(max_pixels)}")
     if min(width, height) < min_side:
         raise UnreadableImage(
             name, f"too small: {width} x {height} pixels, the shorter side needs at least {min_side}"
         )
 
 
-def _decode(data: bytes, name: str) -> Image.Image:
-    """Decode all pixels of a complete file; never a part of one."""
-    try:
-        image = Image.open(io.BytesIO(data), formats=_FORMATS)
-        if not is_complete(data, str(image.format), _tiff_spans(image)):
-            raise UnreadableImage(name, "truncated or damaged: the file does not reach its own end")
-        image.load()
-    except UnreadableImage:
-        raise
-    except Exception as error:
-        raise UnreadableImage(name, f"truncated or damaged ({error})") from error
-    return image
-
-
-def _tiff_spans(image: Image.Image) -> list[tuple[int, int]]:
-    """(offset, length) in bytes of each strip or tile of a TIFF's first page."""
-    tags = getattr(image, "tag_v2", None)
-    if tags is None:
-        return []
-    for offsets, lengths in (_STRIPS, _TILES):
-        if offsets in tags and lengths in tags:
-            return list(zip(tags[offsets], tags[lengths], strict=True))
-    return []
+def _limit(max_pixels: int) -> str:
+    # Pillow has a limit of its own (twice MAX_IMAGE_PIXELS), which may be the lower one.
+    own = Image.MAX_IMAGE_PIXELS
+    return f"more than {(max_pixels if own is None else min(max_pixels, 2 * own)) / 1e6:g} megapixels"
 
 
 def _to_array(image: Image.Image, name: str) -> np.ndarray:

@@ -12,12 +12,14 @@ from wafer_data.arrays import Spool, open_stack, to_grey, write_stack
 from wafer_data.checks import CheckedImage, check_images
 from wafer_data.config import DataConfig
 from wafer_data.errors import InputError
+from wafer_data.levels import Levels, find_levels
 from wafer_data.masks import mask_to_square, read_mask
 from wafer_data.sources import data_name, find_images
 from wafer_data.split import Split, assign_splits
 
-SCHEMA = 1
+SCHEMA = 2
 SPLIT, PROBLEMS, IMAGES, MASKS = "split.json", "problems.json", "images.npy", "masks.npy"
+LEVEL_IMAGES = 5000
 
 
 @dataclass(frozen=True)
@@ -39,8 +41,9 @@ class ImageRecord:
 def prepare_data(config: DataConfig, out_dir: Path) -> "ImageStore":
     """Find, check, split and decode the images of `config`; write them into the folder `out_dir` as a whole.
 
-    The folder then holds split.json (records, counts, configuration), problems.json (what was found wrong and
-    left out), images.npy (N, S, S; uint8 if all sources are 8 bit, else uint16), masks.npy (M, S, S; 0 or 1).
+    The folder then holds split.json (records, counts, grey levels, configuration), problems.json (what was
+    found wrong and left out), images.npy (N, S, S; uint8 if all sources are 8 bit, else uint16), masks.npy (M,
+    S, S; 0 or 1).
     Memory does not grow with N. On any failure an older folder of that name stays as it was.
 
     Raises InputError for everything that can be wrong with the input; see `find_images`, `check_images` and
@@ -57,6 +60,7 @@ def prepare_data(config: DataConfig, out_dir: Path) -> "ImageStore":
         masked = [image for image in images if image.mask]
         masks_hash = write_stack(folder / MASKS, _masks(masked, config), len(masked), config.image_size, 8)
         records = [_record(image, split) for image, split in zip(images, splits, strict=True)]
+        levels = _levels(open_stack(folder / IMAGES), records)
         mask_rows = {image.row: row for row, image in enumerate(masked)}
         content = {
             "schema": SCHEMA,
@@ -64,7 +68,8 @@ def prepare_data(config: DataConfig, out_dir: Path) -> "ImageStore":
             "seed": config.seed,
             "config": config.model_dump(),
             "counts": _count(records),
-            "fingerprint": _fingerprint(records, images_hash, masks_hash),
+            "levels": asdict(levels),
+            "fingerprint": _fingerprint(records, images_hash, masks_hash, levels),
             "records": [
                 asdict(record) | {"mask_row": mask_rows.get(image.row)}
                 for image, record in zip(images, records, strict=True)
@@ -80,7 +85,7 @@ class ImageStore:
 
     records: one `ImageRecord` an image, in the arrays' order. size: side S of the square images in pixels.
     name: for reports. fingerprint: changes when an image, a mask, a label or the split does, not when the
-    folder moves. len(store) is the number of images.
+    folder moves. levels: the grey levels that every image is given out in. len(store) is the number of images.
     """
 
     def __init__(self, out_dir: Path) -> None:
@@ -93,6 +98,7 @@ class ImageStore:
         try:
             self.name = str(content["name"])
             self.fingerprint = str(content["fingerprint"])
+            self.levels = Levels(**content["levels"])
             rows = content["records"]
             self._mask_rows: list[int | None] = [row.pop("mask_row") for row in rows]
             self.records = [ImageRecord(**row) for row in rows]
@@ -115,8 +121,8 @@ class ImageStore:
 
     @property
     def dtype(self) -> np.dtype:
-        """uint8 if every source has 8 bits, else uint16."""
-        return self._images.dtype
+        """What holds an image without loss: uint8 if every source has 8 bits and its levels are kept, else uint16."""
+        return self._images.dtype if self.levels.unchanged else np.dtype(np.uint16)
 
     def indices(self, split: Split, label: int | None = None) -> np.ndarray:
         """Positions (int64, ascending) of the images of a split, of one label only if `label` is given."""
@@ -132,8 +138,8 @@ class ImageStore:
         )
 
     def grey(self, index: int) -> np.ndarray:
-        """Image `index` as float32 (S, S) in [0, 1]: to the last bit `to_square(read_grey(path), S)`."""
-        return to_grey(self._images[index])
+        """Image `index` as float32 (S, S) in [0, 1]: to the last bit `levels.apply(to_square(read_grey(path), S))`."""
+        return self.levels.apply(to_grey(self._images[index]))
 
     def batch(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
         """Several images as float32 (B, 1, S, S) in [0, 1]."""
@@ -159,6 +165,13 @@ def _record(image: CheckedImage, split: Split) -> ImageRecord:
     return ImageRecord(str(source.path), split, source.label, source.type, mask, image.sha256)
 
 
+def _levels(images: np.ndarray, records: list[ImageRecord]) -> Levels:
+    """From at most `LEVEL_IMAGES` training normals, evenly spaced."""
+    normals = [i for i, record in enumerate(records) if record.split == "train" and record.label == 0]
+    rows = np.unique(np.linspace(0, len(normals) - 1, min(len(normals), LEVEL_IMAGES)).round().astype(int))
+    return find_levels(images[normals[row]] for row in rows)
+
+
 def _masks(images: list[CheckedImage], config: DataConfig) -> Iterator[np.ndarray]:
     for image in images:
         assert image.candidate.mask is not None
@@ -177,7 +190,8 @@ def _count(records: list[ImageRecord]) -> dict[str, int]:
     }
 
 
-def _fingerprint(records: list[ImageRecord], images_hash: str, masks_hash: str) -> str:
-    """SHA-256 over what a model can depend on: the arrays, and each image's split, label and type."""
+def _fingerprint(records: list[ImageRecord], images_hash: str, masks_hash: str, levels: Levels) -> str:
+    """SHA-256 over what a model can depend on: arrays, grey levels, and each image's split, label and type."""
     rows = [[record.sha256, record.split, record.label, record.type] for record in records]
-    return files.sha256_json({"schema": SCHEMA, "images": images_hash, "masks": masks_hash, "records": rows})
+    parts = {"schema": SCHEMA, "images": images_hash, "masks": masks_hash, "records": rows}
+    return files.sha256_json(parts | {"levels": asdict(levels)})

@@ -1,88 +1,113 @@
-"""Is an image file complete? Decided from the file's own structure, before any pixel is trusted.
+"""What an image file says about itself, read before any decoder sees it: is it complete, is it a trap?
 
 Decoders are lenient: a JPEG without its end marker or a PNG without its last chunk may decode to a picture
 whose lower part is grey, and `LOAD_TRUNCATED_IMAGES` of Pillow, a switch for the whole process, makes that
-the rule. On an inspection tool such a picture must never be judged. Standard library only.
+the rule. On an inspection tool such a picture must never be judged. Decoders are also patient: a small file
+of many parts keeps them busy for minutes. Standard library only.
 """
 
 import re
 import struct
 import zlib
-from collections.abc import Sequence
+from typing import NamedTuple
+
+from wafer_data.tiff_structure import TIFF_SIGNATURES, tiff_is_complete, tiff_trap
+
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+MOST_SCANS = 100
+"""Scans of a JPEG. A progressive one has about ten, and every further one goes over the whole image again."""
+MOST_CHUNKS = 100_000
+"""Chunks of a PNG: enough for 64 megapixels of 16-bit colour in pieces of 4 kilobytes."""
 
 _JPEG_START, _JPEG_END, _JPEG_SCAN = 0xD8, 0xD9, 0xDA
 # In a scan's compressed data FF is followed by 00 (a data byte), D0-D7 (a restart) or FF (a fill byte);
-# anything else is the next marker (ITU-T T.81, B.1.1).
-_JPEG_NEXT_MARKER = re.compile(rb"\xff+([^\x00\xd0-\xd7\xff])")
-_PNG_SIGNATURE_LENGTH = 8
+# anything else is the next marker (ITU-T T.81, B.1.1). One FF is enough to find it: asking for the whole run
+# of fill bytes would take the square of its length.
+_JPEG_NEXT_MARKER = re.compile(rb"\xff([^\x00\xd0-\xd7\xff])")
+_BMP_UNCOMPRESSED = (0, 3, 6)  # BI_RGB, BI_BITFIELDS, BI_ALPHABITFIELDS
 
 
-def is_complete(data: bytes, image_format: str, spans: Sequence[tuple[int, int]] = ()) -> bool:
-    """Whether the file content `data` reaches its own end.
+class Structure(NamedTuple):
+    """What :func:`examine` found.
 
-    image_format: "JPEG", "PNG", "BMP" or "TIFF" (Pillow's names). spans: (offset, length) in bytes of each
-    strip or tile of a TIFF's first page, from its directory. A PNG must also carry correct checksums.
-    Raises ValueError for another format.
+    image_format: "PNG", "JPEG", "BMP", "TIFF" (Pillow's names), or None for anything else. complete: whether
+    the file reaches its own end; a PNG must also carry correct checksums, and the strips or tiles of a TIFF's
+    first page must cover it. trap: why no decoder should be given the file, or None.
     """
-    if image_format in ("JPEG", "MPO"):  # MPO: several JPEGs in one file, of which the first one is read
-        return _jpeg_is_complete(data)
-    if image_format == "PNG":
-        return _png_is_complete(data)
-    if image_format == "BMP":
-        # Bytes 2-5: file size. Some programs leave it zero; then the decoder's own check has to do.
-        return len(data) >= 6 and struct.unpack_from("<I", data, 2)[0] <= len(data)
-    if image_format == "TIFF":
-        inside = all(offset + length <= len(data) for offset, length in spans)
-        return bool(spans) and inside and _tiff_directory_is_complete(data)
-    raise ValueError(f"no completeness check for {image_format}")
+
+    image_format: str | None
+    complete: bool = False
+    trap: str | None = None
 
 
-def _jpeg_is_complete(data: bytes) -> bool:
+def examine(data: bytes) -> Structure:
+    """Read the structure of a whole file's bytes, in time and memory proportional to their number."""
+    if data.startswith(PNG_SIGNATURE):
+        return _examine_png(data)
+    if data.startswith(b"\xff\xd8\xff"):
+        return _examine_jpeg(data)
+    if data.startswith(b"BM"):
+        return Structure("BMP", _bmp_is_complete(data))
+    if data.startswith(TIFF_SIGNATURES):
+        trap = tiff_trap(data)
+        return Structure("TIFF", trap is None and tiff_is_complete(data), trap)
+    return Structure(None)
+
+
+def _examine_jpeg(data: bytes) -> Structure:
     """Walk the markers up to end-of-image; those inside segments (an embedded thumbnail) do not count."""
-    position = 0
+    position = scans = 0
     while (match := _JPEG_NEXT_MARKER.search(data, position)) is not None:
         marker, position = match.group(1)[0], match.end()
         if marker == _JPEG_END:
-            return True
+            return Structure("JPEG", complete=True)
         if marker in (_JPEG_START, 0x01):  # markers without a segment
             continue
+        if marker == _JPEG_SCAN:
+            scans += 1
+            if scans > MOST_SCANS:
+                return Structure("JPEG", trap=f"more than {MOST_SCANS} scans")
         if position + 2 > len(data):
-            return False
+            break
         position += struct.unpack_from(">H", data, position)[0]
-    return False
+    return Structure("JPEG")
 
 
-def _png_is_complete(data: bytes) -> bool:
+def _examine_png(data: bytes) -> Structure:
     """Walk the chunks (length, type, body, CRC-32 of type and body) up to IEND (PNG specification, 5.3)."""
-    position = _PNG_SIGNATURE_LENGTH
-    while position + 12 <= len(data):
+    position, view = len(PNG_SIGNATURE), memoryview(data)
+    for _ in range(MOST_CHUNKS):
+        if position + 12 > len(data):
+            return Structure("PNG")
         length, kind = struct.unpack_from(">I4s", data, position)
         end = position + 12 + length
-        if end > len(data):
-            return False
-        body = memoryview(data)[position + 4 : end - 4]
-        if zlib.crc32(body) != struct.unpack_from(">I", data, end - 4)[0]:
-            return False
+        if end > len(data) or zlib.crc32(view[position + 4 : end - 4]) != _checksum(data, end):
+            return Structure("PNG")
         if kind == b"IEND":
-            return True
+            return Structure("PNG", complete=True)
         position = end
-    return False
+    return Structure("PNG", trap=f"more than {MOST_CHUNKS} chunks")
 
 
-def _tiff_directory_is_complete(data: bytes) -> bool:
-    """Whether the first page's directory and the link after it lie inside the file (TIFF 6.0, section 2).
+def _checksum(data: bytes, chunk_end: int) -> int:
+    return int(struct.unpack_from(">I", data, chunk_end - 4)[0])
 
-    A directory cut short still decodes to whatever its remaining tags say.
+
+def _bmp_is_complete(data: bytes) -> bool:
+    """Whether the stated size is there, and the rows of an uncompressed bitmap.
+
+    Some programs leave the stated size zero; then the rows have to do.
     """
-    order = {b"II": "<", b"MM": ">"}.get(data[:2])
-    if order is None:
+    if len(data) < 34:
         return False
-    # The number 43 instead of 42 marks BigTIFF: 8-byte offsets and counts, 20-byte entries.
-    big = data[2:4] in (b"\x2b\x00", b"\x00\x2b")
-    link, count, entry, place = ("Q", "Q", 20, 8) if big else ("I", "H", 12, 4)
-    try:
-        start = struct.unpack_from(order + link, data, place)[0]
-        entries = struct.unpack_from(order + count, data, start)[0]
-    except struct.error:
+    size, start = struct.unpack_from("<I4xI", data, 2)
+    if size > len(data):
         return False
-    return start + struct.calcsize(count) + entry * entries + struct.calcsize(link) <= len(data)
+    if struct.unpack_from("<I", data, 14)[0] == 12:  # OS/2: 16-bit sides, never compressed
+        width, height, _, bits = struct.unpack_from("<HHHH", data, 18)
+    else:
+        width, height, _, bits, compression = struct.unpack_from("<iiHHI", data, 18)
+        if compression not in _BMP_UNCOMPRESSED:
+            return True  # run lengths say nothing about their end; the decoder counts the pixels
+    row = (width * bits + 31) // 32 * 4
+    return bool(start + row * abs(height) <= len(data))

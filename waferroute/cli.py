@@ -1,8 +1,9 @@
 """The `waferroute` command: what it understands, and how it fails.
 
-Only the standard library is imported here: `waferroute inspect` runs on the inspection tool, where nothing of
-the training side is installed. Exit status: 0 done, 2 wrong input or missing package, 3 some images could not
-be judged (`inspect`), 130 interrupted, 141 the reader of a pipe went away, 1 a bug (with its traceback).
+Only the standard library is imported here: `waferroute inspect`, `verify` and `bench` run on the inspection tool,
+where nothing of the training side is installed. Exit status: 0 done, 2 wrong input or missing package, 3 some
+images could not be judged (`inspect`), 130 interrupted, 141 the reader of a pipe went away, 1 a bug (with its
+traceback).
 """
 
 import argparse
@@ -13,6 +14,7 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import version
 
 from wafer_data.errors import InputError
+from waferroute.tool_commands import add_tool_commands
 
 _OWN = {
     "waferroute",
@@ -134,8 +136,10 @@ def build_parser() -> argparse.ArgumentParser:
         stage = _add_stage_command(commands, name, short, long, example, function)
         if name == "distill":
             stage.add_argument("--only", choices=_STUDENTS, help="train one of these models only")
-    _add_inspect(commands)
+    _add_explore(commands)
+    add_tool_commands(commands)
     _add_config(commands)
+    _add_micrographs(commands)
     return parser
 
 
@@ -163,24 +167,19 @@ def _add_config_arguments(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(takes_more="overrides")
 
 
-def _add_inspect(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def _add_explore(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     parser = commands.add_parser(
-        "inspect",
-        help="judge images with a bundle (needs no training side)",
-        description="Judge images with an exported bundle: decision, score, route and time for each. Exit "
-        "status 3 if any image could not be judged.",
-        epilog="example: waferroute inspect runs/quickstart/bundle IMAGES --json --heatmaps maps",
+        "explore",
+        help="look at the data before anything is trained",
+        description="Look at the images: texture, alignment, intensity range, how defects differ from normals, how "
+        "large they are, whether a threshold would do. Prepares the data if that is not done yet, then writes a "
+        "self-contained page (explore.html), its figures (explore.json) and pictures.",
+        epilog="example: waferroute explore configs/mvtec.yaml data.root=DIR run.dir=runs/mine",
     )
-    parser.add_argument("bundle", metavar="BUNDLE", help="bundle folder that `waferroute export` wrote")
-    parser.add_argument(
-        "inputs", metavar="IMAGE_OR_FOLDER", nargs="+", help="image files, or folders searched for images"
-    )
-    parser.add_argument("--json", action="store_true", help="print one JSON object a line and image")
-    parser.add_argument("--heatmaps", metavar="DIR", help="write a heat map of every image into this folder")
-    parser.add_argument(
-        "--threads", metavar="N", type=_positive, default=1, help="threads of the graph runner (default: 1)"
-    )
-    parser.set_defaults(action=_inspect, help_of=parser, takes_more="inputs")
+    _add_config_arguments(parser)
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON on standard output")
+    parser.add_argument("--out", metavar="DIR", help="folder to write (default: explore in the run folder)")
+    parser.set_defaults(action=_explore, help_of=parser)
 
 
 def _add_config(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -212,6 +211,39 @@ def _add_config(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     fields.set_defaults(action=_training_side("list_config_fields"), help_of=fields)
 
 
+def _add_micrographs(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = commands.add_parser(
+        "micrographs",
+        help="make synthetic wafer images with known defects, to try the program out",
+        description="Write a folder of SYNTHETIC electron-microscope-like images in MVTec layout, with five known "
+        "and two novel defect types and exact masks. They show no real wafer: figures measured on them say "
+        "nothing about real defects.",
+        epilog="example: waferroute micrographs synthetic_contacts --layout contacts --normal 500, then "
+        "waferroute run configs/mvtec.yaml data.root=synthetic_contacts run.dir=runs/synthetic",
+    )
+    parser.add_argument("directory", metavar="DIR", help="folder to write; must not exist, or be empty")
+    counts = (
+        ("--normal", 1000, "images without defect to train on"),
+        ("--test-normal", 300, "images without defect to test on"),
+        ("--defects-per-type", 40, "test images of each of the five known defect types"),
+        ("--novel-per-type", 30, "test images of each of the two novel defect types"),
+    )
+    for option, default, about in counts:
+        parser.add_argument(
+            option, metavar="N", type=int, default=default, help=f"{about} (default: {default})"
+        )
+    parser.add_argument("--size", metavar="PIXELS", type=int, default=256, help="side (default: 256)")
+    parser.add_argument(
+        "--layout", choices=("line_space", "contacts", "logic"), default="line_space", help="the pattern"
+    )
+    parser.add_argument("--bits", type=int, choices=(8, 16), default=8, help="bits a pixel (default: 8)")
+    parser.add_argument(
+        "--seed", metavar="N", type=int, default=0, help="another seed, other images (default: 0)"
+    )
+    parser.add_argument("--json", action="store_true", help="print the summary as JSON on standard output")
+    parser.set_defaults(action=_micrographs, help_of=parser)
+
+
 def _training_side(name: str) -> Callable[[argparse.Namespace], int]:
     def action(args: argparse.Namespace) -> int:
         from waferroute import commands
@@ -222,19 +254,16 @@ def _training_side(name: str) -> Callable[[argparse.Namespace], int]:
     return action
 
 
-def _inspect(args: argparse.Namespace) -> int:
-    from tool_side.inspect_command import run_inspect
+def _explore(args: argparse.Namespace) -> int:
+    from waferroute.explore_command import run_explore
 
-    return run_inspect(
-        args.bundle, args.inputs, json_output=args.json, heatmaps=args.heatmaps, threads=args.threads
-    )
+    return run_explore(args)
 
 
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
-    return value
+def _micrographs(args: argparse.Namespace) -> int:
+    from waferroute.micrograph_command import run_micrographs
+
+    return run_micrographs(args)
 
 
 def _fail(message: str) -> int:

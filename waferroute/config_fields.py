@@ -59,7 +59,7 @@ def list_fields(model: Model, prefix: str = "", defaults: BaseModel | None = Non
         if section is not None:
             yield from list_fields(section, f"{key}.", value if isinstance(value, BaseModel) else None)
             continue
-        default = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
+        default = _plain(value)
         yield ConfigField(key, describe(field), required, default, field.description or "")
 
 
@@ -152,6 +152,13 @@ def _range(metadata: Sequence[Any]) -> str:
             if isinstance(entry, kind):
                 bounds.append(f"{sign} {getattr(entry, attribute)}")
     return f" {' and '.join(bounds)}" if bounds else ""
+
+
+def _plain(value: Any) -> Any:
+    """A default as JSON knows it."""
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _default(field: FieldInfo) -> Any:

@@ -11,6 +11,7 @@ from wafer_data.errors import InputError
 
 # Some work is the first process's alone (closed-form fits, files); the others must not give up meanwhile.
 _PATIENCE = timedelta(days=1)
+_ON_CPU = "ACCELERATE_USE_CPU=true accelerate launch --multi_gpu --num_processes N ..."
 
 
 class Processes(Protocol):
@@ -55,7 +56,7 @@ class LaunchedProcesses:
         if self._state.num_processes != process_count():
             raise InputError(
                 f"{process_count()} processes were started but found no GPUs to connect by; "
-                "without GPUs use: accelerate launch --cpu"
+                f"without GPUs use: {_ON_CPU}"
             )
         self.is_main = self._state.is_main_process
         # The group's threads must be joined before the interpreter goes, or a command that succeeded may abort.
@@ -92,5 +93,17 @@ def is_main_process() -> bool:
 
 
 def join_processes() -> Processes:
-    """The processes of this command; connects them if there are several."""
-    return LaunchedProcesses() if process_count() > 1 else OneProcess()
+    """The processes of this command; connects them if there are several.
+
+    Raises InputError if several were asked for and the launcher started one, which would take twice as long in
+    silence.
+    """
+    if process_count() > 1:
+        return LaunchedProcesses()
+    # how `accelerate launch --cpu --num_processes N` leaves the environment: an address to meet at, and nobody to meet
+    if {"ACCELERATE_USE_CPU", "MASTER_ADDR"} <= set(os.environ) and "WORLD_SIZE" not in os.environ:
+        raise InputError(
+            "the launcher was asked for several processes and started one, as `accelerate launch --cpu` does; "
+            f"without GPUs use: {_ON_CPU}"
+        )
+    return OneProcess()

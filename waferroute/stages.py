@@ -20,7 +20,7 @@ LOGS = ("*.csv", "wandb", "checkpoint*", "logs")
 
 
 # Keys that change how a stage works but not what comes out of it.
-_WITHOUT_EFFECT = {"wandb", "checkpoint_epochs", "keep_cache", "offline"}
+_WITHOUT_EFFECT = {"wandb", "checkpoint_epochs", "keep_cache", "cache_gb", "offline"}
 
 
 def all_stages(command_tail: str = "CONFIG") -> list[Stage[RunConfig]]:
@@ -30,7 +30,7 @@ def all_stages(command_tail: str = "CONFIG") -> list[Stage[RunConfig]]:
         Stage(
             "data",
             DATA,
-            settings=lambda config: {"data": config.data.model_dump(mode="json")},
+            settings=data_settings,
             function=_data,
             sources=image_listing,
             command=f"waferroute data {command_tail}",
@@ -87,6 +87,13 @@ def image_listing(config: RunConfig) -> str:
     return sha256_json(rows)
 
 
+def data_settings(config: RunConfig) -> dict[str, Any]:
+    """The `data` section and the form in which the data are stored."""
+    from wafer_data.store import SCHEMA
+
+    return {"data": config.data.model_dump(mode="json"), "schema": SCHEMA}
+
+
 def student_settings(config: RunConfig, name: str) -> dict[str, Any]:
     """The part of the `distill` section that stage `name` depends on: its own key and those shared by all."""
     section = config.distill.model_dump(mode="json")
@@ -95,9 +102,12 @@ def student_settings(config: RunConfig, name: str) -> dict[str, Any]:
 
 
 def teacher_settings(config: RunConfig) -> dict[str, Any]:
-    """The part of the `teacher` section that the adapted teacher depends on."""
+    """The part of the `teacher` section that the adapted teacher depends on, and what is measured with it."""
+    from teacher.symmetry_record import SCHEMA
+
     section = config.teacher.model_dump(mode="json")
-    return {"teacher": {key: value for key, value in section.items() if key not in _WITHOUT_EFFECT}}
+    kept = {key: value for key, value in section.items() if key not in _WITHOUT_EFFECT}
+    return {"teacher": kept, "symmetries": SCHEMA}
 
 
 def bundle_settings(config: RunConfig) -> dict[str, Any]:

@@ -7,6 +7,6 @@ Each `fit_*` takes the training normals as batches of shape (B, 1, S, S), float 
 from eval.baselines.base import Baseline
 from eval.baselines.gabor_lbp import fit_gabor_lbp_ocsvm
 from eval.baselines.pca import fit_pca
-from eval.baselines.pixel_vae import fit_pixel_vae
+from eval.baselines.pixel_vae import PixelVaeBaseline, fit_pixel_vae
 
-__all__ = ["Baseline", "fit_gabor_lbp_ocsvm", "fit_pca", "fit_pixel_vae"]
+__all__ = ["Baseline", "PixelVaeBaseline", "fit_gabor_lbp_ocsvm", "fit_pca", "fit_pixel_vae"]

@@ -8,6 +8,7 @@ from jinja2 import Environment, StrictUndefined
 from eval.report import images, narrative, plots, requirements, theme, wording
 from eval.report.pareto import latency_plot
 from eval.report.tables import model_rows, synthetic_figures, timings, type_rows
+from eval.report.training import training_plot
 from eval.results import Evaluation, Example
 
 
@@ -35,6 +36,9 @@ def render_report(evaluation: Evaluation) -> str:
         types=type_rows(evaluation),
         synthetic=synthetic_figures(evaluation.certificate),
         plots=_plots(evaluation),
+        curves={
+            theme.SERIES[name].label: training_plot(name, curve) for name, curve in evaluation.curves.items()
+        },
         galleries=_galleries(evaluation),
         masked=any(example.mask is not None for example in evaluation.misses),
         heat_stops=images.scale_stops(),

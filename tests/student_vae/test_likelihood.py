@@ -1,136 +1,209 @@
-"""The conditional Gaussian agrees with textbook computations and is honest on images it has not seen."""
+"""The conditional Gaussian agrees with textbook computations, and combines its levels as it says."""
+
+import math
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.spatial.distance import mahalanobis
+from pydantic import ValidationError
+from scipy.ndimage import convolve
 from sklearn.decomposition import PCA
 from sklearn.linear_model import Ridge
 
-from student_vae import LikelihoodConfig
+from student_vae import LevelConfig, LikelihoodConfig
 from student_vae.fit import fit_likelihood
-from student_vae.likelihood import FeatureLikelihood, enlarge
-from wafer_data.errors import InputError
-
-SMALL = LikelihoodConfig(
-    latent=6,
-    latent_grid=2,
-    mean_grid=4,
-    covariance_block=2,
-    ridge=2.0,
-    floor=0.05,
-    folds=4,
-    top_positions=0.1,
+from student_vae.likelihood import FeatureLikelihood
+from tests.student_vae.synthetic import (
+    CHANNELS,
+    COARSE,
+    FINE,
+    SIDE,
+    SMALL,
+    batches_of,
+    normal_features,
+    shared_patterns,
+    with_values,
 )
 
+TWO_LEVELS = with_values(levels=[COARSE, FINE])
 
-def structured_features(count: int, seed: int = 0, shared: int = 3) -> torch.Tensor:
-    """Features (count, 5, 8, 8) whose images differ mostly along a few shared patterns."""
-    rng = torch.Generator().manual_seed(seed)
-    basis = shared_patterns(shared)
-    weights = torch.randn(count, shared, generator=rng)
-    return (
-        1.0 + torch.einsum("nk,kdhw->ndhw", weights, basis) + 0.3 * torch.randn(count, 5, 8, 8, generator=rng)
+
+def fitted(config: LikelihoodConfig = SMALL, images: int = 80) -> FeatureLikelihood:
+    return fit_likelihood(batches_of(normal_features(images)), config)
+
+
+class TestLatent:
+    def test_is_the_whitened_principal_coordinates_of_pooled_features(self):
+        features, model = normal_features(60), fitted(images=60)
+        pooled = model.pool(features).numpy()
+        reference = PCA(6, whiten=True).fit(pooled).transform(pooled) * np.sqrt(60 / 59)
+        # principal directions are defined up to their sign
+        np.testing.assert_allclose(np.abs(model.encode(features)), np.abs(reference), rtol=2e-3, atol=2e-3)
+
+    def test_looks_at_the_first_directions_only(self):
+        model = fitted(with_values(latent_directions=2))
+        features = normal_features(4, seed=1)
+        changed = features.clone()
+        changed[:, 2:] += 5.0
+        assert torch.equal(model.encode(features), model.encode(changed))
+        assert model.pool(features).shape == (4, 2 * 2 * 2)
+
+    def test_is_about_standard_normal_on_unseen_normals(self):
+        latent = fitted(with_values(latent=3), images=200).encode(normal_features(400, seed=1))
+        torch.testing.assert_close(latent.mean(0), torch.zeros(3), rtol=0, atol=0.25)
+        torch.testing.assert_close(latent.std(0), torch.ones(3), rtol=0.2, atol=0)
+
+
+class TestConditionalMean:
+    @pytest.mark.parametrize(
+        ("latent_grid", "latent_directions", "level", "tied"),
+        [
+            (2, None, LevelConfig(grid=8, mean_grid=8), False),
+            (4, None, LevelConfig(grid=4, mean_grid=4, directions=2), False),
+            (4, None, LevelConfig(grid=4, mean_grid=4), True),
+            (4, 3, LevelConfig(grid=4, mean_grid=4, directions=3), True),
+        ],
     )
+    def test_is_ridge_regression_on_the_latent(self, latent_grid, latent_directions, level, tied):
+        config = with_values(latent_grid=latent_grid, latent_directions=latent_directions, levels=[level])
+        features, model = normal_features(60), fitted(config, images=60)
+        (own,) = model.level_list
+        assert own.tied == tied
+        latent, target = model.encode(features), own.average(features).flatten(1)
+        reference = Ridge(alpha=config.ridge).fit(latent.numpy(), target.numpy()).predict(latent.numpy())
+        ours = own.predict(latent, model.encoder).flatten(1).numpy()
+        np.testing.assert_allclose(ours, reference, rtol=1e-3, atol=1e-3)
+
+    def test_a_tied_level_scores_as_the_same_level_untied(self, monkeypatch):
+        """Tying saves memory: the regression on the encoder's own cells is the encoder turned round."""
+        config = with_values(latent_grid=4, levels=[COARSE, FINE])
+        tied = fitted(config)
+        with monkeypatch.context() as patch:
+            patch.setattr(FeatureLikelihood, "_is_tied", lambda *_: False)
+            untied = fitted(config)
+        assert [level.tied for level in tied.level_list] == [True, False]
+        assert not any(level.tied for level in untied.level_list)
+        unseen = normal_features(20, seed=4)
+        for one, other in zip(tied(unseen), untied(unseen), strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-3, atol=2e-3)
+
+    def test_a_mean_grid_smaller_than_the_level_is_not_tied(self):
+        level = LevelConfig(grid=8, mean_grid=4)
+        model = FeatureLikelihood(with_values(latent_grid=8, levels=[level]), CHANNELS, SIDE, 4)
+        assert not model.level_list[0].tied
 
 
-def shared_patterns(shared: int = 3) -> torch.Tensor:
-    """Smooth patterns (shared, 5, 8, 8) that a 4x4 mean grid can hold."""
-    coarse = torch.randn(shared, 5, 4, 4, generator=torch.Generator().manual_seed(99))
-    return enlarge(coarse, 8)
+class TestScore:
+    def test_a_local_change_raises_the_map_there_and_the_score(self):
+        model = fitted()
+        normal = normal_features(20, seed=6)
+        odd = normal.clone()
+        odd[:, :, 2:4, 6:8] += 2.0
+        before, after = model(normal), model(odd)
+        assert (after.score > before.score).all()
+        assert (after.map.flatten(1).argmax(1) % 8 >= 6).float().mean() > 0.9
+
+    def test_a_shared_change_that_the_latent_explains_hardly_counts(self):
+        model = fitted(images=120)
+        (level,) = model.level_list
+        shifted = normal_features(20, seed=7) + 1.5 * shared_patterns()[0]
+        without_latent = level.distance(level.whiten(shifted - level.mean)).mean()
+        assert model(shifted).map.mean() < 0.5 * without_latent
+
+    @settings(max_examples=50, deadline=None)
+    @given(st.lists(st.floats(-50, 500), min_size=2, max_size=2))
+    def test_lies_between_the_mean_and_the_largest_of_the_levels(self, standard):
+        model = FeatureLikelihood(TWO_LEVELS, CHANNELS, SIDE, 2)
+        model.level_centre.copy_(torch.tensor([1.0, 2.0]))
+        model.level_spread.copy_(torch.tensor([0.5, 0.1]))
+        raw = torch.tensor([standard]) * model.level_spread + model.level_centre
+        score = model.combine(raw).item()
+        tolerance = 1e-3 * (1 + max(map(abs, standard)))
+        assert np.mean(standard) - tolerance <= score <= max(standard) + tolerance
+        assert score >= max(standard) - math.log(2) - tolerance  # no level is outvoted
+
+    def test_of_one_level_is_that_levels_standardised(self):
+        model = fitted()
+        features = normal_features(5, seed=3)
+        (level,) = model.level_list
+        residuals = model.residuals(features, model.encode(features))
+        raw = level.score(level.distance(level.whiten(residuals[0])))
+        expected = (raw - model.level_centre) / model.level_spread
+        torch.testing.assert_close(model(features).score, expected, rtol=1e-4, atol=1e-4)
+
+    def test_a_level_that_is_not_scored_is_in_the_map_only(self):
+        shown = with_values(levels=[FINE, LevelConfig(grid=4, mean_grid=4, scored=False)])
+        one, two = fitted(), fitted(shown)
+        features = normal_features(6, seed=3)
+        torch.testing.assert_close(one(features).score, two(features).score)
+        assert (one(features).map - two(features).map).abs().max() > 0.01
+
+    def test_far_beyond_all_normals_it_stays_finite(self):
+        scores = fitted(TWO_LEVELS)(normal_features(2, seed=3) * 1e6)
+        assert torch.isfinite(scores.score).all() and torch.isfinite(scores.map).all()
+        assert (scores.score > 1e4).all()
 
 
-def batches_of(features: torch.Tensor, size: int = 7):
-    return lambda: iter(features.split(size))
+class TestMap:
+    @pytest.mark.parametrize("window", [1, 3, 5])
+    def test_is_averaged_over_the_neighbours_there_are(self, window):
+        model = FeatureLikelihood(with_values(map_smoothing=window), CHANNELS, SIDE, 2)
+        heat = torch.rand(1, 8, 8, generator=torch.Generator().manual_seed(0))
+        kernel = np.ones((window, window))
+        total = convolve(heat[0].numpy(), kernel, mode="constant")
+        count = convolve(np.ones((8, 8)), kernel, mode="constant")
+        np.testing.assert_allclose(model.smooth(heat)[0].numpy(), total / count, rtol=1e-5)
+
+    def test_has_the_side_of_the_finest_level_and_the_mean_of_all(self):
+        model = fitted(TWO_LEVELS)
+        features = normal_features(3, seed=3)
+        residuals = model.residuals(features, model.encode(features))
+        coarse, fine = (
+            level.distance(level.whiten(r)) for level, r in zip(model.level_list, residuals, strict=True)
+        )
+        enlarged = torch.nn.functional.interpolate(coarse[:, None], scale_factor=2, mode="bilinear")[:, 0]
+        torch.testing.assert_close(model(features).map, (enlarged + fine) / 2)
 
 
-def test_latent_is_the_whitened_principal_coordinates_of_pooled_features():
-    features = structured_features(60)
-    model = fit_likelihood(batches_of(features), SMALL)
-    pooled = model.pool(features).numpy()
-    reference = PCA(6, whiten=True).fit(pooled).transform(pooled) * np.sqrt(60 / 59)
-    latent = model.encode(features).numpy()
-    # principal directions are defined up to their sign
-    np.testing.assert_allclose(np.abs(latent), np.abs(reference), rtol=2e-3, atol=2e-3)
+def test_parameters_are_the_learned_numbers():
+    model = fitted(TWO_LEVELS)
+    triangles = sum(w.whitening.shape[0] * CHANNELS * (CHANNELS - 1) // 2 for w in model.level_list)
+    assert model.parameter_count == sum(buffer.numel() for buffer in model.buffers()) - triangles
 
 
-def test_conditional_mean_is_ridge_regression_on_the_latent():
-    config = SMALL.model_copy(update={"mean_grid": 8})
-    features = structured_features(60)
-    model = fit_likelihood(batches_of(features), config)
-    latent = model.encode(features)
-    reference = Ridge(alpha=config.ridge).fit(latent.numpy(), features.flatten(1).numpy())
-    np.testing.assert_allclose(
-        model.predict(latent).flatten(1).numpy(), reference.predict(latent.numpy()), rtol=1e-3, atol=1e-3
+class TestConfiguration:
+    @pytest.mark.parametrize(
+        ("wrong", "words"),
+        [
+            ({"levels": []}, "at least 1 item"),
+            ({"levels": [LevelConfig(scored=False)]}, "first level must be scored"),
+            ({"map_smoothing": 4}, "map_smoothing=4 must be odd"),
+            ({"floor": 0.0}, "greater than 0"),
+            ({"contamination": 0.5}, "less than or equal to 0.3"),
+        ],
     )
+    def test_impossible_values_are_refused(self, wrong, words):
+        with pytest.raises(ValidationError, match=words):
+            with_values(**wrong)
 
-
-def test_distance_is_the_mahalanobis_distance_under_the_block_covariance():
-    model = FeatureLikelihood(5, 8, 3, 2, 4, 2, 0.1)
-    rng = np.random.default_rng(0)
-    blocks = [np.cov(rng.normal(size=(5, 50))) + 0.1 * np.eye(5) for _ in range(16)]
-    factors = [np.linalg.inv(np.linalg.cholesky(b)) for b in blocks]
-    model.whitening.copy_(torch.tensor(np.stack(factors), dtype=torch.float32))
-    residual = torch.randn(2, 5, 8, 8, generator=torch.Generator().manual_seed(1))
-    distance = model.distance(residual)
-    for y, x in [(0, 0), (3, 5), (7, 7)]:
-        block = blocks[(y // 2) * 4 + x // 2]
-        expected = mahalanobis(residual[1, :, y, x].numpy(), np.zeros(5), np.linalg.inv(block))
-        assert distance[1, y, x].item() == pytest.approx(expected, rel=1e-4)
-
-
-def test_cross_fitted_distances_have_unit_scale_on_unseen_normals():
-    """d^2 averages to the number of channels on images the fit has not seen; in-sample fits promise too much."""
-    model = fit_likelihood(
-        batches_of(structured_features(80)), SMALL.model_copy(update={"latent": 20, "floor": 1e-6})
+    @pytest.mark.parametrize(
+        ("map_size", "changes", "words"),
+        [
+            (12, {}, r"student\.map_size=12 .*student\.likelihood\.levels\[0\]\.grid=8"),
+            (24, {"latent_grid": 16}, r"student\.map_size=24 .*student\.likelihood\.latent_grid=16"),
+            (24, {"levels": [FINE, LevelConfig(grid=12, mean_grid=4)]}, "must divide the finest one, 12"),
+        ],
     )
-    unseen = model(structured_features(200, seed=5))
-    assert unseen.map.square().mean().item() / 5 == pytest.approx(1.0, abs=0.1)
+    def test_grids_that_do_not_fit_the_map_are_refused_by_name(self, map_size, changes, words):
+        with pytest.raises(ValueError, match=words):
+            with_values(**changes).check_map(map_size, "student")
 
-
-def test_a_local_change_raises_the_map_there_and_the_score():
-    model = fit_likelihood(batches_of(structured_features(80)), SMALL)
-    normal = structured_features(20, seed=6)
-    odd = normal.clone()
-    odd[:, :, 2:4, 6:8] += 2.0
-    before, after = model(normal), model(odd)
-    assert (after.score > before.score).all()
-    assert (after.map.flatten(1).argmax(1) % 8 >= 6).float().mean() > 0.9
-
-
-def test_a_shared_change_that_the_latent_explains_hardly_counts():
-    model = fit_likelihood(batches_of(structured_features(120)), SMALL)
-    normal = structured_features(20, seed=7)
-    shifted = normal + 1.5 * shared_patterns()[0]
-    without_latent = model.distance(shifted - model.mean).mean()
-    assert model(shifted).map.mean() < 0.5 * without_latent
-
-
-@settings(max_examples=20, deadline=None)
-@given(batch=st.integers(1, 33), seed=st.integers(0, 5))
-def test_fit_does_not_depend_on_how_images_are_batched(batch, seed):
-    features = structured_features(33, seed=seed)
-    one, other = (fit_likelihood(batches_of(features, b), SMALL) for b in (33, batch))
-    scores = one(features).score, other(features).score
-    torch.testing.assert_close(*scores, rtol=2e-3, atol=2e-3)
-
-
-def test_latent_shrinks_to_what_few_images_can_carry():
-    model = fit_likelihood(batches_of(structured_features(10)), SMALL.model_copy(update={"latent": 128}))
-    assert model.latent <= 9
-    assert torch.isfinite(model(structured_features(4, seed=3)).score).all()
-
-
-@pytest.mark.parametrize("count", [0, 3])
-def test_too_few_images_are_refused(count):
-    with pytest.raises(InputError, match="normal images"):
-        fit_likelihood(batches_of(structured_features(8)[:count]) if count else lambda: iter(()), SMALL)
-
-
-def test_features_that_are_not_finite_are_refused():
-    features = structured_features(20)
-    features[13, 0, 0, 0] = float("nan")
-    with pytest.raises(InputError, match="not finite"):
-        fit_likelihood(batches_of(features), SMALL)
+    @pytest.mark.parametrize(
+        ("latent", "levels", "used"),
+        [(2, (3, 1), 3), (4, (3, 1), 4), (2, (3, None), 9), (None, (1,), 9), (20, (1,), 9)],
+    )
+    def test_only_directions_that_somebody_looks_at_are_used(self, latent, levels, used):
+        grids = [LevelConfig(directions=d) for d in levels]
+        assert with_values(latent_directions=latent, levels=grids).channels_used(9) == used

@@ -3,12 +3,19 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from tool_side.bundle import Preprocessing, load_bundle, write_manifest
+from tool_side.runtime import Inspector
+from wafer_data.config import DataConfig
 from wafer_data.errors import InputError
+from wafer_data.levels import Levels
+from wafer_data.store import ImageStore, prepare_data
 
 
 @pytest.fixture
@@ -67,9 +74,11 @@ class TestDamagedFiles:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda m: m.update(schema=2), "update waferroute"),
+        (lambda m: m.update(schema=3), r"schema 3, this version reads 2: update waferroute on this computer"),
+        (lambda m: m.update(schema=1), r"schema 1, this version reads 2: export the bundle again"),
         (lambda m: m.update(schema=0), "export the bundle again"),
-        (lambda m: m.update(schema="1"), "schema '1'"),
+        (lambda m: m.update(schema="2"), "schema '2'"),
+        (lambda m: m.update(schema=True), "schema True"),
         (lambda m: m.pop("schema"), "not a bundle's manifest"),
         (lambda m: m.pop("models"), "lacks models"),
         (lambda m: m["files"].pop("policy.json"), "lists no policy.json"),
@@ -83,6 +92,18 @@ class TestDamagedFiles:
         (lambda m: m["models"]["full"].update(file=None), "names no file"),
         (lambda m: m["models"]["full"].update(parameters=1.5), "whole numbers"),
         (lambda m: m["preprocessing"].update(image_size=-1), "positive whole numbers"),
+        (lambda m: m["preprocessing"].pop("black"), "the levels black and white"),
+        (lambda m: m["preprocessing"].update(gamma=1.0), "the levels black and white"),
+        (
+            lambda m: m["preprocessing"].update(black=0.5, white=0.5),
+            "refused: levels: black and white must be",
+        ),
+        (lambda m: m["preprocessing"].update(black=0.9, white=0.1), "0 <= black < white <= 1"),
+        (lambda m: m["preprocessing"].update(white=1.5), "0 <= black < white <= 1"),
+        (lambda m: m["preprocessing"].update(black=float("nan")), "0 <= black < white <= 1"),
+        (lambda m: m["preprocessing"].update(black=False), "must be numbers"),
+        (lambda m: m["preprocessing"].update(white="1"), "must be numbers"),
+        (lambda m: m["preprocessing"].update(black=None), "must be numbers"),
         (lambda m: m["thresholds"].update(escalate_above=99.0), "thresholds in manifest.json"),
     ],
 )
@@ -91,6 +112,73 @@ def test_a_changed_manifest_is_refused_with_the_reason(
 ) -> None:
     with pytest.raises(InputError, match=words):
         load_bundle(edit_manifest(change))
+
+
+class TestLevels:
+    """Grey levels of the data that the models learned from: recorded, and applied as in training."""
+
+    @pytest.fixture(scope="class")
+    def twelve_bit(
+        self, wafer: Callable[..., np.ndarray], tmp_path_factory: pytest.TempPathFactory
+    ) -> ImageStore:
+        """Images as a 12-bit camera writes them into 16-bit files, of two sizes, prepared for training."""
+        root = tmp_path_factory.mktemp("twelve_bit")
+        for i in range(45):
+            image = wafer(i).astype(np.uint16) * 16
+            Image.fromarray(image if i % 3 else np.tile(image, (2, 2))[:300, :400]).save(root / f"{i:02}.png")
+        return prepare_data(DataConfig(format="folder", root=str(root)), root / "data")
+
+    @pytest.fixture
+    def with_levels(self, copy: Path, calibrated: tuple[dict, dict]) -> Callable[..., Path]:
+        def write(**levels: float) -> Path:
+            manifest = json.loads((copy / "manifest.json").read_text())
+            write_manifest(
+                copy,
+                models=manifest["models"],
+                policy=calibrated[0],
+                provenance={},
+                preprocessing=Preprocessing(**levels),
+            )
+            return copy
+
+        return write
+
+    def test_they_come_back_as_they_were_written(self, with_levels: Callable[..., Path]) -> None:
+        loaded = load_bundle(with_levels(black=0.1234567890123, white=0.25))
+        assert loaded.preprocessing == Preprocessing(black=0.1234567890123, white=0.25)
+        assert loaded.preprocessing.levels == Levels(0.1234567890123, 0.25)
+
+    def test_without_any_they_leave_the_image_as_it_is(self, bundle: Path) -> None:
+        assert load_bundle(bundle).preprocessing.levels.unchanged
+
+    @pytest.mark.parametrize("wrong", [{"black": 0.9, "white": 0.1}, {"white": 2.0}, {"min_side": 0}])
+    def test_wrong_ones_are_not_written(
+        self, with_levels: Callable[..., Path], copy: Path, wrong: dict
+    ) -> None:
+        before = (copy / "manifest.json").read_bytes()
+        with pytest.raises(InputError, match=r"levels|preprocessing"):
+            with_levels(**wrong)
+        assert (copy / "manifest.json").read_bytes() == before
+
+    def test_training_and_tool_see_the_same_bits(
+        self, twelve_bit: ImageStore, with_levels: Callable[..., Path]
+    ) -> None:
+        assert not twelve_bit.levels.unchanged
+        inspector = Inspector(with_levels(**asdict(twelve_bit.levels)))
+        for index, record in enumerate(twelve_bit.records):
+            path = Path(record.path)
+            as_array = np.asarray(Image.open(path)).astype(np.uint16)
+            for source in (path, path.read_bytes(), as_array):
+                seen = inspector.inspect(source, keep_image=True).image
+                assert seen is not None and seen.dtype == np.float32
+                np.testing.assert_array_equal(seen, twelve_bit.grey(index))
+        assert 0.3 < twelve_bit.batch(np.arange(10)).mean() < 0.7
+
+    def test_without_its_levels_a_12_bit_image_is_dark(
+        self, twelve_bit: ImageStore, inspector: Inspector
+    ) -> None:
+        seen = inspector.inspect(twelve_bit.records[0].path, keep_image=True).image
+        assert seen is not None and seen.max() < 0.07
 
 
 def test_what_is_not_a_bundle(tmp_path: Path, bundle: Path) -> None:

@@ -10,53 +10,132 @@ import torch
 from torch import nn
 
 from router.policy import RoutingPolicy
-from student_vae import LikelihoodConfig, StudentConfig, StudentVAE, load_student
+from student_vae import LevelConfig, LikelihoodConfig, StudentConfig, StudentVAE, load_student
 from tool_side import Inspector
 from tool_side.export import export_bundle
 from tool_side.graph import decoder_graph, fold, scoring_graph
 from wafer_data.errors import InputError
 from wafer_data.store import ImageStore
 
+COARSE = LevelConfig()
+CHANNELS, LATENT = 12, 10
 
-def random_student(size: int, side: int, **likelihood) -> StudentVAE:
+
+def random_student(size: int, side: int, *, has_head: bool = False, **likelihood) -> StudentVAE:
+    """Every weight and table at random; spreads stay positive."""
     torch.manual_seed(size + side)
-    config = StudentConfig(
-        input_size=size, map_size=side, width=0.5, likelihood=LikelihoodConfig(**likelihood)
-    )
-    student = StudentVAE(config, 12, 10)
+    values = {"levels": [COARSE, LevelConfig(grid=side, mean_grid=8, covariance_block=2)], **likelihood}
+    config = StudentConfig(input_size=size, map_size=side, width=0.5, likelihood=LikelihoodConfig(**values))
+    student = StudentVAE(config, CHANNELS, LATENT, has_head=has_head)
     student.train()
     with torch.no_grad():
         student.score(torch.rand(8, 1, 256, 256))  # gives batch normalisation statistics of its own
-    for buffer in student.likelihood.buffers():
-        buffer.copy_(torch.randn_like(buffer) * 0.3)
+    for name, buffer in student.likelihood.named_buffers():
+        buffer.copy_(torch.rand_like(buffer) + 0.5 if "spread" in name else torch.randn_like(buffer) * 0.3)
     return student.eval()
 
 
-@pytest.mark.parametrize(
-    ("size", "side", "likelihood"),
-    [
-        (256, 32, {}),
-        (128, 32, {"mean_grid": 8, "covariance_block": 4}),
-        (64, 16, {"mean_grid": 4, "covariance_block": 1, "latent_grid": 2}),
-        (256, 16, {"mean_grid": 16, "covariance_block": 16}),
-    ],
-)
-@pytest.mark.parametrize("batch", [1, 5])
-def test_graph_and_pytorch_agree(size, side, likelihood, batch):
-    student = random_student(size, side, **likelihood)
+def in_onnxruntime(student: StudentVAE, images: torch.Tensor) -> list[np.ndarray]:
     session = ort.InferenceSession(scoring_graph(student).SerializeToString())
+    return session.run(None, {"image": images.numpy()})
+
+
+VARIANTS = {
+    "default": (256, 32, {"levels": LikelihoodConfig().levels}),
+    "one level, tied": (128, 16, {"latent_directions": None, "levels": [COARSE]}),
+    "one level, untied": (128, 16, {"latent_directions": 3, "levels": [COARSE]}),
+    "one full-size level in one block": (256, 16, {"levels": [LevelConfig(grid=16, covariance_block=16)]}),
+    "one cell": (64, 8, {"latent_grid": 1, "levels": [LevelConfig(grid=1, mean_grid=1)], "map_smoothing": 1}),
+    "tied to few directions": (
+        64,
+        16,
+        {
+            "latent_grid": 4,
+            "latent_directions": 5,
+            "levels": [LevelConfig(grid=4, mean_grid=4, directions=5)],
+        },
+    ),
+    "coarse means": (
+        64,
+        32,
+        {"latent_grid": 2, "levels": [COARSE, LevelConfig(grid=32, mean_grid=4, covariance_block=16)]},
+    ),
+    "head": (128, 16, {"has_head": True}),
+    "head on few directions of a coarse level": (
+        64,
+        16,
+        {"has_head": True, "levels": [LevelConfig(grid=4, mean_grid=2, directions=7), LevelConfig(grid=16)]},
+    ),
+    "levels that are not scored": (
+        64,
+        16,
+        {
+            "levels": [
+                LevelConfig(grid=8, covariance_block=4),
+                LevelConfig(grid=4, mean_grid=4, scored=False),
+                LevelConfig(grid=16, mean_grid=16, directions=2),
+                LevelConfig(grid=2, mean_grid=1, covariance_block=2, scored=False),
+            ],
+            "map_smoothing": 3,
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("batch", [1, 5])
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_graph_and_pytorch_agree(variant, batch):
+    size, side, settings = VARIANTS[variant]
+    student = random_student(size, side, **settings)
     images = torch.rand(batch, 1, 256, 256)
     with torch.no_grad():
         expected = student.score(images)
-    for ours, theirs in zip(session.run(None, {"image": images.numpy()}), expected, strict=True):
+    found = in_onnxruntime(student, images)
+    for ours, theirs in zip(found, expected, strict=True):
+        assert ours.shape == theirs.shape and ours.dtype == np.float32
         np.testing.assert_allclose(ours, theirs.numpy(), rtol=1e-4, atol=1e-4 * float(theirs.abs().max()))
+    # whatever the threshold between two images is, both sides decide alike
+    assert (np.argsort(found[0]) == expected.score.numpy().argsort()).all()
+
+
+def test_an_image_has_the_same_scores_alone_and_among_others():
+    student, images = random_student(64, 16, has_head=True), torch.rand(4, 1, 256, 256)
+    together = in_onnxruntime(student, images)
+    alone = [in_onnxruntime(student, image[None]) for image in images]
+    for i, output in enumerate(together):
+        np.testing.assert_allclose(np.concatenate([one[i] for one in alone]), output, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("factor", [1e3, 1e10])
+def test_a_score_far_beyond_all_normals_does_not_overflow(factor):
+    """exp(90) is more than a float holds; both sides subtract the largest level first."""
+    student = random_student(64, 16)
+    student.likelihood.level_spread.mul_(1 / factor)
+    images = torch.rand(3, 1, 256, 256)
+    with torch.no_grad():
+        expected = student.score(images).score.numpy()
+    (score, _, _) = in_onnxruntime(student, images)
+    assert np.isfinite(score).all() and (np.abs(score) > 100).all()
+    np.testing.assert_allclose(score, expected, rtol=1e-4)
+
+
+def test_a_head_only_raises_the_score():
+    with_head = random_student(64, 16, has_head=True)
+    images = torch.rand(8, 1, 256, 256)
+    scores = []
+    for weight in (with_head.likelihood.head.weight.clone(), torch.zeros(7 * CHANNELS)):
+        with_head.likelihood.head.weight.copy_(weight)
+        with_head.likelihood.head.bias.zero_()
+        scores.append(in_onnxruntime(with_head, images))
+    assert (scores[0][0] >= scores[1][0]).all()
+    np.testing.assert_array_equal(scores[0][1], scores[1][1])
 
 
 def test_decoder_graph_and_pytorch_agree():
     student = random_student(256, 32)
     assert student.decoder is not None
-    session = ort.InferenceSession(decoder_graph(student.decoder, 10).SerializeToString())
-    latent = torch.randn(3, 10)
+    session = ort.InferenceSession(decoder_graph(student.decoder, LATENT).SerializeToString())
+    latent = torch.randn(3, LATENT)
     (image,) = session.run(None, {"latent": latent.numpy()})
     np.testing.assert_allclose(image, student.reconstruct(latent).numpy(), atol=1e-5)
 

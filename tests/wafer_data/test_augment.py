@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from wafer_data.augment import AugmentConfig, augment
+from wafer_data.augment import AugmentConfig, augment, mirror_and_turn
 
 IMAGE = np.random.default_rng(0).uniform(0.3, 0.7, (24, 24)).astype(np.float32)
 
@@ -33,6 +33,21 @@ def test_nothing_is_changed_by_default() -> None:
 def test_symmetries_give_exactly_their_images(config: AugmentConfig, expected: list[np.ndarray]) -> None:
     found = {result.tobytes() for result in variants(config)}
     assert found == {np.ascontiguousarray(image).tobytes() for image in expected}
+
+
+def test_several_images_are_mirrored_and_turned_alike() -> None:
+    config = AugmentConfig(horizontal_flip=True, vertical_flip=True, rotate90=True)
+    rng, seen = np.random.default_rng(0), set()
+    for _ in range(60):
+        first, second = mirror_and_turn(np.stack([IMAGE, 2 * IMAGE]), rng, config)
+        np.testing.assert_array_equal(2 * first, second)
+        seen.add(first.tobytes())
+    assert len(seen) == 8  # the symmetries of the square
+
+
+def test_an_open_choice_changes_nothing() -> None:
+    config = AugmentConfig(horizontal_flip=None, vertical_flip=None, rotate90=None)
+    assert all((result == IMAGE).all() for result in variants(config))
 
 
 @given(

@@ -48,9 +48,10 @@ class TestPreparedData:
             "split.json",
         ]
         split = files.read_json(tmp_path / "data/split.json")
-        assert (split["schema"], split["seed"], split["name"]) == (1, 5, "tiles")
+        assert (split["schema"], split["seed"], split["name"]) == (2, 5, "tiles")
         assert split["config"] == mvtec(mvtec_root, seed=5).model_dump()
         assert split["counts"] == data.counts()
+        assert split["levels"] == {"black": 0.0, "white": 1.0}
         assert len(split["records"]) == 78
         assert files.read_json(tmp_path / "data/problems.json") == []
 
@@ -217,9 +218,10 @@ class TestOpening:
         with pytest.raises(InputError, match=r"split\.json does not exist"):
             ImageStore.open(tmp_path / "gone")
 
-    def test_another_schema(self, folder: Path) -> None:
-        files.write_json(folder / "split.json", {"schema": 2})
-        with pytest.raises(InputError, match="not of schema 1"):
+    @pytest.mark.parametrize("schema", [1, 3])
+    def test_another_schema(self, folder: Path, schema: int) -> None:
+        files.write_json(folder / "split.json", {"schema": schema})
+        with pytest.raises(InputError, match="not of schema 2"):
             ImageStore.open(folder)
 
     def test_incomplete_split(self, folder: Path) -> None:
@@ -227,6 +229,21 @@ class TestOpening:
         del split["records"][3]["label"]
         files.write_json(folder / "split.json", split)
         with pytest.raises(InputError, match="incomplete"):
+            ImageStore.open(folder)
+
+    @pytest.mark.parametrize(
+        ("levels", "words"),
+        [
+            ({"black": 0.5, "white": 0.5}, "0 <= black < white <= 1"),
+            ({"black": "dark", "white": 1.0}, "must be numbers"),
+            ({"dark": 0.0}, "incomplete"),
+            (None, "incomplete"),
+        ],
+    )
+    def test_levels_that_are_none(self, folder: Path, levels: Any, words: str) -> None:
+        split = json.loads((folder / "split.json").read_text())
+        files.write_json(folder / "split.json", split | {"levels": levels})
+        with pytest.raises(InputError, match=words):
             ImageStore.open(folder)
 
     def test_arrays_of_another_data_set(self, folder: Path) -> None:

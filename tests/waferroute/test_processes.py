@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from wafer_data.errors import InputError
 from waferroute.processes import OneProcess, join_processes, process_count
 
 # What each process of a launch runs: two stages, of which the first ends in every process before its record.
@@ -49,6 +50,15 @@ def test_a_command_without_a_launcher_is_one_process(monkeypatch: pytest.MonkeyP
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     assert process_count() == 1
     assert isinstance(join_processes(), OneProcess)
+
+
+def test_a_launcher_that_starts_fewer_processes_than_asked_is_refused(monkeypatch: pytest.MonkeyPatch):
+    """The environment of `accelerate launch --cpu --num_processes 2`."""
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "True")
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
+    with pytest.raises(InputError, match=r"started one.*--multi_gpu"):
+        join_processes()
 
 
 def test_two_processes_agree_and_only_the_first_decides(tmp_path: Path):

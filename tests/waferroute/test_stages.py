@@ -54,6 +54,7 @@ def test_messages_give_the_command_with_its_configuration():
         ("distill.target.epochs=3", {"target", "export"}),
         ("distill.pool.generated=3", {"intermediate", "target", "full", "lowres", "export"}),
         ("distill.wandb=disabled", set()),
+        ("distill.cache_gb=1", set()),
         ("router.confidence=0.9", {"calibrate", "export"}),
         ("eval.worst=2", {"evaluate"}),
         ("run.dir=elsewhere", set()),

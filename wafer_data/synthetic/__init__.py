@@ -7,41 +7,32 @@ the teacher's features do on a defect. Each generator is a function
 
 image: float32 (H, W) in [0, 1], both sides at least 16 pixels. donor: another image of the same shape, or
 None: material for `cut_paste` and `perlin_texture`, which otherwise take it from `image` itself. The result
-is a new float32 image in [0, 1] and a bool (H, W) mask that is never empty; outside the mask no bit changes.
-Sizes follow the image's shorter side, contrasts its standard deviation, so any intensity range is served.
+is a new float32 image in [0, 1] and a bool (H, W) mask of exactly the pixels that differ from `image`; it is
+never empty, and at least one pixel changes by a step that 8 bits show. The same `rng` state gives the same
+result. Sizes follow the image's shorter side, contrasts its standard deviation, so any intensity range is
+served. docs/synthetic.md shows each generator and lists its ranges.
 """
 
-import numpy as np
-
+from wafer_data.synthetic.films import residue
 from wafer_data.synthetic.lines import crack, scratch
-from wafer_data.synthetic.patches import cut_paste, perlin_texture
+from wafer_data.synthetic.patches import cut_paste, pattern_shift, perlin_texture
+from wafer_data.synthetic.pattern import bridge, missing_feature
+from wafer_data.synthetic.registry import ANOMALY_TYPES, GENERATORS, AnomalyType, add_random_anomaly
 from wafer_data.synthetic.spots import particle, stain
 
-GENERATORS = {
-    "scratch": scratch,
-    "particle": particle,
-    "cut_paste": cut_paste,
-    "perlin_texture": perlin_texture,
-    "stain": stain,
-    "crack": crack,
-}
-
 __all__ = [
+    "ANOMALY_TYPES",
     "GENERATORS",
+    "AnomalyType",
     "add_random_anomaly",
+    "bridge",
     "crack",
     "cut_paste",
+    "missing_feature",
     "particle",
+    "pattern_shift",
     "perlin_texture",
+    "residue",
     "scratch",
     "stain",
 ]
-
-
-def add_random_anomaly(
-    image: np.ndarray, rng: np.random.Generator, donor: np.ndarray | None = None
-) -> tuple[np.ndarray, np.ndarray, str]:
-    """One generator, drawn with equal chances: (image, mask, name of the generator). See the module."""
-    name = list(GENERATORS)[rng.integers(len(GENERATORS))]
-    changed, mask = GENERATORS[name](image, rng, donor)
-    return changed, mask, name

@@ -6,7 +6,7 @@ import numpy as np
 
 SUBTLE, STRONG = 0.6, 4.0  # contrast of an anomaly, in standard deviations of its image
 _LEAST_STD = 0.02  # a nearly uniform image still gets visible anomalies
-_VISIBLE = 1.5 / 255  # a change that 8 bits show
+VISIBLE = 1.5 / 255  # a change that 8 bits show
 
 
 def contrast(
@@ -20,7 +20,7 @@ def contrast(
 def add(
     image: np.ndarray, change: np.ndarray, footprint: np.ndarray, corner: tuple[int, int] = (0, 0)
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Add `change` where `footprint` is true: (new image, mask).
+    """Add `change` where `footprint` is true: (new image, mask of exactly the pixels that changed).
 
     change (float32) and footprint (bool) cover a window of the image whose upper left pixel is `corner`.
     Where white or black swallow the change, its sign is turned; if even that leaves nothing to see (a pasted
@@ -31,14 +31,14 @@ def add(
     if not footprint.any():  # a shape thinner than the pixel grid
         footprint = np.zeros_like(footprint)
         footprint[np.unravel_index(np.abs(change).argmax(), change.shape)] = True
-    step = np.float32(4 * _VISIBLE)
+    step = np.float32(4 * VISIBLE)
     toward_middle = np.where(before < 0.5, step, -step)
     for attempt in (change, -change, toward_middle):
         after = np.clip(before + attempt, 0, 1)
-        if np.abs(after - before)[footprint].max() >= _VISIBLE:
+        if np.abs(after - before)[footprint].max() >= VISIBLE:
             break
     result = image.astype(np.float32)  # a copy, also when it is float32 already
     result[window] = np.where(footprint, after, before)
     mask = np.zeros(image.shape, dtype=bool)
-    mask[window] = footprint
+    mask[window] = footprint & (after != before)  # black stays black where the change is darker still
     return result, mask

@@ -1,4 +1,4 @@
-"""Area defects made of real texture in the wrong place: pasted patches and Perlin-shaped textures."""
+"""Area defects made of real texture in the wrong place: pasted, displaced and Perlin-shaped patches."""
 
 import math
 
@@ -7,6 +7,10 @@ from PIL import Image
 
 from wafer_data.synthetic.blend import add
 from wafer_data.synthetic.noise import smooth_noise
+
+_SHIFT_SEEN = 0.5  # a shifted patch that changes the image by this many of its standard deviations is taken
+_SHIFT_ATTEMPTS = 4
+_INSIDE = 0.12  # a pixel belongs to a blended patch from this share of its opacity on
 
 
 def cut_paste(
@@ -73,3 +77,46 @@ def perlin_texture(
     values = (source - source.mean()) * np.float32(gain) + source.mean() + np.float32(shift)
     change = (rng.uniform(0.2, 1) * (values - image[rows, columns])).astype(np.float32)
     return add(image, change, footprint, (top, left))
+
+
+def pattern_shift(
+    image: np.ndarray, rng: np.random.Generator, donor: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """A rectangle of the image displaced by a few pixels and blended in, as where two exposures do not meet.
+
+    Sides 8-35 % of the shorter one, displacement 0.6-5 % of it (at least a pixel), edges 1-3 pixels soft.
+    Moved along its own lines a pattern would not change: of up to four draws the first is taken whose change
+    is half a standard deviation strong (root mean square), or else the strongest.
+    """
+    side, least = min(image.shape), _SHIFT_SEEN * float(image.std())
+    best: tuple[float, np.ndarray, np.ndarray, tuple[int, int]] | None = None
+    for _ in range(_SHIFT_ATTEMPTS):
+        patch = np.maximum(6, side * np.exp(rng.uniform(math.log(0.08), math.log(0.35), 2))).astype(int)
+        distance = max(1.0, side * math.exp(rng.uniform(math.log(0.006), math.log(0.05))))
+        angle = rng.uniform(0, math.tau)
+        move = np.rint(distance * np.array([math.sin(angle), math.cos(angle)])).astype(int)
+        if not move.any():
+            move[rng.integers(2)] = 1
+        # Where the patch goes, such that both it and the place it comes from lie inside the image.
+        top, left = (
+            int(rng.integers(max(0, m), n - p + min(0, m) + 1))
+            for m, n, p in zip(move, image.shape, patch, strict=True)
+        )
+        before = image[top : top + patch[0], left : left + patch[1]]
+        moved = image[top - move[0] :, left - move[1] :][: patch[0], : patch[1]]
+        alpha = _soft_rectangle(before.shape, rng.uniform(1, 3))
+        change = (alpha * (moved - before)).astype(np.float32)
+        strength = math.sqrt(float(np.mean(np.square(change))))
+        if best is None or strength > best[0]:
+            best = (strength, change, alpha > _INSIDE, (top, left))
+        if strength >= least:
+            break
+    assert best is not None
+    return add(image, *best[1:])
+
+
+def _soft_rectangle(shape: tuple[int, ...], softness: float) -> np.ndarray:
+    """1 inside, falling to 0 at the border over `softness` pixels; float32 (h, w)."""
+    rows, columns = (np.minimum(np.arange(n), np.arange(n)[::-1]) + np.float32(0.5) for n in shape)
+    nearest = np.minimum(rows[:, None], columns[None])
+    return np.clip(nearest / np.float32(softness), 0, 1).astype(np.float32)

@@ -33,7 +33,7 @@ def particle(
         bottom, right = np.minimum(image.shape, np.ceil(place + reach) + 1).astype(int)
         y = np.arange(top, bottom, dtype=np.float32)[:, None] - np.float32(place[0])
         x = np.arange(left, right, dtype=np.float32)[None] - np.float32(place[1])
-        distance = _uneven_distance(x, y, rng) / np.float32(max(radius, 0.7))
+        distance = uneven_distance(x, y, rng) / np.float32(max(radius, 0.7))
         profile = np.exp(-(distance ** np.float32(hardness)))
         inside = profile > _INSIDE
         if has_rim:
@@ -57,7 +57,7 @@ def stain(
     bottom, right = np.minimum(image.shape, np.ceil(centre + reach) + 1).astype(int)
     y = np.arange(top, bottom, dtype=np.float32)[:, None] - np.float32(centre[0])
     x = np.arange(left, right, dtype=np.float32)[None] - np.float32(centre[1])
-    distance = _uneven_distance(x, y, rng) / np.float32(radius)
+    distance = uneven_distance(x, y, rng) / np.float32(radius)
     distance += np.float32(0.25) * smooth_noise(distance.shape, max(4.0, radius / 2), rng)
     softness = np.float32(rng.uniform(0.05, 0.3))
     profile = np.clip((1 - distance) / softness + np.float32(0.5), 0, 1)
@@ -67,7 +67,7 @@ def stain(
     return add(image, change, profile > _INSIDE, (int(top), int(left)))
 
 
-def _uneven_distance(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def uneven_distance(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Distance from the origin on the grid x (1, w), y (h, 1), bent by an ellipse and two angular waves."""
     turn, stretch = rng.uniform(0, math.pi), rng.uniform(1, 2)
     u = np.float32(math.cos(turn)) * x + np.float32(math.sin(turn)) * y

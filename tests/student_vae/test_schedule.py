@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from distill.schedule import one_cycle
+from student_vae.schedule import one_cycle
 
 
 @given(st.integers(10, 2000), st.floats(1e-5, 1.0))

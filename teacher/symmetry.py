@@ -1,0 +1,135 @@
+"""Which symmetries a surface has: is a mirrored or turned normal image still normal here?
+
+A coarse likelihood is fitted to the teacher's features of one half of the training normals. It then judges the other
+half as it is and changed. Where both score alike, the change leaves a normal image normal and may widen what the
+students imitate; where the changed ones stand out, a mirrored part is itself a defect, and showing it to them as
+ordinary would cost detection. Only training normals are read. `distill.augmentation` decides by these figures.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from student_vae.config import LevelConfig, LikelihoodConfig
+from student_vae.fit import fit_likelihood
+from student_vae.likelihood import FeatureLikelihood
+from teacher.config import TeacherConfig
+from teacher.model import Teacher
+from teacher.symmetry_record import FEWEST_JUDGED, SCHEMA
+from wafer_data.progress import track
+from wafer_data.store import ImageStore
+
+MOST_IMAGES = 400
+"""Training normals, evenly spaced, of which one half is fitted and the other half judged."""
+_GRID, _DIRECTIONS, _LATENT = 8, 32, 64
+
+CHANGES: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {
+    "horizontal_flip": lambda image, _: image[:, ::-1],
+    "vertical_flip": lambda image, _: image[::-1],
+    # a quarter turn to the left and to the right in turns; half a turn is one of them twice
+    "rotate90": lambda image, place: np.rot90(image, 1 if place % 2 else -1),
+}
+"""(image (S, S), its place among those judged) -> changed image; named as in `wafer_data.augment.AugmentConfig`."""
+
+
+def measure_symmetries(
+    teacher: Teacher,
+    store: ImageStore,
+    config: TeacherConfig,
+    seed: int,
+    known: Callable[[np.ndarray], Tensor] | None = None,
+) -> dict[str, Any]:
+    """How well changed normals are told from unchanged ones, for each of `CHANGES`; what `symmetries.json` holds.
+
+    At most 400 normals take part, so 600 passes of the backbone, and 400 more where `known` is not given.
+
+    Args:
+        teacher: its projection is fitted; its likelihood is not used.
+        seed: of the draw of the two halves.
+        known: (positions among the training normals) -> their features (B, d, map, map), if they are at hand.
+
+    Returns:
+        schema, `fitted` and `judged` (numbers of images), and `changes`: name -> `auroc` in [0, 1], 0.5 where a
+        changed image looks as normal as an unchanged one, and its `interval95`; both None with fewer than
+        `FEWEST_JUDGED` images to judge.
+    """
+    normals = store.indices("train", label=0)
+    chosen = np.linspace(0, len(normals) - 1, min(len(normals), MOST_IMAGES)).round().astype(int)
+    shuffled = np.random.default_rng((seed, 31)).permutation(chosen)
+    fitted, judged = np.sort(shuffled[: len(chosen) // 2]), np.sort(shuffled[len(chosen) // 2 :])
+    result: dict[str, Any] = {"schema": SCHEMA, "fitted": len(fitted), "judged": len(judged)}
+    if len(judged) < FEWEST_JUDGED:
+        return result | {"changes": {name: {"auroc": None, "interval95": None} for name in CHANGES}}
+
+    def images(positions: np.ndarray) -> Tensor:
+        return torch.from_numpy(store.batch(normals[positions]))
+
+    features_of = known or (lambda positions: _features(teacher, images(positions), config))
+    size = config.batch_size
+    fit_to, unchanged = (
+        torch.cat([_coarse(features_of(part)) for part in _parts(positions, size)])
+        for positions in (fitted, judged)
+    )
+    likelihood = fit_likelihood(lambda: fit_to.split(64), _likelihood(len(fitted), fit_to.shape[-1]))
+    ordinary = _score(likelihood, unchanged)
+    work = [(name, start) for name in CHANGES for start in range(0, len(judged), size)]
+    scores: dict[str, list[np.ndarray]] = {name: [] for name in CHANGES}
+    for name, start in track(work, "symmetries of the surface"):
+        batch = images(judged[start : start + size]).numpy()[:, 0]
+        changed = np.stack([CHANGES[name](image, start + place) for place, image in enumerate(batch)])
+        features = _features(teacher, torch.from_numpy(changed)[:, None], config)
+        scores[name].append(_score(likelihood, _coarse(features)))
+    changes = {}
+    for name, parts in scores.items():
+        auroc, interval = paired_auroc(ordinary, np.concatenate(parts))
+        changes[name] = {"auroc": auroc, "interval95": list(interval)}
+    return result | {"changes": changes}
+
+
+def paired_auroc(before: np.ndarray, after: np.ndarray) -> tuple[float, tuple[float, float]]:
+    """AUROC of `after` against `before`, both (N,) scores of the same images, and its 95 % interval.
+
+    The share of pairs in which a changed image scores above an unchanged one, ties counting half (Mann & Whitney
+    1947). The interval is the normal one with the variance of DeLong et al. 1988 for clustered data, each image
+    being a cluster of two (Obuchowski 1997, "Nonparametric analysis of clustered ROC curve data").
+    """
+    wins = (after[:, None] > before) + 0.5 * (after[:, None] == before)
+    auroc = float(wins.mean())
+    error = float((wins.mean(1) + wins.mean(0)).std(ddof=1)) / math.sqrt(len(before))
+    return auroc, (max(0.0, auroc - 1.96 * error), min(1.0, auroc + 1.96 * error))
+
+
+def _likelihood(images: int, grid: int) -> LikelihoodConfig:
+    # eight directions for the latent, not all: half a second of linear algebra instead of a minute
+    level = LevelConfig(grid=grid, mean_grid=grid)
+    return LikelihoodConfig(latent=min(_LATENT, images // 2), latent_grid=grid, levels=[level])
+
+
+def _coarse(features: Tensor) -> Tensor:
+    """(B, d, map, map) -> (B, at most 32, 8, 8) on the CPU, or the next smaller grid that divides the map."""
+    # rounded as the stored features are, so that changed and unchanged images are treated alike
+    own = features[:, :_DIRECTIONS].cpu().half().float()
+    return F.avg_pool2d(own, own.shape[-1] // math.gcd(own.shape[-1], _GRID))
+
+
+def _parts(positions: np.ndarray, size: int) -> list[np.ndarray]:
+    return [positions[start : start + size] for start in range(0, len(positions), size)]
+
+
+@torch.no_grad()
+def _features(teacher: Teacher, images: Tensor, config: TeacherConfig) -> Tensor:
+    device = teacher.projection.device
+    with torch.autocast(device.type, torch.bfloat16, enabled=config.bf16 and device.type == "cuda"):
+        return teacher.features(images.to(device))
+
+
+@torch.no_grad()
+def _score(likelihood: FeatureLikelihood, features: Tensor) -> np.ndarray:
+    return likelihood(features).score.numpy().astype(float)

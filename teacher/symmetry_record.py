@@ -1,0 +1,35 @@
+"""What was measured of a surface's symmetries: the file that `teacher.symmetry` writes, read without PyTorch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from wafer_data.errors import InputError
+from wafer_data.files import read_json
+
+SYMMETRIES = "symmetries.json"
+SCHEMA = 1
+
+FEWEST_JUDGED = 20
+"""With fewer images the 95 % interval of the AUROC reaches 0.18 and more to either side, and nothing is concluded."""
+
+
+def read_symmetries(teacher_dir: Path) -> dict[str, Any]:
+    """What `teacher.symmetry.measure_symmetries` found, as it returned it.
+
+    Raises:
+        InputError: the file is missing, broken or of another schema.
+    """
+    path = teacher_dir / SYMMETRIES
+    if not path.is_file():
+        raise InputError(
+            f"{path} does not exist: adapt the teacher again, which measures the surface's symmetries, or set "
+            "distill.pool.flips to all or none"
+        )
+    content: dict[str, Any] = read_json(path)
+    if content.get("schema") != SCHEMA:
+        raise InputError(
+            f"{path}: schema {content.get('schema')}, expected {SCHEMA}; adapt the teacher again"
+        )
+    return content

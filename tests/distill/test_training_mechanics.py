@@ -1,0 +1,223 @@
+"""The training loop: accumulation, averaged weights, early stopping, and resuming with all of them to the bit."""
+
+import csv
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from distill import imitation
+from distill.config import StageConfig
+from distill.early_stopping import EarlyStopping
+from distill.ema import WeightAverage
+from distill.stages import run_stage
+from student_vae.checkpoint import load_tensors
+from tests.conftest import tiny_distill_config
+from tests.distill.toy import copy_of_state, normalised_model, plain_model, toy_task, train
+from wafer_data.errors import InputError
+from wafer_data.store import ImageStore
+
+EVERYTHING = {"ema": 0.9, "early_stopping": 3, "held_out": 0.2, "gradient_accumulation": 2, "epochs": 5}
+
+
+def distance(one: dict, other: dict) -> float:
+    return max(float((one[k] - other[k]).abs().max()) for k in one)
+
+
+class TestAccumulation:
+    @pytest.mark.parametrize("accumulation", [2, 3, 8])
+    def test_micro_batches_give_the_gradient_of_the_whole_batch(self, tmp_path, accumulation):
+        whole, parts = plain_model(), plain_model()
+        train(toy_task(whole, epochs=1), tmp_path / "whole")
+        train(toy_task(parts, epochs=1, gradient_accumulation=accumulation), tmp_path / "parts")
+        assert distance(whole.state_dict(), plain_model().state_dict()) > 1e-3  # it did learn
+        assert distance(whole.state_dict(), parts.state_dict()) < 1e-6
+
+    def test_with_batch_normalisation_the_loss_curve_stays_close(self, tmp_path):
+        """Statistics of 4 images in place of 8: 256 instead of 512 values a channel, each about 6 % off instead of
+        4 %, which the losses inherit in part."""
+        whole = train(toy_task(normalised_model()), tmp_path / "whole")
+        parts = train(toy_task(normalised_model(), gradient_accumulation=2), tmp_path / "parts")
+        for one, other in zip(whole, parts, strict=True):
+            assert other["distill"] == pytest.approx(one["distill"], rel=0.05)
+
+    def test_more_micro_batches_than_images_are_refused(self):
+        with pytest.raises(ValueError, match="gradient_accumulation=9 cannot be larger than batch_size=8"):
+            StageConfig(batch_size=8, gradient_accumulation=9)
+
+    def test_a_pool_smaller_than_a_batch_is_one_batch(self, tmp_path):
+        rows = train(toy_task(plain_model(), images=6, epochs=1), tmp_path)
+        assert np.isfinite(rows[0]["distill"])
+
+
+class TestWeightAverage:
+    def test_is_the_moving_average_of_the_weights_after_each_step(self):
+        model = torch.nn.Linear(1, 1, bias=False)
+        average = WeightAverage(model, 0.75)
+        expected = model.weight.item()
+        for step, value in enumerate([1.0, -2.0, 5.0, 0.5]):
+            torch.nn.init.constant_(model.weight, value)
+            average.update(model, step)
+            decay = min(0.75, (1 + step) / (10 + step))
+            expected = decay * expected + (1 - decay) * value
+        assert float(average.tensors["weight"]) == pytest.approx(expected, rel=1e-6)
+
+    def test_counts_are_taken_over_and_running_statistics_averaged(self):
+        model = torch.nn.BatchNorm2d(2)
+        average = WeightAverage(model, 0.5)
+        model.running_mean.fill_(1.0)
+        model.num_batches_tracked.fill_(7)
+        average.update(model, step=1000)
+        assert average.tensors["num_batches_tracked"] == 7
+        assert average.tensors["running_mean"].tolist() == [0.5, 0.5]
+
+    def test_a_model_gets_its_own_weights_back(self):
+        model = normalised_model()
+        average = WeightAverage(model, 0.9)
+        own = copy_of_state(model)
+        average.tensors["0.weight"].zero_()
+        with average.in_place_of(model):
+            assert model.state_dict()["0.weight"].abs().max() == 0
+        assert all(torch.equal(model.state_dict()[k], own[k]) for k in own)
+
+    def test_is_what_a_training_gives(self, tmp_path):
+        model, last = normalised_model(), {}
+        train(toy_task(model, ema=0.9), tmp_path, lambda *_: last.update(copy_of_state(model)))
+        saved = load_tensors(tmp_path / "state" / "state.safetensors")
+        assert all(torch.equal(v, saved[f"ema.{k}"]) for k, v in model.state_dict().items())
+        assert distance(last, copy_of_state(model)) > 1e-4
+
+
+class TestEarlyStopping:
+    def test_keeps_the_best_and_stops_after_the_patience(self):
+        stopping = EarlyStopping(2)
+        for epoch, loss in enumerate([3.0, 1.0, 2.0, 1.0]):
+            assert not stopping.stop
+            stopping.judge(epoch, loss, {"w": torch.tensor(float(epoch))})
+        assert stopping.stop and stopping.best_epoch == 1 and stopping.tensors["w"] == 1
+
+    def test_a_loss_that_is_no_number_is_never_the_best(self):
+        stopping = EarlyStopping(2)
+        stopping.judge(0, float("nan"), {"w": torch.zeros(1)})
+        assert not stopping.tensors
+        stopping.judge(1, float("nan"), {"w": torch.zeros(1)})
+        assert stopping.stop
+
+    @pytest.mark.parametrize("losses", [[], [float("nan")], [0.1 + 0.2, 0.7]])
+    def test_its_state_survives_json(self, losses):
+        stopping, again = EarlyStopping(3), EarlyStopping(3)
+        for epoch, loss in enumerate(losses):
+            stopping.judge(epoch, loss, {"w": torch.tensor(float(epoch))})
+        again.restore(json.loads(json.dumps(stopping.state())), stopping.tensors)
+        assert vars(again) == vars(stopping)
+
+    def test_ends_a_training_with_the_weights_of_its_best_epoch(self, tmp_path, monkeypatch):
+        scripted = iter([0.9, 0.5, 0.6, 0.7, 0.1])
+        monkeypatch.setattr(imitation, "held_out_loss", lambda *_: next(scripted))
+        model, after = normalised_model(), []
+        task = toy_task(model, epochs=9, early_stopping=2)
+        rows = train(task, tmp_path, lambda *_: after.append(copy_of_state(model)))
+        assert [row["held_out"] for row in rows] == [0.9, 0.5, 0.6, 0.7]
+        assert all(torch.equal(v, after[1][k]) for k, v in model.state_dict().items())
+
+    def test_judges_by_images_it_does_not_learn_from(self, tmp_path):
+        task = toy_task(normalised_model(), epochs=2, early_stopping=2, held_out=0.25)
+        held = set(imitation.hold_out(task.pool.is_normal, 0.25, task.seed)[1].tolist())
+        seen = {True: set(), False: set()}
+        batch = task.pool.batch
+        object.__setattr__(
+            task.pool, "batch", lambda rows: seen[task.model.training].update(rows.tolist()) or batch(rows)
+        )
+        train(task, tmp_path)
+        assert seen[False] == held
+        assert seen[True] == set(range(len(task.pool))) - held
+
+    def test_judges_the_averaged_weights_where_there_are_some(self, tmp_path):
+        model = normalised_model()
+        task = toy_task(model, ema=0.9, early_stopping=9)
+        last = train(task, tmp_path)[-1]["held_out"]
+        saved = load_tensors(tmp_path / "state" / "state.safetensors")
+        model.load_state_dict({k[4:]: v for k, v in saved.items() if k.startswith("ema.")})
+        learned, held = imitation.hold_out(task.pool.is_normal, 0.1, task.seed)
+        weights = imitation.direction_weights(task, learned)
+        again = imitation.held_out_loss(model, task, held, weights, imitation.Accelerator(cpu=True))
+        assert again == pytest.approx(last, rel=1e-6)
+
+
+@pytest.mark.parametrize("killed_in", [0, 2, 3])
+@pytest.mark.parametrize("before_saving", [True, False], ids=["before-saving", "after-saving"])
+def test_a_killed_training_goes_on_to_the_same_bits(tmp_path, monkeypatch, killed_in, before_saving):
+    unbroken, resumed = normalised_model(), normalised_model()
+    rows = train(toy_task(unbroken, **EVERYTHING), tmp_path / "unbroken")
+    real = imitation.save_checkpoint
+
+    def die(folder, model, optimizer, epochs_done, *rest):
+        if epochs_done == killed_in + 1 and before_saving:
+            raise KeyboardInterrupt
+        real(folder, model, optimizer, epochs_done, *rest)
+        if epochs_done == killed_in + 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(imitation, "save_checkpoint", die)
+    with pytest.raises(KeyboardInterrupt):
+        train(toy_task(resumed, **EVERYTHING), tmp_path / "killed")
+    monkeypatch.setattr(imitation, "save_checkpoint", real)
+    resumed = normalised_model()
+    later = train(toy_task(resumed, **EVERYTHING), tmp_path / "killed")
+    assert later == rows[killed_in + (0 if before_saving else 1) :]
+    assert all(torch.equal(v, resumed.state_dict()[k]) for k, v in unbroken.state_dict().items())
+    one, two = (load_tensors(tmp_path / d / "state" / "state.safetensors") for d in ("unbroken", "killed"))
+    assert {k.split(".")[0] for k in one} == {"model", "optimizer", "ema", "best"}
+    assert one.keys() == two.keys() and all(torch.equal(one[k], two[k]) for k in one)
+    texts = [(tmp_path / d / "state" / "state.json").read_text() for d in ("unbroken", "killed")]
+    assert texts[0] == texts[1]
+
+
+def test_a_training_that_had_stopped_early_is_not_taken_up_again(tmp_path, monkeypatch):
+    scripted = iter([0.5, 0.6, 0.7])
+    monkeypatch.setattr(imitation, "held_out_loss", lambda *_: next(scripted))
+    first, again = normalised_model(), normalised_model()
+    assert len(train(toy_task(first, epochs=9, early_stopping=2), tmp_path)) == 3
+    assert train(toy_task(again, epochs=9, early_stopping=2), tmp_path) == []
+    assert all(torch.equal(v, again.state_dict()[k]) for k, v in first.state_dict().items())
+
+
+def test_a_training_that_diverges_says_so_and_keeps_the_last_good_checkpoint(tmp_path):
+    model = plain_model()
+
+    def spoil(*_):
+        torch.nn.init.constant_(model[0].weight, float("nan"))
+
+    with pytest.raises(InputError, match=r"loss of epoch 2 is nan; lower distill\.full\.learning_rate"):
+        train(toy_task(model), tmp_path, spoil)
+    assert json.loads((tmp_path / "state" / "state.json").read_text())["epochs_done"] == 1
+
+
+def test_a_whole_stage_with_everything_on_resumes_to_the_same_files(tiny_run, tmp_path, monkeypatch):
+    config = tiny_distill_config()
+    stage = StageConfig.model_validate({**config.lowres.model_dump(), **EVERYTHING})
+    config = config.model_copy(update={"lowres": stage})
+    real = imitation.save_checkpoint
+
+    def die(*args):
+        real(*args)
+        raise KeyboardInterrupt
+
+    for name in ("unbroken", "killed"):
+        shutil.copytree(tiny_run, tmp_path / name)
+        shutil.rmtree(tmp_path / name / "lowres")
+    store = ImageStore.open(tmp_path / "killed" / "data")
+    monkeypatch.setattr(imitation, "save_checkpoint", die)
+    with pytest.raises(KeyboardInterrupt):
+        run_stage("lowres", config, tmp_path / "killed", store)
+    monkeypatch.setattr(imitation, "save_checkpoint", real)
+    for name in ("unbroken", "killed"):
+        run_stage("lowres", config, tmp_path / name, store)
+    for file in ("student.safetensors", "losses.csv"):
+        one, other = ((tmp_path / name / "lowres" / file).read_bytes() for name in ("unbroken", "killed"))
+        assert one == other, file
+    with (tmp_path / "killed" / "lowres" / "losses.csv").open(newline="") as handle:
+        rows = [row for row in csv.DictReader(handle) if row["phase"] == "imitation"]
+    assert all(float(row["held_out"]) > 0 for row in rows)

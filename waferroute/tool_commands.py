@@ -1,0 +1,199 @@
+"""The commands that run on the inspection tool. Only the standard library is imported before one of them runs."""
+
+import argparse
+import math
+from pathlib import Path
+from typing import TypeAlias
+
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+_BUNDLE = "bundle folder that `waferroute export` wrote"
+_WATCH_ONLY = {
+    "json_lines": None, "csv": None, "once": False, "poll": 0.5, "settle": 0.5, "give_up": 60.0,
+}  # fmt: skip
+
+
+def add_tool_commands(commands: Commands) -> None:
+    """Add `inspect`, `verify` and `bench` to the command line."""
+    _add_inspect(commands)
+    _add_verify(commands)
+    _add_bench(commands)
+
+
+def _add_inspect(commands: Commands) -> None:
+    parser = commands.add_parser(
+        "inspect",
+        help="judge images with a bundle (needs no training side)",
+        description="Judge images with an exported bundle: decision, score, route and time for each. Exit "
+        "status 3 if any image could not be judged. With --watch, judge images as they arrive in a folder, until "
+        "Ctrl-C or SIGTERM; killed at any moment, the same command goes on where it stopped, and every image gets "
+        "exactly one line in the results file.",
+        epilog="example: waferroute inspect runs/quickstart/bundle IMAGES --json --heatmaps maps; to watch: "
+        "waferroute inspect runs/quickstart/bundle --watch DIR --csv results.csv",
+    )
+    parser.add_argument("bundle", metavar="BUNDLE", help=_BUNDLE)
+    parser.add_argument(
+        "inputs",
+        metavar="IMAGE_OR_FOLDER",
+        nargs="*",
+        default=[],
+        help="image files, or folders searched for images",
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object a line and image")
+    parser.add_argument("--heatmaps", metavar="DIR", help="write a heat map of every image into this folder")
+    parser.add_argument(
+        "--threads", metavar="N", type=_positive, default=1, help="threads of the graph runner (default: 1)"
+    )
+    watch = parser.add_argument_group("watching a folder")
+    watch.add_argument(
+        "--watch", metavar="DIR", help="judge the images in this folder and those that arrive in it"
+    )
+    watch.add_argument(
+        "--json-lines",
+        metavar="FILE",
+        help="results file, one JSON object a line; it is also the memory of what is done "
+        "(default: beside the folder, DIR.results.jsonl)",
+    )
+    watch.add_argument("--csv", metavar="FILE", help="also keep the results as a table")
+    watch.add_argument(
+        "--once",
+        action="store_true",
+        help="end when every image that is there now has its result; one that cannot be decoded has it after --give-up",
+    )
+    for option, about in (
+        ("--poll", "time between two looks at the folder"),
+        ("--settle", "how long a file must stand still before it is read"),
+        ("--give-up", "report a file that cannot be decoded this long after its last change"),
+    ):
+        default = _WATCH_ONLY[option[2:].replace("-", "_")]
+        watch.add_argument(
+            option, metavar="SECONDS", type=_seconds, default=default, help=f"{about} (default: {default:g})"
+        )
+    parser.set_defaults(action=_inspect, help_of=parser, takes_more="inputs")
+
+
+def _add_verify(commands: Commands) -> None:
+    parser = commands.add_parser(
+        "verify",
+        help="check that a bundle is whole and runs here (needs no training side)",
+        description="Check a bundle: the version of its format, the sha256 of every file, that every graph loads and "
+        "runs on this computer, and that a built-in test pattern gets the scores it got at the export. Exit status "
+        "2, with the reason, if anything is wrong.",
+        epilog="example: waferroute verify runs/quickstart/bundle",
+    )
+    parser.add_argument("bundle", metavar="BUNDLE", help=_BUNDLE)
+    parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
+    parser.set_defaults(action=_verify, help_of=parser)
+
+
+def _add_bench(commands: Commands) -> None:
+    parser = commands.add_parser(
+        "bench",
+        help="measure how fast a bundle is on this computer (needs no training side)",
+        description="Measure latency and throughput of the whole route and of each graph, start-up time and memory "
+        "on this computer, and say which thread setting is best for it. Takes about a minute; run it on an "
+        "otherwise idle computer.",
+        epilog="example: waferroute bench runs/quickstart/bundle IMAGES --threads 1,2",
+    )
+    parser.add_argument("bundle", metavar="BUNDLE", help=_BUNDLE)
+    parser.add_argument(
+        "images",
+        metavar="IMAGE_OR_FOLDER",
+        nargs="*",
+        default=[],
+        help="images to measure with (default: synthetic noise)",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON instead of the tables")
+    parser.add_argument(
+        "--threads",
+        metavar="N,N",
+        type=_positive_list,
+        help="thread settings of the graph runner to compare (default: 1, 2, 4 ... up to the cores)",
+    )
+    parser.add_argument(
+        "--batches", metavar="N,N", type=_positive_list, default=[1, 8, 32, 64], help="(default: 1,8,32,64)"
+    )
+    parser.add_argument(
+        "--escalation",
+        metavar="SHARE",
+        type=_share,
+        help="share of images that the full student sees, 0 to 1 (default: the bundle's target)",
+    )
+    parser.add_argument(
+        "--seconds", type=_seconds, default=1.0, help="how long to measure each of the figures (default: 1)"
+    )
+    parser.set_defaults(action=_bench, help_of=parser, takes_more="images")
+
+
+def _inspect(args: argparse.Namespace) -> int:
+    if args.watch is not None:
+        return _watch(args)
+    given = [name for name, default in _WATCH_ONLY.items() if getattr(args, name) != default]
+    if given:
+        args.help_of.error(f"--{given[0].replace('_', '-')} goes with --watch DIR")
+    if not args.inputs:
+        args.help_of.error("give images or folders to inspect, or --watch DIR")
+    from tool_side.inspect_command import run_inspect
+
+    return run_inspect(
+        args.bundle, args.inputs, json_output=args.json, heatmaps=args.heatmaps, threads=args.threads
+    )
+
+
+def _watch(args: argparse.Namespace) -> int:
+    if args.inputs:
+        args.help_of.error(f"--watch takes one folder; {args.inputs[0]} is one too many")
+    from tool_side.watch import WatchOptions, run_watch
+
+    paths = {
+        name: Path(getattr(args, name)) for name in ("json_lines", "csv", "heatmaps") if getattr(args, name)
+    }
+    options = WatchOptions(
+        json_output=args.json,
+        once=args.once,
+        poll=args.poll,
+        settle=args.settle,
+        give_up=args.give_up,
+        threads=args.threads,
+        **paths,
+    )
+    return run_watch(args.bundle, args.watch, options)
+
+
+def _verify(args: argparse.Namespace) -> int:
+    from tool_side.verify_command import run_verify
+
+    return run_verify(args.bundle, json_output=args.json)
+
+
+def _bench(args: argparse.Namespace) -> int:
+    from tool_side.bench.command import BenchOptions, run_bench
+
+    options = BenchOptions(
+        threads=args.threads, batches=args.batches, escalation=args.escalation, seconds=args.seconds
+    )
+    return run_bench(args.bundle, args.images, options, json_output=args.json)
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+    return value
+
+
+def _positive_list(text: str) -> list[int]:
+    return sorted({_positive(part) for part in text.split(",")})
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number of seconds")
+    return value
+
+
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
+    return value
