@@ -16,18 +16,33 @@ _WORDS = {
     "vertical_flip": "mirrored top-bottom",
     "rotate90": "turned by 90 degrees",
 }
+_MIRRORS = ("horizontal_flip", "vertical_flip")
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """The changes in use, every flip true or false, and a sentence for each flip that says why."""
+    """The changes in use, every flip true or false, and a sentence for each flip that says why.
+
+    foreign: mirrors that the surface does not have. Copies so mirrored show the students more of what their teacher
+    sees, and count as anomalies, not as normals.
+    """
 
     config: AugmentConfig
+    foreign: AugmentConfig
     reasons: dict[str, str]
 
     def to_dict(self) -> dict[str, Any]:
         """Content of `augmentation.json`."""
-        return {"schema": SCHEMA, "augment": self.config.model_dump(mode="json"), "reasons": self.reasons}
+        return {
+            "schema": SCHEMA,
+            "augment": self.config.model_dump(mode="json"),
+            "anomalous": self._anomalous,
+            "reasons": self.reasons,
+        }
+
+    @property
+    def _anomalous(self) -> list[str]:
+        return [name for name in _WORDS if getattr(self.foreign, name)]
 
 
 def choose_augmentation(config: PoolConfig, teacher_dir: Path) -> Augmentation:
@@ -43,17 +58,21 @@ def choose_augmentation(config: PoolConfig, teacher_dir: Path) -> Augmentation:
     measured: dict[str, Any] = {}
     if config.flips == "measured" and None in given.values():
         measured = read_symmetries(teacher_dir)
-    chosen, reasons = {}, {}
+    chosen, reasons, foreign = {}, {}, {}
     for name, value in given.items():
         if value is not None:
             chosen[name] = value
             reasons[name] = f"set by distill.pool.augment.{name}={str(value).lower()}"
         elif config.flips == "measured":
             chosen[name], reasons[name] = _judge(name, measured, config.symmetry_limit)
+            told_apart = not chosen[name] and measured["changes"][name]["auroc"] is not None
+            if told_apart and name in _MIRRORS and config.foreign_mirrors:
+                foreign[name] = True
+                reasons[name] += "; copies so mirrored join as anomalies"
         else:
             chosen[name] = config.flips == "all"
             reasons[name] = f"set by distill.pool.flips={config.flips}"
-    return Augmentation(config.augment.model_copy(update=chosen), reasons)
+    return Augmentation(config.augment.model_copy(update=chosen), AugmentConfig(**foreign), reasons)
 
 
 def _judge(name: str, measured: dict[str, Any], limit: float) -> tuple[bool, str]:

@@ -130,6 +130,11 @@ class PoolConfig(BaseModel):
         le=1,
         description="flips=measured: a change is used if changed normals are told from others with an AUROC below this",
     )
+    foreign_mirrors: bool = Field(
+        True,
+        description="flips=measured: copies mirrored as the surface never is join the pool as anomalies "
+        "(the teacher answers for them as for any image, so no mirrored part becomes normal)",
+    )
     augment: AugmentConfig = Field(
         default_factory=lambda: AugmentConfig(brightness=0.05, contrast=0.1),
         description="changes that leave a normal image normal; they widen what is imitated and never enter the fit "

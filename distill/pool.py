@@ -52,16 +52,22 @@ class Pool:
 
 
 def open_pool(
-    cache: Path, store: ImageStore, config: PoolConfig, seed: int, changes: AugmentConfig | None = None
+    cache: Path,
+    store: ImageStore,
+    config: PoolConfig,
+    seed: int,
+    changes: AugmentConfig | None = None,
+    foreign: AugmentConfig | None = None,
 ) -> Pool:
     """The pool in `cache`, built first if it is missing or belongs to other images or settings.
 
     changes: what leaves a normal image normal, flips decided (`distill.augmentation`); default: `config.augment`.
+    foreign: mirrors that do not: their copies join as a kind of anomaly; default: none.
 
     Raises:
         InputError: the disk has no room for it.
     """
-    maker = _Maker(store, config, changes or config.augment, seed)
+    maker = _Maker(store, config, changes or config.augment, foreign or AugmentConfig(), seed)
     key = maker.key
     folder = cache / "pool"
     if not (folder / "pool.json").is_file() or read_json(folder / "pool.json").get("key") != key:
@@ -74,8 +80,10 @@ def open_pool(
 class _Maker:
     """Makes the images of a pool: normals as they are, labelled defects as they are, then generated ones."""
 
-    def __init__(self, store: ImageStore, config: PoolConfig, changes: AugmentConfig, seed: int) -> None:
-        self.store, self.config, self.changes, self.seed = store, config, changes, seed
+    def __init__(
+        self, store: ImageStore, config: PoolConfig, changes: AugmentConfig, foreign: AugmentConfig, seed: int
+    ) -> None:
+        self.store, self.config, self.changes, self.foreign, self.seed = store, config, changes, foreign, seed
         self.normals = store.indices("train", label=0)[: config.max_originals]
         self.defects = store.indices("train", label=1)
         self.total = len(self.normals) + len(self.defects) + config.generated
@@ -88,6 +96,7 @@ class _Maker:
             "store": self.store.fingerprint,
             "config": {name: getattr(self.config, name) for name in shares},
             "changes": self.changes.model_dump(mode="json"),
+            "foreign": self.foreign.model_dump(mode="json"),
             "seed": self.seed,
             "version": VERSION,
         }
@@ -129,8 +138,10 @@ class _Maker:
             return self._labelled(rng), False
         source, donor = (self.store.grey(int(index)) for index in rng.choice(self.normals, 2))
         image = augment(source, rng, self.changes)
+        mirrored = augment(image, rng, self.foreign)
         if rng.random() >= self.config.synthetic_share:
-            return image, True
+            return mirrored, np.array_equal(mirrored, image)
+        image = mirrored
         return add_random_anomaly(image, rng, donor)[0], False
 
     def _labelled(self, rng: np.random.Generator) -> np.ndarray:

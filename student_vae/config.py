@@ -41,6 +41,12 @@ class LevelConfig(BaseModel):
                 raise ValueError(f"level of grid {self.grid}: {key}={getattr(self, key)} must divide it")
         return self
 
+    def within(self, side: int) -> LevelConfig:
+        """The same level on a map of `side`: a finer grid than the map's own would see nothing more."""
+        grid = min(self.grid, side)
+        finer = {"mean_grid": min(self.mean_grid, grid), "covariance_block": min(self.covariance_block, grid)}
+        return self.model_copy(update={"grid": grid, **finer})
+
 
 def _levels() -> list[LevelConfig]:
     """Coarse with every direction, for what spreads; fine with the first eight, for what is small."""
@@ -69,7 +75,7 @@ class LikelihoodConfig(BaseModel):
     levels: list[LevelConfig] = Field(
         default_factory=_levels,
         min_length=1,
-        description="resolutions of the comparison; the first one, coarse, is also what labelled defects are learned at",
+        description="resolutions of the comparison; at the first one, a coarse one, labelled defects are learned",
     )
     ridge: float = Field(
         10.0, gt=0, description="ridge penalty of the regression of features on z (whitened)"
@@ -112,7 +118,9 @@ class LikelihoodConfig(BaseModel):
     @model_validator(mode="after")
     def _fits(self) -> LikelihoodConfig:
         if not self.levels[0].scored:
-            raise ValueError("likelihood.levels: the first level must be scored; labelled defects are learned there")
+            raise ValueError(
+                "likelihood.levels: the first level must be scored; labelled defects are learned there"
+            )
         if self.map_smoothing % 2 == 0:
             raise ValueError(f"likelihood.map_smoothing={self.map_smoothing} must be odd")
         return self
@@ -122,10 +130,16 @@ class LikelihoodConfig(BaseModel):
         """Side of the heat map: the finest level's grid."""
         return max(level.grid for level in self.levels)
 
+    def within(self, map_size: int) -> LikelihoodConfig:
+        """The same on a map of `map_size`: no grid is finer than the map."""
+        levels = [level.within(map_size) for level in self.levels]
+        return self.model_copy(update={"levels": levels, "latent_grid": min(self.latent_grid, map_size)})
+
     def check_map(self, map_size: int, section: str) -> None:
         """Raise ValueError, naming the keys, if a grid does not divide the map."""
-        sides = {"latent_grid": self.latent_grid}
-        sides |= {f"levels[{i}].grid": level.grid for i, level in enumerate(self.levels)}
+        fitted = self.within(map_size)
+        sides = {"latent_grid": fitted.latent_grid}
+        sides |= {f"levels[{i}].grid": level.grid for i, level in enumerate(fitted.levels)}
         for key, side in sides.items():
             if map_size % side:
                 raise ValueError(

@@ -17,7 +17,7 @@ SMALLEST = 1e-4
 def describe(features: Tensor, whitened: Tensor) -> Tensor:
     """Seven figures a direction: how an image looks, and how it differs from what its latent predicts.
 
-    features, whitened: (B, d, g, g) of the coarsest level. Returns (B, 7 d): mean, log standard deviation, maximum
+    features, whitened: (B, d, g, g) of the first level. Returns (B, 7 d): mean, log standard deviation, maximum
     and minimum of the features over the cells; mean, log mean square and log largest size of the whitened residuals.
     """
     f, w = features.flatten(2), whitened.flatten(2)
@@ -38,10 +38,10 @@ def describe(features: Tensor, whitened: Tensor) -> Tensor:
 
 
 class DefectHead(nn.Module):
-    """Adds `scale * max(0, weight . description + bias)` to the likelihood's score.
+    """Adds `max(0, weight . description + bias)` to the likelihood's score.
 
-    weight, bias: of a logistic regression, shifted and scaled so that unseen normals have mean 0 and standard
-    deviation 1. scale: the unlabelled score's standard deviation on unseen normals, so both parts speak one unit.
+    weight, bias: of a logistic regression, shifted and scaled so that, before the cut at zero, unseen normals have
+    mean 0 and the standard deviation of their unlabelled score: both parts speak one unit.
     """
 
     weight: Tensor

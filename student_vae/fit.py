@@ -1,10 +1,10 @@
-"""Fitting the feature likelihood in closed form, in two passes over the normal images.
+"""Fitting the feature likelihood in closed form, in three passes over the normal images.
 
 Pass one collects moments (means, pooled covariance, pooled-to-feature covariance), split into folds; pass two
-collects residual covariances. Memory does not depend on the number of images. Residuals are cross-fitted: those of
-an image come from a mean and a latent that never saw its fold, so the covariance is honest on unseen images. The
-robust fit takes a third pass, which judges every image by a likelihood that has not seen it, and fits again without
-those far beyond the others.
+collects residual covariances; pass three judges every image by a likelihood that has not seen it, which gives the
+centre and the spread of each level's score. Memory does not depend on the number of images. Residuals are
+cross-fitted: those of an image come from a mean and a latent that never saw its fold, so the covariance is honest on
+unseen images. The robust fit then fits again without the images that pass three found far beyond the others.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def fit_likelihood(batches: FeatureBatches, config: LikelihoodConfig) -> Feature
 
 
 def fit_folds(batches: FeatureBatches, config: LikelihoodConfig) -> Fit:
-    """Fit the conditional Gaussian to features of normal images, keeping the likelihoods of the folds.
+    """Fit the conditional Gaussian to features of normal images; also what the folds' likelihoods say about them.
 
     Args:
         batches: see `FeatureBatches`. An image's place in the order decides its fold.

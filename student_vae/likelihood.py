@@ -23,7 +23,6 @@ from student_vae.config import LevelConfig, LikelihoodConfig
 from student_vae.defect_head import DefectHead, describe
 from student_vae.level import FeatureLevel, enlarge
 
-
 UNIT, FARTHEST = 0.1, 800.0
 
 
@@ -59,6 +58,7 @@ class FeatureLikelihood(nn.Module):
         self, config: LikelihoodConfig, channels: int, map_size: int, latent: int, has_head: bool = False
     ) -> None:
         super().__init__()
+        config = config.within(map_size)
         self.config, self.channels, self.map_size, self.latent = config, channels, map_size, latent
         self.latent_grid = config.latent_grid
         self.latent_channels = min(config.latent_directions or channels, channels)

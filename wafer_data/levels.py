@@ -31,7 +31,9 @@ class Levels:
     white: float = 1.0
 
     def __post_init__(self) -> None:
-        numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in (self.black, self.white))
+        numbers = all(
+            isinstance(v, int | float) and not isinstance(v, bool) for v in (self.black, self.white)
+        )
         if not numbers or not 0 <= self.black < self.white <= 1:
             raise InputError(
                 f"levels: black and white must be numbers with 0 <= black < white <= 1, got {self.black!r} and "

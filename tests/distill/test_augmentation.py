@@ -41,7 +41,7 @@ def test_only_changes_that_are_hardly_told_are_used(measured):
     )
     assert choice.reasons["vertical_flip"] == (
         "mirrored top-bottom, normals are told apart with AUROC 0.95 (95 % interval 0.93 to 0.97, limit 0.80): this "
-        "surface has no such symmetry"
+        "surface has no such symmetry; copies so mirrored join as anomalies"
     )
 
 
@@ -100,3 +100,20 @@ def test_each_stage_keeps_the_choice_and_its_reasons(tiny_run):
         content = json.loads((tiny_run / stage / "augmentation.json").read_text())
         assert content["schema"] == 1 and set(content["reasons"]) == set(FLIPS)
         assert content["augment"]["horizontal_flip"] is False  # 14 images are too few to tell
+
+
+def test_mirrors_that_the_surface_lacks_become_anomalies(measured):
+    choice = choose_augmentation(PoolConfig(), measured(0.7, 0.95, 1.0))
+    assert (choice.foreign.horizontal_flip, choice.foreign.vertical_flip) == (None, True)
+    assert not choice.foreign.rotate90, "a turned image is no likelier a defect than noise is"
+    assert choice.to_dict()["anomalous"] == ["vertical_flip"]
+
+
+@pytest.mark.parametrize("config", [PoolConfig(foreign_mirrors=False), PoolConfig(flips="none")])
+def test_mirrors_may_be_left_out_altogether(measured, config):
+    foreign = choose_augmentation(config, measured(0.95, 0.95, 1.0)).foreign
+    assert not foreign.horizontal_flip and not foreign.vertical_flip
+
+
+def test_nothing_is_called_an_anomaly_without_evidence(measured):
+    assert choose_augmentation(PoolConfig(), measured(None, None, None)).to_dict()["anomalous"] == []

@@ -31,6 +31,18 @@ def labelled_store(mvtec_folder, tmp_path_factory):
     return prepare_data(config, tmp_path_factory.mktemp("labelled") / "data")
 
 
+def test_copies_mirrored_as_the_surface_never_is_are_anomalies(tiny_store, tmp_path):
+    plain = CONFIG.model_copy(update={"synthetic_share": 0.0})
+    foreign = AugmentConfig(horizontal_flip=True)
+    pool = open_pool(tmp_path, tiny_store, plain, 0, AugmentConfig(), foreign)
+    generated = range(pool.originals, len(pool))
+    originals = {image.tobytes() for image in pool.images[: pool.originals]}
+    for i in generated:
+        assert (pool.images[i].tobytes() in originals) == pool.is_normal[i]
+        assert pool.is_normal[i] or pool.images[i][:, ::-1].tobytes() in originals
+    assert 0 < pool.is_normal[pool.originals :].sum() < len(generated)
+
+
 class WithoutMasks:
     """A store whose defects are labelled as images only."""
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from student_vae import LevelConfig, LikelihoodConfig
 from student_vae.level import enlarge
+from student_vae.likelihood import UNIT
 
 CHANNELS, SIDE = 5, 8
 
@@ -60,6 +61,11 @@ def with_spots(features: Tensor, direction: int, strength: float, seed: int = 0)
 def batches_of(features: Tensor, size: int = 7) -> Callable[[], Iterator[Tensor]]:
     """The same batches each time, as a fit asks for them."""
     return lambda: iter(features.split(size))
+
+
+def standard(score: Tensor) -> Tensor:
+    """Scores in standard deviations of unseen normals, about 0 +- 1: what the router's logarithm gives back."""
+    return score.log() / UNIT
 
 
 def auroc(normal: Tensor, defective: Tensor) -> float:

@@ -14,7 +14,7 @@ from sklearn.linear_model import Ridge
 
 from student_vae import LevelConfig, LikelihoodConfig
 from student_vae.fit import fit_likelihood
-from student_vae.likelihood import FeatureLikelihood
+from student_vae.likelihood import FARTHEST, UNIT, FeatureLikelihood, positive
 from tests.student_vae.synthetic import (
     CHANNELS,
     COARSE,
@@ -24,6 +24,7 @@ from tests.student_vae.synthetic import (
     batches_of,
     normal_features,
     shared_patterns,
+    standard,
     with_values,
 )
 
@@ -114,15 +115,15 @@ class TestScore:
 
     @settings(max_examples=50, deadline=None)
     @given(st.lists(st.floats(-50, 500), min_size=2, max_size=2))
-    def test_lies_between_the_mean_and_the_largest_of_the_levels(self, standard):
+    def test_lies_between_the_mean_and_the_largest_of_the_levels(self, values):
         model = FeatureLikelihood(TWO_LEVELS, CHANNELS, SIDE, 2)
         model.level_centre.copy_(torch.tensor([1.0, 2.0]))
         model.level_spread.copy_(torch.tensor([0.5, 0.1]))
-        raw = torch.tensor([standard]) * model.level_spread + model.level_centre
+        raw = torch.tensor([values]) * model.level_spread + model.level_centre
         score = model.combine(raw).item()
-        tolerance = 1e-3 * (1 + max(map(abs, standard)))
-        assert np.mean(standard) - tolerance <= score <= max(standard) + tolerance
-        assert score >= max(standard) - math.log(2) - tolerance  # no level is outvoted
+        tolerance = 1e-3 * (1 + max(map(abs, values)))
+        assert np.mean(values) - tolerance <= score <= max(values) + tolerance
+        assert score >= max(values) - math.log(2) - tolerance  # no level is outvoted
 
     def test_of_one_level_is_that_levels_standardised(self):
         model = fitted()
@@ -131,7 +132,7 @@ class TestScore:
         residuals = model.residuals(features, model.encode(features))
         raw = level.score(level.distance(level.whiten(residuals[0])))
         expected = (raw - model.level_centre) / model.level_spread
-        torch.testing.assert_close(model(features).score, expected, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(standard(model(features).score), expected, rtol=1e-3, atol=1e-3)
 
     def test_a_level_that_is_not_scored_is_in_the_map_only(self):
         shown = with_values(levels=[FINE, LevelConfig(grid=4, mean_grid=4, scored=False)])
@@ -141,9 +142,25 @@ class TestScore:
         assert (one(features).map - two(features).map).abs().max() > 0.01
 
     def test_far_beyond_all_normals_it_stays_finite(self):
-        scores = fitted(TWO_LEVELS)(normal_features(2, seed=3) * 1e6)
-        assert torch.isfinite(scores.score).all() and torch.isfinite(scores.map).all()
-        assert (scores.score > 1e4).all()
+        for factor in (1e3, 1e6, 1e12):
+            scores = fitted(TWO_LEVELS)(normal_features(2, seed=3) * factor)
+            assert torch.isfinite(scores.score).all() and torch.isfinite(scores.map).all()
+            assert (scores.score > 1e30).all()
+
+    @settings(deadline=None)
+    @given(st.floats(-500, FARTHEST - 1), st.floats(0.01, 1))
+    def test_is_positive_and_larger_the_stranger(self, value, step):
+        low, high = positive(torch.tensor([value, value + step], dtype=torch.float64))
+        assert 0 < low < high
+        assert low.log().item() == pytest.approx(UNIT * value, abs=1e-9)
+
+    def test_of_an_ordinary_image_is_one(self):
+        assert positive(torch.tensor(0.0)) == 1
+
+    @settings(deadline=None)
+    @given(st.floats(FARTHEST, 1e30))
+    def test_beyond_the_farthest_nothing_is_told_apart(self, value):
+        assert positive(torch.tensor(value)) == positive(torch.tensor(FARTHEST)) < torch.inf
 
 
 class TestMap:

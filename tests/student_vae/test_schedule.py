@@ -2,12 +2,13 @@
 
 from itertools import pairwise
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from student_vae.schedule import one_cycle
 
 
+@settings(deadline=None)
 @given(st.integers(10, 2000), st.floats(1e-5, 1.0))
 def test_rises_to_the_peak_and_falls_to_nearly_nothing(steps, peak):
     rates = [one_cycle(s, steps, peak) for s in range(steps)]

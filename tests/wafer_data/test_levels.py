@@ -34,12 +34,14 @@ def counts(
 
 
 class TestApplying:
+    @settings(deadline=None)
     @given(st.sampled_from([8, 16]), st.integers(0, 99))
     def test_the_identity_leaves_every_bit(self, bits: int, seed: int) -> None:
         grey = to_grey(counts(bits, seed))
         assert Levels().apply(grey) is grey
         np.testing.assert_array_equal(to_counts(grey, bits), counts(bits, seed))
 
+    @settings(deadline=None)
     @given(levels(), st.sampled_from([8, 16]), st.integers(0, 99))
     def test_what_comes_out_survives_16_bits_to_the_last_bit(
         self, chosen: Levels, bits: int, seed: int
@@ -48,6 +50,7 @@ class TestApplying:
         assert grey.dtype == np.float32
         np.testing.assert_array_equal(to_grey(to_counts(grey, 16)), grey)
 
+    @settings(deadline=None)
     @given(levels())
     def test_every_16_bit_grey_is_mapped_monotonely_into_the_range(self, chosen: Levels) -> None:
         grey = to_grey(np.arange(65536, dtype=np.uint16))
@@ -55,6 +58,7 @@ class TestApplying:
         assert (np.diff(stretched) >= 0).all()
         assert stretched.min() >= 0 and stretched.max() <= 1
 
+    @settings(deadline=None)
     @given(levels())
     def test_black_and_white_are_the_ends_and_what_lies_beyond_is_clipped(self, chosen: Levels) -> None:
         beyond = np.array(
@@ -62,11 +66,13 @@ class TestApplying:
         )
         np.testing.assert_allclose(chosen.apply(np.clip(beyond, 0, 1)), [0, 0, 0, 1, 1, 1], atol=2e-5)
 
+    @settings(deadline=None)
     @given(levels(), st.floats(0, 1))
     def test_between_them_it_is_a_straight_line(self, chosen: Levels, share: float) -> None:
         grey = np.array([chosen.black + share * (chosen.white - chosen.black)], np.float32)
         np.testing.assert_allclose(chosen.apply(grey), share, atol=3e-5)
 
+    @settings(deadline=None)
     @given(levels(), st.sampled_from([(5,), (3, 4), (2, 1, 6, 6)]))
     def test_shape_and_input_stay(self, chosen: Levels, shape: tuple) -> None:
         grey = to_grey(counts(16, shape=shape))

@@ -1,0 +1,219 @@
+"""What one finished run's students say under other fits of their likelihood: nothing is trained, seconds a table.
+
+    .venv/bin/python benchmarks/refits.py RUN [RUN ...] [--student full] [--per-type 40]
+
+Each RUN is a finished run without labels on a set with several defect types and masks; tables give means over the
+runs. The features are the student's, the likelihood and the defect head are fitted anew
+(`student_vae.labels.fit_with_labels`):
+
+1. labelled defects of all types but one, drawn from the test images by seed: does the left-out type lose anything?
+2. labelled defects of all types: what the rest of the test images gains.
+3. training normals contaminated with 5 % unnoticed defects, with and without the robust fit.
+4. parts of the likelihood removed once each.
+5. pixel AUROC of each type alone (its images and the normal ones).
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from eval.metrics import PixelHistograms, fnr_at_fpr, image_auroc
+from student_vae import FeatureLikelihood, LikelihoodConfig, StudentVAE, load_student
+from student_vae.labels import fit_with_labels
+from student_vae.level import enlarge
+from wafer_data.store import ImageStore
+
+Table = dict[str, tuple[float, ...]]
+NONE = np.array([], int)
+
+
+class Tested:
+    """Features of a run's training normals and test images, as one student gives them."""
+
+    def __init__(self, run: Path, name: str) -> None:
+        self.store = ImageStore.open(run / "data")
+        self.student = load_student(run / name)
+        self.test = self.store.indices("test")
+        self.labels = np.array([self.store.records[i].label for i in self.test])
+        self.types = np.array([self.store.records[i].type for i in self.test])
+        self.normals = self._features(self.store.indices("train", label=0))
+        self.features = self._features(self.test)
+
+    @torch.no_grad()
+    def _features(self, indices: np.ndarray) -> Tensor:
+        starts = range(0, len(indices), 32)
+        student: StudentVAE = self.student
+        return torch.cat(
+            [student.features(torch.from_numpy(self.store.batch(indices[s : s + 32]))) for s in starts]
+        )
+
+    @property
+    def config(self) -> LikelihoodConfig:
+        """Of the student's likelihood."""
+        return self.student.config.likelihood
+
+    def fit(
+        self,
+        labelled: np.ndarray = NONE,
+        seed: int = 0,
+        config: LikelihoodConfig | None = None,
+        unnoticed: np.ndarray = NONE,
+    ) -> FeatureLikelihood:
+        """The likelihood, with a head taught by test images `labelled`, and with `unnoticed` ones among the normals."""
+        defects = [self.features[labelled]] if len(labelled) else []
+        normals = torch.cat([self.normals, self.features[unnoticed]])
+        order = torch.from_numpy(np.random.default_rng(seed).permutation(len(normals)))
+        normals = normals[order] if len(unnoticed) else normals
+        return fit_with_labels(lambda: iter(normals.split(64)), defects, config or self.config, seed)
+
+    def figures(self, likelihood: FeatureLikelihood, rows: np.ndarray) -> tuple[float, float]:
+        """AUROC and FNR at 5 % FPR over the test images `rows`."""
+        scores = self.scores(likelihood, rows)
+        return image_auroc(self.labels[rows], scores), fnr_at_fpr(self.labels[rows], scores)
+
+    def choose(self, per_type: int, seed: int) -> dict[str, np.ndarray]:
+        """Test images of each type that play labelled ones: at most `per_type`, at most half."""
+        random = np.random.default_rng(seed)
+        chosen = {}
+        for name in sorted(set(self.types) - {"good"}):
+            rows = np.flatnonzero(self.types == name)
+            chosen[name] = random.permutation(rows)[: min(per_type, len(rows) // 2)]
+        return chosen
+
+    @torch.no_grad()
+    def scores(self, likelihood: FeatureLikelihood, rows: np.ndarray) -> np.ndarray:
+        """(len(rows),) scores of test images."""
+        return torch.cat([likelihood(part).score for part in self.features[rows].split(64)]).numpy()
+
+    @torch.no_grad()
+    def maps(self) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+        """Type, heat map and mask of each test image."""
+        for row, index in enumerate(self.test):
+            heat = self.student.likelihood(self.features[row : row + 1]).map
+            mask = self.store.mask(int(index))
+            if mask is None:
+                mask = np.zeros((self.store.size, self.store.size), bool)
+            yield self.types[row], enlarge(heat[:, None], self.store.size)[0, 0].numpy(), mask
+
+
+def left_out(tested: Tested, per_type: int, seed: int) -> Table:
+    """By left-out type: AUROC and FNR without labels, and with labels of the other types."""
+    chosen = tested.choose(per_type, seed)
+    nothing = tested.fit(seed=seed)
+    found: Table = {}
+    for name in chosen:
+        labelled = np.concatenate([rows for other, rows in chosen.items() if other != name])
+        rows = np.flatnonzero(np.isin(tested.types, ["good", name]))
+        found[name] = (
+            *tested.figures(nothing, rows),
+            *tested.figures(tested.fit(labelled, seed), rows),
+        )
+    found["mean"] = tuple(np.mean(list(found.values()), axis=0))
+    return found
+
+
+def labelled_all(tested: Tested, per_type: int, seed: int) -> Table:
+    """AUROC and FNR on the images that are left, without and with labels."""
+    labelled = np.concatenate(list(tested.choose(per_type, seed).values()))
+    rest = np.setdiff1d(np.arange(len(tested.labels)), labelled)
+    before = tested.figures(tested.fit(seed=seed), rest)
+    return {f"{len(labelled)} labels": (*before, *tested.figures(tested.fit(labelled, seed), rest))}
+
+
+def contaminated(tested: Tested, seed: int, share: float = 0.05) -> Table:
+    """AUROC and FNR on the other images, with `share` of the training normals really defects."""
+    random = np.random.default_rng(seed)
+    number = round(share / (1 - share) * len(tested.normals))
+    unnoticed = random.permutation(np.flatnonzero(tested.labels == 1))[:number]
+    rest = np.setdiff1d(np.arange(len(tested.labels)), unnoticed)
+    robust = tested.config.model_copy(update={"contamination": 0.1})
+    return {
+        "clean": tested.figures(tested.fit(), rest),
+        "clean, robust fit": tested.figures(tested.fit(config=robust), rest),
+        f"{number} defects among the normals": tested.figures(
+            tested.fit(seed=seed, unnoticed=unnoticed), rest
+        ),
+        "the same, robust fit (contamination 0.1)": tested.figures(
+            tested.fit(seed=seed, config=robust, unnoticed=unnoticed), rest
+        ),
+    }
+
+
+def without(tested: Tested) -> Table:
+    """AUROC and FNR with one part of the likelihood changed at a time."""
+    config = tested.config
+    scored = [level for level in config.levels if level.scored]
+    changes: dict[str, dict[str, Any]] = {
+        "as configured": {},
+        "no latent (k = 1)": {"latent": 1},
+        "k = 32": {"latent": 32},
+        "k = 64": {"latent": 64},
+        "k = 192": {"latent": 192},
+        "coarsest scored level only": {"levels": scored[:1]},
+        "finest scored level only": {"levels": scored[-1:]},
+        "one covariance for all cells": {
+            "levels": [level.model_copy(update={"covariance_block": level.grid}) for level in config.levels]
+        },
+        "only the strangest cell counts": {"top_positions": 1e-6},
+        "no floor under the covariance": {"floor": 1e-6},
+    }
+    rows = np.arange(len(tested.labels))
+    return {
+        name: tested.figures(tested.fit(config=config.model_copy(update=change)), rows)
+        for name, change in changes.items()
+    }
+
+
+def pixel_by_type(tested: Tested) -> Table:
+    """Pixel AUROC of each type together with the normal images, and of all."""
+    names = [*sorted(set(tested.types) - {"good"}), "all"]
+    histograms = {name: PixelHistograms() for name in names}
+    for kind, heat, mask in tested.maps():
+        for name in names if kind == "good" else (kind, "all"):
+            histograms[name].update(heat, mask)
+    return {name: (histogram.auroc(),) for name, histogram in histograms.items()}
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("runs", nargs="+", type=Path)
+    parser.add_argument(
+        "--per-type", type=int, default=40, help="labelled defects a type, at most half of it"
+    )
+    parser.add_argument("--student", default="full", choices=("full", "lowres", "target", "intermediate"))
+    arguments = parser.parse_args()
+    runs = [Tested(run, arguments.student) for run in arguments.runs]
+    print(f"{arguments.student} student, mean of {len(runs)} runs\n")
+    pair = "AUROC | FNR at 5 % FPR"
+    both = "AUROC without labels | FNR without | AUROC with | FNR with"
+    seeds = list(enumerate(runs))
+    show("left-out type", both, [left_out(t, arguments.per_type, seed) for seed, t in seeds])
+    show("labels of all types", both, [labelled_all(t, arguments.per_type, seed) for seed, t in seeds])
+    show("training normals", pair, [contaminated(t, seed) for seed, t in seeds])
+    show("likelihood", pair, [without(t) for t in runs])
+    show("type", "pixel AUROC", [pixel_by_type(t) for t in runs])
+
+
+def show(first: str, others: str, tables: list[Table]) -> None:
+    """Print the mean of tables of the same rows as Markdown."""
+    names = others.split(" | ")
+    print(f"| {first} | {others} |\n" + "|---" * (len(names) + 1) + "|")
+    for row in tables[0]:
+        values = np.mean([table[row] for table in tables], axis=0)
+        cells = [f"{v:.1%}" if "FNR" in name else f"{v:.4f}" for name, v in zip(names, values, strict=True)]
+        print(f"| {row} | {' | '.join(cells)} |")
+    print()
+
+
+if __name__ == "__main__":
+    main()
