@@ -142,5 +142,10 @@ def test_impossible_architectures_are_refused(wrong):
 
 
 def test_a_map_that_the_levels_do_not_fit_names_the_keys():
-    with pytest.raises(ValidationError, match=r"student\.map_size=16 .*student\.likelihood\.levels"):
-        StudentConfig(input_size=64, map_size=16)
+    with pytest.raises(ValidationError, match=r"student\.map_size=32 .*student\.likelihood\.levels"):
+        StudentConfig(likelihood=LikelihoodConfig(levels=[LevelConfig(grid=12, mean_grid=12)]))
+
+
+def test_levels_finer_than_the_map_take_the_maps_own_grid():
+    likelihood = StudentVAE(StudentConfig(input_size=64, map_size=16), 8, 6, has_decoder=False).likelihood
+    assert [level.grid for level in likelihood.level_list] == [8, 4, 16] and likelihood.map_side == 16
