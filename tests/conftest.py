@@ -1,6 +1,7 @@
 """Fixtures shared by all tests: a small set of synthetic wafer-like images and a tiny backbone."""
 
 import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,8 @@ from PIL import Image
 
 os.environ.setdefault("WAFERROUTE_QUIET", "1")
 os.environ.setdefault("WANDB_MODE", "disabled")
+# A shell starts what it runs in the background with Ctrl-C ignored, and children inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 NORMALS, TEST_NORMALS, DEFECTS = 48, 12, 6
 
