@@ -145,9 +145,16 @@ class LikelihoodConfig(BaseModel):
                 raise ValueError(
                     f"{section}.map_size={map_size} must be a multiple of {section}.likelihood.{key}={side}"
                 )
-        if any(self.map_side % level.grid for level in self.levels):
+        for i, level in enumerate(fitted.levels):
+            for key in ("mean_grid", "covariance_block"):
+                if level.grid % getattr(level, key):
+                    raise ValueError(
+                        f"{section}.likelihood.levels[{i}].{key}={getattr(level, key)} must divide {level.grid}, the "
+                        f"grid of that level on {section}.map_size={map_size}"
+                    )
+        if any(fitted.map_side % level.grid for level in fitted.levels):
             raise ValueError(
-                f"{section}.likelihood.levels: every grid must divide the finest one, {self.map_side}"
+                f"{section}.likelihood.levels: every grid must divide the finest one, {fitted.map_side}"
             )
 
     def channels_used(self, available: int) -> int:

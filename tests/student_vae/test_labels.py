@@ -115,4 +115,4 @@ def test_normals_that_a_robust_fit_leaves_out_do_not_argue_against_the_labels():
 
     robust, misled, best = added(dirty, 0.1), added(dirty, 0.0), added(clean, 0.0)
     assert misled < 0.7 * best  # otherwise the test shows nothing
-    assert robust > 0.9 * best
+    assert robust == pytest.approx(best, rel=0.1)

@@ -218,6 +218,31 @@ class TestConfiguration:
             with_values(**changes).check_map(map_size, "student")
 
     @pytest.mark.parametrize(
+        ("level", "words"),
+        [
+            (LevelConfig(grid=32, mean_grid=16), r"levels\[0\]\.mean_grid=16 must divide 24"),
+            (LevelConfig(grid=32, mean_grid=32, covariance_block=16), r"covariance_block=16 must divide 24"),
+        ],
+    )
+    def test_a_level_cut_to_the_map_must_still_divide(self, level, words):
+        with pytest.raises(ValueError, match=words):
+            with_values(levels=[level]).check_map(24, "teacher")
+
+    @given(st.sampled_from([8, 16, 32, 64]), st.data())
+    @settings(deadline=None)
+    def test_within_a_map_no_grid_is_finer_and_what_fits_stays(self, side, data):
+        sizes = st.sampled_from([1, 2, 4, 8, 16, 32])
+        grid = data.draw(sizes)
+        mean, block = (min(grid, data.draw(sizes)) for _ in range(2))
+        level = LevelConfig(grid=grid, mean_grid=mean, covariance_block=block, directions=3)
+        config = with_values(latent_grid=data.draw(sizes), levels=[level])
+        within = config.within(side)
+        within.check_map(side, "student")
+        if grid <= side and config.latent_grid <= side:
+            assert within == config
+        assert within.map_side <= side and within.within(side) == within
+
+    @pytest.mark.parametrize(
         ("latent", "levels", "used"),
         [(2, (3, 1), 3), (4, (3, 1), 4), (2, (3, None), 9), (None, (1,), 9), (20, (1,), 9)],
     )

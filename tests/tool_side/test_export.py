@@ -44,6 +44,7 @@ def in_onnxruntime(student: StudentVAE, images: torch.Tensor) -> list[np.ndarray
 
 VARIANTS = {
     "default": (256, 32, {"levels": LikelihoodConfig().levels}),
+    "levels finer than the map": (64, 16, {"levels": LikelihoodConfig().levels}),
     "one level, tied": (128, 16, {"latent_directions": None, "levels": [COARSE]}),
     "one level, untied": (128, 16, {"latent_directions": 3, "levels": [COARSE]}),
     "one full-size level in one block": (256, 16, {"levels": [LevelConfig(grid=16, covariance_block=16)]}),
