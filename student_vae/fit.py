@@ -136,7 +136,9 @@ def _judge_unseen(
             chosen = places % every == 0
             described.append(places[chosen])
             descriptions.append(description.numpy()[chosen])
-    return Unseen(scores, np.concatenate(described), np.concatenate(descriptions))
+    places = np.concatenate(described)
+    order = np.argsort(places)  # of the images, whatever the batches were
+    return Unseen(scores, places[order], np.concatenate(descriptions)[order])
 
 
 def _numbered(batches: FeatureBatches) -> Iterator[tuple[int, Tensor]]:

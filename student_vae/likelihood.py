@@ -150,4 +150,4 @@ def positive(standard: Tensor) -> Tensor:
     x counts standard deviations; the router takes logarithms, which gives it back. Beyond `FARTHEST` nothing is told
     apart, and no image overflows.
     """
-    return (UNIT * standard.clamp(max=FARTHEST)).exp()
+    return (UNIT * standard.clamp(-FARTHEST, FARTHEST)).exp()

@@ -176,7 +176,7 @@ def _likelihood(b: GraphBuilder, student: StudentVAE, features: str) -> None:
     score = _combined(b, lik, scores)
     if lik.head is not None:
         score = b.node("Add", score, added)
-    score = b.node("Min", score, b.constant(FARTHEST))
+    score = b.node("Clip", score, b.constant(-FARTHEST), b.constant(FARTHEST))
     b.node("Exp", b.node("Mul", score, b.constant(UNIT)), out="score")
     heat, window = _mean_of(b, maps), lik.config.map_smoothing
     if window > 1:
