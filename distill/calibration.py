@@ -16,10 +16,10 @@ from router.calibrate import calibrate_policy
 from router.config import RouterConfig
 from router.gate import QualityGate, fit_gate, measure_quality
 from student_vae import StudentVAE, load_student
-from teacher.fit import spread
 from wafer_data.errors import InputError
 from wafer_data.files import new_directory, write_json
 from wafer_data.progress import track
+from wafer_data.spread import spread
 from wafer_data.store import ImageStore
 from wafer_data.synthetic import add_random_anomaly
 

@@ -7,7 +7,6 @@ phase. A finished stage is one folder, written as a whole.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -26,6 +25,7 @@ from distill.targets import CACHE, Targets, load_model, open_targets, weights_fi
 from distill.tracking import LossLog, WandbRun
 from student_vae import StudentVAE, save_student
 from student_vae.labels import fit_with_labels
+from teacher.gradient.checkpoints import forget_other_work
 from wafer_data.errors import InputError
 from wafer_data.files import new_directory, sha256_file, sha256_json, write_json, write_text
 from wafer_data.store import ImageStore
@@ -69,7 +69,7 @@ def run_stage(name: str, config: DistillConfig, run_dir: Path, store: ImageStore
     # inside the stage's folder: whoever clears that to start afresh clears the unfinished work with it
     work = run_dir / name / "checkpoint"
     if accelerator.is_main_process:
-        _forget_other_work(work, _work_key(name, stage, config.seed, run_dir, pool))
+        forget_other_work(work, _work_key(name, stage, config.seed, run_dir, pool))
     accelerator.wait_for_everyone()
     log = LossLog(work / "losses.csv")
     tracker = WandbRun(
@@ -122,14 +122,6 @@ def _work_key(name: str, stage: StageConfig, seed: int, run_dir: Path, pool: Poo
         "models": [sha256_file(m) for m in models],
     }
     return sha256_json(parts)
-
-
-def _forget_other_work(work: Path, key: str) -> None:
-    """Checkpoints of another configuration or pool must not be resumed."""
-    stamp = work / "key"
-    if work.exists() and (not stamp.is_file() or stamp.read_text() != key):
-        shutil.rmtree(work)
-    write_text(stamp, key)
 
 
 def _fit_and_decode(

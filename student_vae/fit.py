@@ -28,7 +28,6 @@ FeatureBatches = Callable[[], Iterable[Tensor]]
 FAR = 5.0
 """An image is left out by the robust fit beyond this many robust standard deviations above the median score."""
 
-
 MOST_DESCRIBED = 20_000
 """Descriptions are kept of at most this many images: more teach a defect head nothing, and would fill the memory."""
 
@@ -126,16 +125,13 @@ def _judge_unseen(
     """
     every = -(-count // MOST_DESCRIBED)
     scores, described, descriptions = np.zeros((count, len(model.level_centre)), np.float32), [], []
-    for start, features in _numbered(batches):
-        for fold, mask in zip(held_out, _fold_masks(start, len(features), config.folds), strict=True):
-            if not mask.any():
-                continue
-            part, places = features[mask], start + np.flatnonzero(mask.numpy())
-            level_scores, _, description = model.compare(part, fold.residuals(part, fold.encode(part)))
-            scores[places] = level_scores.numpy()
-            chosen = places % every == 0
-            described.append(places[chosen])
-            descriptions.append(description.numpy()[chosen])
+    for fold, places, part in _by_fold(batches, config.folds):
+        unseen_by = held_out[fold]
+        level_scores, _, description = model.compare(part, unseen_by.residuals(part, unseen_by.encode(part)))
+        scores[places] = level_scores.numpy()
+        chosen = places % every == 0
+        described.append(places[chosen])
+        descriptions.append(description.numpy()[chosen])
     places = np.concatenate(described)
     order = np.argsort(places)  # of the images, whatever the batches were
     return Unseen(scores, places[order], np.concatenate(descriptions)[order])
@@ -150,7 +146,17 @@ def _numbered(batches: FeatureBatches) -> Iterator[tuple[int, Tensor]]:
         seen += len(features)
 
 
-def _fold_masks(start: int, count: int, folds: int, kept: np.ndarray | None = None) -> list[Tensor]:
+def _by_fold(
+    batches: FeatureBatches, folds: int, kept: np.ndarray | None = None
+) -> Iterator[tuple[int, np.ndarray, Tensor]]:
+    """The images of each batch that belong to one fold: the fold, their places in the order, their features."""
+    for start, features in _numbered(batches):
+        for fold, mask in enumerate(_fold_masks(start, len(features), folds, kept)):
+            if mask.any():
+                yield fold, start + np.flatnonzero(mask.numpy()), features[mask]
+
+
+def _fold_masks(start: int, count: int, folds: int, kept: np.ndarray | None) -> list[Tensor]:
     order = torch.arange(start, start + count) % folds
     use = torch.ones(count, dtype=torch.bool)
     if kept is not None:
@@ -193,16 +199,11 @@ def _fit_covariances(
     """Whitening matrices of every level from cross-fitted residuals, in place."""
     totals = [torch.zeros_like(level.whitening, dtype=torch.float64) for level in model.level_list]
     count = 0
-    for start, features in _numbered(batches):
-        for fold, mask in zip(held_out, _fold_masks(start, len(features), config.folds, kept), strict=True):
-            if not mask.any():
-                continue
-            part = features[mask]
-            count += len(part)
-            for total, level, residual in zip(
-                totals, model.level_list, fold.residuals(part, fold.encode(part)), strict=True
-            ):
-                total += level.covariance(residual)
+    for fold, _, part in _by_fold(batches, config.folds, kept):
+        count += len(part)
+        residuals = held_out[fold].residuals(part, held_out[fold].encode(part))
+        for total, level, residual in zip(totals, model.level_list, residuals, strict=True):
+            total += level.covariance(residual)
     for total, level in zip(totals, model.level_list, strict=True):
         level.whitening.copy_(_whitening(total, count, level, config.floor))
 

@@ -27,6 +27,7 @@ from teacher.symmetry_record import SYMMETRIES
 from wafer_data.errors import InputError
 from wafer_data.files import new_directory, sha256_json, write_json
 from wafer_data.progress import track
+from wafer_data.spread import spread
 from wafer_data.store import ImageStore
 
 BASIS_IMAGES = 400
@@ -89,13 +90,6 @@ def _labelled(
     for start in range(0, len(defects), config.batch_size):
         found = compute(defects[start : start + config.batch_size]).float().cpu()  # where the decoder is
         yield found if teacher.decoder is None else found - teacher.decoder(found)
-
-
-def spread(indices: np.ndarray, count: int) -> np.ndarray:
-    """At most `count` of the indices, evenly spaced."""
-    if len(indices) <= count:
-        return indices
-    return indices[np.linspace(0, len(indices) - 1, count).round().astype(int)]
 
 
 @torch.no_grad()

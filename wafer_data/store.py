@@ -16,6 +16,7 @@ from wafer_data.levels import Levels, find_levels
 from wafer_data.masks import mask_to_square, read_mask
 from wafer_data.sources import data_name, find_images
 from wafer_data.split import Split, assign_splits
+from wafer_data.spread import spread
 
 SCHEMA = 2
 SPLIT, PROBLEMS, IMAGES, MASKS = "split.json", "problems.json", "images.npy", "masks.npy"
@@ -168,8 +169,7 @@ def _record(image: CheckedImage, split: Split) -> ImageRecord:
 def _levels(images: np.ndarray, records: list[ImageRecord]) -> Levels:
     """From at most `LEVEL_IMAGES` training normals, evenly spaced."""
     normals = [i for i, record in enumerate(records) if record.split == "train" and record.label == 0]
-    rows = np.unique(np.linspace(0, len(normals) - 1, min(len(normals), LEVEL_IMAGES)).round().astype(int))
-    return find_levels(images[normals[row]] for row in rows)
+    return find_levels(images[i] for i in spread(np.array(normals), LEVEL_IMAGES))
 
 
 def _masks(images: list[CheckedImage], config: DataConfig) -> Iterator[np.ndarray]:

@@ -37,7 +37,7 @@ def render_page(
     pattern = found.texture.pattern
     return template.render(
         **{name: getattr(found, name) for name in found.__dataclass_fields__},
-        style=_style(),
+        style=theme.coloured(_text("eval.report", "style.css") + _text("eval.explore", "explore.css")),
         summary=_summary(found),
         scale=_scale(found.levels),
         defect_count=sum(found.data.types.values()),
@@ -51,13 +51,6 @@ def render_page(
         types=_types(found),
         statistics=STATISTICS,
         most=MOST,
-    )
-
-
-def _style() -> str:
-    css = _text("eval.report", "style.css") + _text("eval.explore", "explore.css")
-    return css.replace("/* light */", theme.css_variables(dark=False)).replace(
-        "/* dark */", theme.css_variables(dark=True)
     )
 
 

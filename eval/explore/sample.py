@@ -5,15 +5,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from wafer_data.spread import spread
+
 MOST = 2000
 """At most this many images of one kind are read."""
 
 
 def evenly(indices: np.ndarray, count: int = MOST) -> np.ndarray:
     """At most `count` of the indices, evenly spaced, the first and the last among them."""
-    if len(indices) <= count:
-        return indices
-    return indices[np.linspace(0, len(indices) - 1, count).round().astype(int)]
+    return spread(indices, count)
 
 
 def evenly_by_type(indices: np.ndarray, types: Sequence[str], count: int = MOST) -> np.ndarray:

@@ -27,7 +27,7 @@ def render_report(evaluation: Evaluation) -> str:
         routed=evaluation.models.get("routed"),
         provenance=evaluation.provenance,
         certificate=evaluation.certificate,
-        style=_style(folder.joinpath("style.css").read_text(encoding="utf-8")),
+        style=theme.coloured(folder.joinpath("style.css").read_text(encoding="utf-8")),
         summary=narrative.summary(evaluation),
         limits=narrative.limits(evaluation),
         requirements=requirements.requirements(evaluation),
@@ -50,12 +50,6 @@ def render_report(evaluation: Evaluation) -> str:
 def vars_of_wording() -> dict[str, Any]:
     """The functions of `wording`, for use inside the template."""
     return {name: value for name, value in vars(wording).items() if callable(value) and name[0].islower()}
-
-
-def _style(css: str) -> str:
-    return css.replace("/* light */", theme.css_variables(dark=False)).replace(
-        "/* dark */", theme.css_variables(dark=True)
-    )
 
 
 def _plots(evaluation: Evaluation) -> dict[str, str]:

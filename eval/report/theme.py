@@ -86,3 +86,10 @@ STAND_INS: dict[str, str] = {name: f"#0a0b{index:02x}" for index, (name, _, _) i
 def css_variables(dark: bool) -> str:
     """Declarations of all colours, for the inside of a CSS rule."""
     return " ".join(f"--{name}: {night if dark else day};" for name, day, night in _ALL)
+
+
+def coloured(css: str) -> str:
+    """A style sheet with the colours of both modes put in its two places."""
+    return css.replace("/* light */", css_variables(dark=False)).replace(
+        "/* dark */", css_variables(dark=True)
+    )

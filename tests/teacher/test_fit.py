@@ -9,10 +9,11 @@ import torch
 from sklearn.decomposition import PCA
 
 from teacher import fit, load_teacher
-from teacher.fit import fit_teacher, spread
+from teacher.fit import fit_teacher
 from teacher.gradient.config import DecoderConfig, GradientConfig
 from wafer_data.config import DataConfig
 from wafer_data.errors import InputError
+from wafer_data.spread import spread
 from wafer_data.store import prepare_data
 
 
