@@ -156,6 +156,7 @@ def without(tested: Tested) -> Table:
         "k = 32": {"latent": 32},
         "k = 64": {"latent": 64},
         "k = 192": {"latent": 192},
+        "latent of the first eight directions, 8 x 8 cells": {"latent_grid": 8, "latent_directions": 8},
         "coarsest scored level only": {"levels": scored[:1]},
         "finest scored level only": {"levels": scored[-1:]},
         "one covariance for all cells": {

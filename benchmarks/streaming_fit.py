@@ -66,7 +66,7 @@ def main() -> None:
             weights=str(weights),
             map_size=16,
             directions=8,
-            likelihood=LikelihoodConfig(latent_grid=4, latent_directions=None, levels=[LevelConfig(), fine]),
+            likelihood=LikelihoodConfig(levels=[LevelConfig(), fine]),
         )
         for images in (count // 50, count):
             started = time.monotonic()

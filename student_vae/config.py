@@ -49,10 +49,15 @@ class LevelConfig(BaseModel):
 
 
 def _levels() -> list[LevelConfig]:
-    """Coarse with every direction, for what spreads; fine with the first eight, for what is small."""
-    fine = LevelConfig(grid=32, directions=8, mean_grid=16, covariance_block=2)
-    # very coarse cells place wide defects better, but blur the score
-    return [LevelConfig(), LevelConfig(grid=4, mean_grid=4, scored=False), fine]
+    """Coarse with every direction, for what spreads; finer with the first six, for what is small.
+
+    The coarsest and the finest only draw: wide defects are better placed by very coarse cells, edges by very fine ones,
+    and both blur the score (docs/LOG.md has the figures).
+    """
+    drawn_coarse = LevelConfig(grid=2, mean_grid=2, scored=False)
+    fine = LevelConfig(grid=16, directions=6, mean_grid=16)
+    drawn_fine = LevelConfig(grid=32, directions=8, mean_grid=8, covariance_block=2, scored=False)
+    return [LevelConfig(), drawn_coarse, fine, drawn_fine]
 
 
 class LikelihoodConfig(BaseModel):
@@ -64,10 +69,10 @@ class LikelihoodConfig(BaseModel):
         128, ge=1, le=1024, description="dimension k of the latent z (fewer if there are fewer images)"
     )
     latent_grid: int = Field(
-        8, ge=1, le=32, description="features are pooled to this grid before the latent is taken"
+        4, ge=1, le=32, description="features are pooled to this grid before the latent is taken"
     )
     latent_directions: int | None = Field(
-        8,
+        None,
         ge=1,
         le=512,
         description="the latent is taken from this many directions, the first ones (null: all)",

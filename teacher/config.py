@@ -13,9 +13,9 @@ BackboneSource = Literal["efficientnet_lite0", "timm", "transformers", "file"]
 
 
 def _likelihood() -> LikelihoodConfig:
-    """Larger than a student's: its latent sees all directions, and its means keep the map's full resolution."""
+    """Larger than a student's: all directions at both resolutions, and means that keep the map's."""
     fine = LevelConfig(grid=32, mean_grid=32, covariance_block=2)
-    return LikelihoodConfig(latent_grid=4, latent_directions=None, levels=[LevelConfig(), fine])
+    return LikelihoodConfig(levels=[LevelConfig(), fine])
 
 
 class TeacherConfig(BaseModel):

@@ -109,7 +109,9 @@ def paired_auroc(before: np.ndarray, after: np.ndarray) -> tuple[float, tuple[fl
 def _likelihood(images: int, grid: int) -> LikelihoodConfig:
     # eight directions for the latent, not all: half a second of linear algebra instead of a minute
     level = LevelConfig(grid=grid, mean_grid=grid)
-    return LikelihoodConfig(latent=min(_LATENT, images // 2), latent_grid=grid, levels=[level])
+    return LikelihoodConfig(
+        latent=min(_LATENT, images // 2), latent_grid=grid, latent_directions=8, levels=[level]
+    )
 
 
 def _coarse(features: Tensor) -> Tensor:

@@ -123,11 +123,11 @@ def test_broken_weights_are_refused_with_the_file_named(tmp_path):
         load_student(tmp_path)
 
 
-@pytest.mark.parametrize(("key", "value"), [("width", 0.5), ("latent_grid", 4), ("covariance_block", 1)])
+@pytest.mark.parametrize(("key", "value"), [("width", 0.5), ("latent_grid", 8), ("covariance_block", 1)])
 def test_weights_of_another_architecture_are_refused(tmp_path, key, value):
     save_student(small_student(), tmp_path)
     text = (tmp_path / "student.json").read_text()
-    old = {"width": 0.25, "latent_grid": 8, "covariance_block": 2}[key]
+    old = {"width": 0.25, "latent_grid": 4, "covariance_block": 2}[key]
     (tmp_path / "student.json").write_text(text.replace(f'"{key}": {old}', f'"{key}": {value}'))
     with pytest.raises(InputError, match="do not fit"):
         load_student(tmp_path)
@@ -148,4 +148,4 @@ def test_a_map_that_the_levels_do_not_fit_names_the_keys():
 
 def test_levels_finer_than_the_map_take_the_maps_own_grid():
     likelihood = StudentVAE(StudentConfig(input_size=64, map_size=16), 8, 6, has_decoder=False).likelihood
-    assert [level.grid for level in likelihood.level_list] == [8, 4, 16] and likelihood.map_side == 16
+    assert [level.grid for level in likelihood.level_list] == [8, 2, 16, 16] and likelihood.map_side == 16
