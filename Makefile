@@ -1,15 +1,19 @@
-# make demo   installs into .venv and runs the main job on real wafer images
-# make test   installs into .venv, lints, checks types and runs the tests
+# make demo           installs into .venv and runs the main job on real wafer images
+# make test           installs into .venv, lints, checks types and runs the tests
+# make triton         installs a Triton server (no Docker) into .venv-triton; `make test` then uses it, too
+# make triton-test    does that and runs its tests alone
 # `make demo PYTHON=/path/to/python3` chooses the interpreter that makes .venv.
 
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO_STAMP := $(VENV)/.installed-demo
 DEV_STAMP := $(VENV)/.installed-dev
+TRITON_VENV := .venv-triton
+TRITON_STAMP := $(TRITON_VENV)/.installed
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 
-.PHONY: help demo test clean
+.PHONY: help demo test triton triton-test clean
 .NOTPARALLEL:
 
 help:
@@ -24,6 +28,11 @@ test: $(DEV_STAMP)
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
 
+triton: $(TRITON_STAMP)
+
+triton-test: $(DEV_STAMP) $(TRITON_STAMP)
+	$(BIN)/python -m pytest tests/tool_side/test_triton.py tests/tool_side/test_triton_server.py
+
 # A stamp is written last, so that an interrupted installation is done again. What `test` installs includes all
 # that `demo` needs, so it writes both.
 $(DEMO_STAMP): pyproject.toml constraints.txt | $(BIN)/pip
@@ -35,6 +44,13 @@ $(DEV_STAMP): pyproject.toml constraints.txt | $(BIN)/pip
 	@echo "Installing into $(VENV) ..."
 	@$(PIP) install -e ".[train,demo,dev]" -c constraints.txt
 	@touch $(DEMO_STAMP) $@
+
+# The package that ships the server wants an older numpy than waferroute, hence an environment of its own.
+$(TRITON_STAMP): benchmarks/triton-requirements.txt | $(BIN)/pip
+	@echo "Installing into $(TRITON_VENV) ..."
+	@$(BIN)/python -m venv $(TRITON_VENV)
+	@$(TRITON_VENV)/bin/python -m pip --quiet --disable-pip-version-check install -r $<
+	@touch $@
 
 # pip is the last thing that venv installs; making a half-made environment again completes it.
 $(BIN)/pip:
@@ -52,4 +68,4 @@ $(BIN)/pip:
 	fi
 
 clean:
-	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(TRITON_VENV) build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -37,6 +37,7 @@ def command(case: str, out: Path, seed: int) -> list[str]:
     arguments = [f"run.dir={run_dir}", f"run.seed={seed}", "eval.baselines=[]", "distill.wandb=disabled"]
     if labels:
         arguments.append(f"data.labelled_defects_per_type={labels}")
+        arguments.append("data.calibration_defect_fraction=0")  # all of them teach
     if name == "elpv":
         return ["run", str(ROOT / "configs" / "quickstart.yaml"), *arguments]
     if name == "micrographs":

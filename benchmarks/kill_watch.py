@@ -22,14 +22,20 @@ from collections.abc import Sequence
 from pathlib import Path
 
 SETTLE_S = 0.25
+FILES_A_KILL = 60
+"""At most as many files arrive between two kills: a computer that is busy with other things must keep up."""
 
 
 class Dropper(threading.Thread):
-    """Drops images into `folder` until stopped. `dropped`: (path, sha256) of everything that was completed."""
+    """Drops images into `folder` until stopped, no more than `allowed`.
+
+    `dropped`: (path, sha256) of everything that was completed.
+    """
 
     def __init__(self, folder: Path, results: Path, images: Sequence[bytes], seed: int, pause: float) -> None:
         super().__init__(daemon=True)
         self.dropped: list[tuple[str, str]] = []
+        self.allowed = 0
         self.failure: Exception | None = None
         self._folder, self._results, self._images, self._pause = folder, results, images, pause
         self._random = random.Random(seed)
@@ -47,6 +53,8 @@ class Dropper(threading.Thread):
         try:
             number = 0
             while not self._ended.wait(self._random.uniform(0, 2 * self._pause)):
+                if number >= self.allowed:
+                    continue
                 number += 1
                 replaced = self._inspected_path() if self._random.random() < 0.25 else None
                 lot = (
@@ -122,6 +130,7 @@ def survive_kills(
     dropper.start()
     during_start = 0
     for _ in range(kills):
+        dropper.allowed += FILES_A_KILL
         watch = start_watch(bundle, folder, results)
         before = results.stat().st_size if results.exists() else 0
         # Most kills come shortly after a new result, some at any moment from the first instruction on.
@@ -141,7 +150,11 @@ def survive_kills(
         watch.communicate()
     dropper.stop()
     last = start_watch(bundle, folder, results, "--once")
-    said = last.communicate(timeout=120)[1]
+    try:
+        said = last.communicate(timeout=120 + 0.5 * len(dropper.dropped))[1]
+    except subprocess.TimeoutExpired:
+        last.kill()
+        raise
     if last.returncode != 0:
         raise RuntimeError(f"the last run ended with status {last.returncode}: {said}")
     found, expected = Counter(results_of(results)), set(dropper.dropped)

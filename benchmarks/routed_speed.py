@@ -1,48 +1,29 @@
-"""How fast a bundle decides, as a ratio to the backbone of PatchCore measured in the same run.
+"""How fast a bundle decides, as ratios to the networks of published detectors measured in the same run.
 
     .venv/bin/python benchmarks/routed_speed.py runs/quickstart/bundle IMAGE_FOLDER
 
-The reference is WideResNet-50-2 up to stride 16 (the feature extractor of PatchCore, Roth et al. 2022) at
-256 x 256 on onnxruntime, one thread, weights at random: its time does not depend on them, and its memory-bank
-search comes on top. Weights at random say nothing about accuracy, and no accuracy is claimed here. The folder's
+The references are the networks of PatchCore and EfficientAD-S at 256 x 256 on onnxruntime, one thread, weights at
+random (see reference_networks.py): their time does not depend on them, and no accuracy is claimed here. The folder's
 images need not be escalated as often as those of a production line, so the routed mean is put together from the
-mean times of images that were and were not escalated, at a stated escalation (--escalation).
+mean times of images that were and were not escalated, at a stated escalation (--escalation). All figures that
+docs/tool_side.md states: tool_table.py.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime as ort
-import timm
 import torch
+from reference_networks import efficient_ad_small, patchcore_features
 
 from tool_side import Inspector
 from wafer_data.images import IMAGE_SUFFIXES, read_grey, to_square
-
-
-def patchcore_features() -> ort.InferenceSession:
-    """WideResNet-50-2 feature maps at strides 8 and 16 as an onnxruntime session of one thread."""
-    net = timm.create_model(
-        "wide_resnet50_2", pretrained=False, features_only=True, out_indices=(2, 3)
-    ).eval()
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "wrn50.onnx"
-        torch.onnx.export(net, (torch.rand(1, 3, 256, 256),), str(path), dynamo=False, opset_version=18)
-        return _session(path.read_bytes())
-
-
-def _session(graph: bytes) -> ort.InferenceSession:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
-    return ort.InferenceSession(graph, options)
 
 
 def milliseconds(call: Callable[[np.ndarray], object], images: Sequence[np.ndarray], runs: int) -> np.ndarray:
@@ -78,12 +59,17 @@ def main() -> None:
         by_route.get(inspector.inspect(image).route, []).append(image)
     if not all(by_route.values()):
         parser.error("the folder must hold images of both routes: add normal ones, or defective ones")
-    reference = patchcore_features()
-    name = reference.get_inputs()[0].name
+    references = {
+        "wide_resnet50_features": patchcore_features(),
+        "efficient_ad_small": efficient_ad_small(),
+    }
     colour = [np.repeat(i[None, None], 3, axis=1) for i in images]
-    # before and after the reference, so that a drift of the machine's speed falls on both
+    # before and after the references, so that a drift of the machine's speed falls on both
     first = {route: milliseconds(inspector.inspect, some, args.runs) for route, some in by_route.items()}
-    wrn = milliseconds(lambda x: reference.run(None, {name: x}), colour, max(10, args.runs // 20))
+    theirs = {
+        name: milliseconds(lambda x, s=session: s.run(None, {"image": x}), colour, max(10, args.runs // 20))
+        for name, session in references.items()
+    }
     second = {route: milliseconds(inspector.inspect, some, args.runs) for route, some in by_route.items()}
     times = {route: np.concatenate([first[route], second[route]]) for route in by_route}
     mean = (1 - args.escalation) * times["lowres"].mean() + args.escalation * times["full"].mean()
@@ -93,8 +79,8 @@ def main() -> None:
         "lowres_route_ms": summary(times["lowres"]),
         "full_route_ms": summary(times["full"]),
         "routed_mean_ms": float(mean),
-        "wide_resnet50_features_ms": summary(wrn),
-        "ratio_of_means": float(wrn.mean() / mean),
+        **{f"{name}_ms": summary(some) for name, some in theirs.items()},
+        "ratio_of_means": {name: float(some.mean() / mean) for name, some in theirs.items()},
     }
     if args.json:
         print(json.dumps(figures, indent=2))
@@ -103,10 +89,12 @@ def main() -> None:
         ("not escalated", "lowres_route_ms"),
         ("escalated", "full_route_ms"),
         ("WideResNet-50-2 features", "wide_resnet50_features_ms"),
+        ("EfficientAD-S", "efficient_ad_small_ms"),
     ):
         print(f"{title:26}" + "".join(f"{k} {v:8.3f} ms   " for k, v in figures[key].items()))
     print(f"routed at {args.escalation:.1%} escalation: mean {mean:.3f} ms, array in, decision out")
-    print(f"ratio of means: {figures['ratio_of_means']:.0f}")
+    for name, ratio in figures["ratio_of_means"].items():
+        print(f"ratio of means, {name}: {ratio:.0f}")
 
 
 def summary(times: np.ndarray) -> dict[str, float]:

@@ -1,8 +1,10 @@
 """The configuration of an evaluation."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from eval.tradeoff.config import FabConfig
 
 Baseline = Literal["pca", "gabor_lbp_ocsvm", "pixel_vae"]
 
@@ -12,7 +14,13 @@ class PixelVaeConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
-    epochs: int = Field(default=10, ge=1, description="Passes over the training normals.")
+    epochs: int = Field(default=10, ge=1, description="Passes over its training images.")
+    images: int = Field(
+        default=256,
+        ge=2,
+        description="At most this many training normals (drawn by seed) train it: all of them would take longer "
+        "than the students. 100 images take about 10 s an epoch on one core.",
+    )
     latent: int = Field(default=128, ge=1, le=1024, description="Dimension of the latent.")
     batch_size: int = Field(default=16, ge=2, description="Images a step.")
     learning_rate: float = Field(
@@ -38,7 +46,7 @@ class EvalConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     baselines: list[Baseline] = Field(
-        default=["pca", "gabor_lbp_ocsvm"],
+        default=["pca", "gabor_lbp_ocsvm", "pixel_vae"],
         description="Baselines fitted on the training normals and scored on the same test images.",
     )
     baseline_images: int = Field(
@@ -46,6 +54,11 @@ class EvalConfig(BaseModel):
     )
     pca_components: int = Field(
         default=50, ge=1, description="Principal components kept by the PCA baseline."
+    )
+    pca_variants: list[Annotated[int, Field(ge=1)]] = Field(
+        default=[10, 50, 100, 200],
+        description="Numbers of components for which the PCA baseline is also judged, in `baselines.json`; those that "
+        "the training normals cannot carry are left out.",
     )
     pixel_vae: PixelVaeConfig = Field(
         default_factory=PixelVaeConfig, description="Training of the plain pixel VAE baseline."
@@ -61,5 +74,14 @@ class EvalConfig(BaseModel):
     )
     worst: int = Field(
         default=8, ge=0, description="Worst misses and worst false alarms shown with their heat maps, each."
+    )
+    study_seconds: float = Field(
+        default=40.0,
+        ge=0,
+        description="Seconds after which the report's study of time against accuracy begins no further setting; 0 "
+        "leaves it out. `waferroute report` measures in full.",
+    )
+    fab: FabConfig = Field(
+        default_factory=FabConfig, description="The line that the report reckons for, and its time budgets."
     )
     seed: int = Field(default=0, description="Seed of the bootstrap and of the baselines.")

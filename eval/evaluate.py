@@ -11,12 +11,16 @@ from typing import Any
 
 import numpy as np
 
+from eval.baselines.summary import summarise_baselines
 from eval.config import EvalConfig
 from eval.examples import make_example, worst_false_alarms, worst_misses
 from eval.judge import judge_model
 from eval.latency import Latency, measure_latency
+from eval.metrics.sketch import ImageSketch
+from eval.metrics.sketch_file import write_sketches
+from eval.predictions import predictions, sketches
 from eval.provenance import describe
-from eval.report import render_report
+from eval.report.remake import first_page, short_study
 from eval.results import DataSummary, Evaluation, ModelResult
 from eval.routing import judge_routing, ranking_scores
 from eval.scorers import Scorer, load_scorers
@@ -36,8 +40,9 @@ _TIMED_IMAGES = 48
 
 
 def evaluate_run(run_dir: Path, config: EvalConfig) -> dict[str, Any]:
-    """Judge the run in `run_dir` and write `report/` (report.json, report.html, parity.json,
-    predictions.json, and the losses of a baseline trained in epochs as NAME_losses.csv).
+    """Judge the run in `run_dir` and write `report/` (report.json, report.html, parity.json, predictions.json,
+    baselines.json, page.json, latency.json, pixels.npz for `waferroute compare`, and the losses of a baseline
+    trained in epochs as NAME_losses.csv).
 
     Scores all test images with the configured baselines and with each model whose folder exists; with both
     students and `router/policy.json` also the routed system, timed and checked on a bundle exported for the
@@ -49,15 +54,19 @@ def evaluate_run(run_dir: Path, config: EvalConfig) -> dict[str, Any]:
     """
     run_dir = Path(run_dir)
     with Progress():
-        evaluation, predictions = _evaluate(run_dir, config)
+        evaluation, images, pixels, bundle = _evaluate(run_dir, config)
+        study = short_study(run_dir, evaluation, bundle, config.study_seconds)
     report = evaluation.to_report_json()
     with new_directory(run_dir / "report") as folder:
-        write_json(folder / "predictions.json", predictions)
+        write_json(folder / "predictions.json", images)
+        write_json(folder / "baselines.json", evaluation.baselines)
+        if pixels:
+            write_sketches(folder / "pixels.npz", pixels)
         for name, curve in evaluation.curves.items():
             write_text(folder / f"{name}_losses.csv", to_csv(curve))
         if evaluation.parity is not None:
             write_json(folder / "parity.json", evaluation.parity.to_json())
-        write_text(folder / "report.html", render_report(evaluation))
+        first_page(folder, run_dir, evaluation, bundle, study, config.fab)
         write_json(folder / "report.json", report)
     return report
 
@@ -74,7 +83,9 @@ class _Route:
         return {name: entry.map_reference for name, entry in self.bundle.models.items()}
 
 
-def _evaluate(run_dir: Path, config: EvalConfig) -> tuple[Evaluation, dict[str, Any]]:
+def _evaluate(
+    run_dir: Path, config: EvalConfig
+) -> tuple[Evaluation, dict[str, Any], dict[str, dict[int, ImageSketch]], Bundle | None]:
     store = ImageStore.open(run_dir / "data")
     if len(store.indices("test")) == 0:
         raise InputError(f"{run_dir / 'data'} holds no test image: evaluation has nothing to look at")
@@ -101,7 +112,11 @@ def _evaluate(run_dir: Path, config: EvalConfig) -> tuple[Evaluation, dict[str, 
     )
     if route is not None and tool is not None:
         evaluation = _with_route(evaluation, run_dir, store, found, scorers, route, tool, config)
-    return evaluation, _predictions(evaluation, store, found)
+    scores = {name: model.scores for name, model in evaluation.models.items()}
+    curves = summarise_baselines(found.labels, scores, found.variants, evaluation.curves)
+    evaluation = replace(evaluation, baselines=curves)
+    bundle = route.bundle if route else None
+    return evaluation, predictions(evaluation, store, found), sketches(found), bundle
 
 
 def _exported_route(run_dir: Path, scorers: Mapping[str, Scorer]) -> _Route | None:
@@ -212,19 +227,3 @@ def _with_route(
         misses=misses,
         false_alarms=alarms,
     )
-
-
-def _predictions(evaluation: Evaluation, store: ImageStore, found: TestScores) -> dict[str, Any]:
-    """Each test image with all scores and the decision: what every figure of the report was computed from."""
-    routing = evaluation.routing
-    images = []
-    for row, index in enumerate(found.indices):
-        record = store.records[index]
-        entry: dict[str, Any] = {"path": record.path, "label": record.label, "type": record.type}
-        entry["scores"] = {name: float(values[row]) for name, values in found.scores.items()}
-        if routing is not None:
-            standard = float(routing.routed_standard[row])
-            entry["routed_score"] = standard if np.isfinite(standard) else None
-            entry["decision"], entry["route"] = str(routing.decisions[row]), str(routing.routes[row])
-        images.append(entry)
-    return {"schema": 1, "data_fingerprint": store.fingerprint, "images": images}

@@ -1,22 +1,24 @@
 """From a model's scores to its line in the report."""
 
-from collections.abc import Callable
-
 import numpy as np
 
 from eval.latency import Latency
 from eval.metrics import (
+    Interval,
     PixelHistograms,
-    bootstrap_interval,
+    bootstrap_intervals,
     fnr_at_fpr,
     image_auprc,
     image_auroc,
     per_type_auroc,
+    per_type_fnr_at_fpr,
+    per_type_intervals,
 )
+from eval.metrics.bootstrap import Metric
 from eval.results import ModelResult
 from wafer_data.errors import InputError
 
-_IMAGE_METRICS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
+IMAGE_METRICS: dict[str, Metric] = {
     "image_auroc": image_auroc,
     "image_auprc": image_auprc,
     "fnr_at_fpr5": fnr_at_fpr,
@@ -37,8 +39,9 @@ def judge_model(
     bootstrap: int,
     seed: int,
 ) -> ModelResult:
-    """All metrics that the test set allows; the others stay None. Raises `InputError` for NaN scores, naming
-    the model.
+    """All metrics that the test set allows, with their intervals; the others stay None.
+
+    Raises `InputError` for NaN scores, naming the model.
     """
     if np.isnan(scores).any():
         raise InputError(
@@ -46,11 +49,12 @@ def judge_model(
         )
     both_classes = bool((labels == 0).any() and (labels == 1).any())
     values: dict[str, float] = {}
-    intervals: dict[str, tuple[float, float]] = {}
+    intervals: dict[str, Interval] = {}
     if both_classes:
-        for key, metric in _IMAGE_METRICS.items():
-            values[key] = metric(labels, scores)
-            intervals[key] = bootstrap_interval(metric, labels, scores, bootstrap, seed)
+        values = {key: metric(labels, scores) for key, metric in IMAGE_METRICS.items()}
+        intervals = bootstrap_intervals(IMAGE_METRICS, labels, scores, bootstrap, seed)
+    if pixels:
+        intervals |= pixels.intervals(n=bootstrap, seed=seed)
     return ModelResult(
         name=name,
         parameters=parameters,
@@ -62,7 +66,9 @@ def judge_model(
         pixel_auroc=pixels.auroc() if pixels else None,
         pixel_aupro=pixels.aupro() if pixels else None,
         per_type=per_type_auroc(labels, scores, types) if both_classes else {},
+        per_type_fnr_at_fpr5=per_type_fnr_at_fpr(labels, scores, types) if both_classes else {},
         intervals=intervals,
+        per_type_intervals=per_type_intervals(labels, scores, types, bootstrap, seed) if both_classes else {},
         latency=latency,
         engine=engine,
     )

@@ -40,8 +40,12 @@ class ModelResult:
     pixel_aupro: float | None = None
     per_type: dict[str, float] = field(default_factory=dict)
     """Image AUROC of each defect type against all normals."""
+    per_type_fnr_at_fpr5: dict[str, float] = field(default_factory=dict)
+    """Share of each defect type missed at the threshold of `fnr_at_fpr5`."""
     intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
-    """95 % bootstrap intervals of the image metrics, by the metric's field name."""
+    """95 % bootstrap intervals of the metrics, by the metric's field name."""
+    per_type_intervals: dict[str, dict[str, tuple[float, float]]] = field(default_factory=dict)
+    """Of each defect type's "image_auroc" and "fnr_at_fpr5", by type name."""
     latency: Latency | None = None
     engine: str = ""
     """What ran when the latency was measured, in words."""
@@ -158,9 +162,11 @@ class Evaluation:
     false_alarms: list[Example] = field(default_factory=list)
     curves: dict[str, tuple[EpochLosses, ...]] = field(default_factory=dict)
     """Losses of the baselines that were trained in epochs, by name."""
+    baselines: dict[str, Any] | None = None
+    """The content of `baselines.json`, see `eval.baselines.summary`."""
 
     def to_report_json(self) -> dict[str, Any]:
-        """The content of `report.json`, schema 1: numbers or null, no other keys than the schema's."""
+        """The content of `report.json`, schema 1: numbers or null, and the same keys in every report."""
         data = self.data
         return {
             "schema": SCHEMA,
@@ -177,6 +183,7 @@ class Evaluation:
         }
 
 
+_METRICS = ("image_auroc", "image_auprc", "fnr_at_fpr5", "pixel_auroc", "pixel_aupro")
 _ROUTING_KEYS = (
     "escalation_rate_normal",
     "escalation_rate",
@@ -193,17 +200,26 @@ def _model_json(model: ModelResult) -> dict[str, Any]:
     return {
         "params": model.parameters,
         "input_size": model.input_size,
-        "image_auroc": _number(model.image_auroc),
-        "image_auprc": _number(model.image_auprc),
-        "fnr_at_fpr5": _number(model.fnr_at_fpr5),
-        "pixel_auroc": _number(model.pixel_auroc),
-        "pixel_aupro": _number(model.pixel_aupro),
+        **{name: _number(getattr(model, name)) for name in _METRICS},
         "per_type": {name: _number(value) for name, value in model.per_type.items()},
+        "per_type_fnr_at_fpr5": {name: _number(value) for name, value in model.per_type_fnr_at_fpr5.items()},
+        "intervals": {name: _interval(model.intervals.get(name)) for name in _METRICS},
+        "per_type_intervals": {
+            name: {key: _interval(value) for key, value in intervals.items()}
+            for name, intervals in model.per_type_intervals.items()
+        },
         "latency_ms": {
             "p50": _number(latency.p50 if latency else None),
             "p99": _number(latency.p99 if latency else None),
         },
     }
+
+
+def _interval(interval: tuple[float, float] | None) -> list[float] | None:
+    """[low, high], or None where either is missing."""
+    if interval is None or not all(math.isfinite(end) for end in interval):
+        return None
+    return [float(end) for end in interval]
 
 
 def _number(value: float | None) -> float | None:

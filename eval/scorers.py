@@ -1,7 +1,7 @@
 """Every model of a run, and every baseline, behind one call: images in, scores and maps out."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
@@ -38,6 +38,8 @@ class Scorer:
     """What runs when `score` is called, for the report."""
     losses: tuple[EpochLosses, ...] = ()
     """Of a baseline that was trained in epochs."""
+    variants: Mapping[str, ScoreCall] = field(default_factory=dict)
+    """Other settings of the same baseline, by what is set; their maps are not looked at."""
 
 
 def load_scorers(run_dir: Path, store: ImageStore, config: EvalConfig) -> dict[str, Scorer]:
@@ -78,10 +80,15 @@ def _deep(name: str, model: Teacher | StudentVAE) -> Scorer:
 
 
 def _baseline(name: str, store: ImageStore, config: EvalConfig) -> Scorer:
-    normals = _training_normals(store, config, f"fitting {name}")
+    most = (
+        min(config.baseline_images, config.pixel_vae.images)
+        if name == "pixel_vae"
+        else config.baseline_images
+    )
+    normals = _training_normals(store, config, most, f"fitting {name}")
     fitted: Baseline
     if name == "pca":
-        fitted, engine = baselines.fit_pca(normals, config.pca_components, seed=config.seed), "numpy"
+        return _pca(normals, config)
     elif name == "gabor_lbp_ocsvm":
         fitted, engine = baselines.fit_gabor_lbp_ocsvm(normals), "scikit-image and scikit-learn"
     else:
@@ -91,11 +98,25 @@ def _baseline(name: str, store: ImageStore, config: EvalConfig) -> Scorer:
     return Scorer(name, fitted.parameter_count, fitted.input_size, fitted.scores, engine, losses)
 
 
-def _training_normals(store: ImageStore, config: EvalConfig, description: str) -> Iterator[np.ndarray]:
+def _pca(normals: Iterator[np.ndarray], config: EvalConfig) -> Scorer:
+    """The configured number of components, chosen without a look at any test image, and the others beside it."""
+    largest = baselines.fit_pca(normals, max([config.pca_components, *config.pca_variants]), seed=config.seed)
+    chosen = largest.with_components(config.pca_components)
+    variants = {
+        str(count): largest.with_components(count).scores
+        for count in sorted(set(config.pca_variants))
+        if count <= largest.components
+    }
+    return Scorer("pca", chosen.parameter_count, chosen.input_size, chosen.scores, "numpy", variants=variants)
+
+
+def _training_normals(
+    store: ImageStore, config: EvalConfig, most: int, description: str
+) -> Iterator[np.ndarray]:
     chosen = store.indices("train", 0)
-    if len(chosen) > config.baseline_images:
+    if len(chosen) > most:
         rng = np.random.default_rng(config.seed)
-        chosen = np.sort(rng.choice(chosen, config.baseline_images, replace=False))
+        chosen = np.sort(rng.choice(chosen, most, replace=False))
     starts = range(0, len(chosen), config.batch_size)
     for start in track(starts, description):
         yield store.batch(chosen[start : start + config.batch_size])

@@ -17,6 +17,8 @@ from router.policy import RoutingPolicy
 from wafer_data.progress import track
 from wafer_data.store import ImageStore
 
+ROUTED = ("lowres", "full")
+
 
 @dataclass
 class TestScores:
@@ -32,6 +34,10 @@ class TestScores:
     """(N,) bool: the quality gate would not let the models judge this image."""
     pixels: dict[str, PixelHistograms] = field(default_factory=dict)
     """By model name; only for models with maps, and only if some test defect has a mask."""
+    pixel_rows: dict[str, list[int]] = field(default_factory=dict)
+    """Which test images `pixels` counted, in its order, by model name."""
+    variants: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
+    """Scores (N,) of the other settings of a baseline, by its name and theirs."""
 
 
 def score_test_images(
@@ -54,15 +60,26 @@ def score_test_images(
     with_masks = any(store.mask(int(i)) is not None for i in indices[labels == 1])
     scores = {name: np.empty(len(indices)) for name in scorers}
     refused = np.zeros(len(indices), dtype=bool)
-    found = TestScores(indices, labels, [record.type for record in records], scores, refused)
+    variants = {
+        name: {key: np.empty(len(indices)) for key in scorer.variants}
+        for name, scorer in scorers.items()
+        if scorer.variants
+    }
+    found = TestScores(
+        indices, labels, [record.type for record in records], scores, refused, variants=variants
+    )
     for start in track(range(0, len(indices), batch_size), "scoring test images"):
         part = slice(start, start + batch_size)
         images = store.batch(indices[part])
         maps: dict[str, np.ndarray] = {}
+        judged = images if policy is None else np.stack([policy.gate.cleaned(i[0])[None] for i in images])
         for name, scorer in scorers.items():
-            scores[name][part], one_map = scorer.score(images)
+            # the route's students see what they see on the tool: masked pixels at their constant
+            scores[name][part], one_map = scorer.score(judged if name in ROUTED else images)
             if one_map is not None and with_masks:
                 maps[name] = one_map
+            for key, variant in scorer.variants.items():
+                variants[name][key][part] = variant(images)[0]
         if policy is not None:
             refused[part] = [bool(policy.gate.reasons(measure_quality(image[0]))) for image in images]
         if with_masks:
@@ -89,7 +106,7 @@ def _count_pixels(
     masks, known = _masks(store, found.indices[part], found.labels[part])
     large = {name: upsample(one_map, store.size) for name, one_map in maps.items()}
     for name, values in large.items():
-        found.pixels.setdefault(name, PixelHistograms()).update(values[known], masks[known])
+        _count(found, name, values, masks, part.start, known)
     if policy is None or references is None:
         return
     refused = found.refused[part]
@@ -99,8 +116,14 @@ def _count_pixels(
         large["full"] / np.float32(references["full"]),
         large["lowres"] / np.float32(references["lowres"]),
     )
-    judged = known & ~refused
-    found.pixels.setdefault("routed", PixelHistograms()).update(routed[judged], masks[judged])
+    _count(found, "routed", routed, masks, part.start, known & ~refused)
+
+
+def _count(
+    found: TestScores, name: str, maps: np.ndarray, masks: np.ndarray, start: int, kept: np.ndarray
+) -> None:
+    found.pixels.setdefault(name, PixelHistograms()).update(maps[kept], masks[kept])
+    found.pixel_rows.setdefault(name, []).extend((start + np.flatnonzero(kept)).tolist())
 
 
 def _masks(store: ImageStore, indices: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

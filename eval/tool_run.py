@@ -1,6 +1,6 @@
 """The exported bundle as the tool runs it: latency of the route and the graphs, parity with PyTorch."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -40,7 +40,9 @@ class ToolRun:
 
 def run_inspector(bundle: Bundle, store: ImageStore, indices: np.ndarray) -> ToolRun:
     """Inspect the images one by one, as arrays, on one thread."""
-    inspector = Inspector(bundle, threads=1)
+    # The store's images already are in the data set's grey levels; the tool would apply them a second time.
+    plain = replace(bundle.preprocessing, black=0.0, white=1.0)
+    inspector = Inspector(replace(bundle, preprocessing=plain), threads=1)
     rows: list[tuple[Any, ...]] = []
     for index in track(indices, "inspecting with the exported bundle"):
         found = inspector.inspect(store.grey(int(index)))

@@ -24,6 +24,17 @@ def exceedance_order(count: int, rate: float) -> int:
     return math.floor(rate * (count + 1) + 1e-9)
 
 
+def nearest_order(count: int, target: float, low: float, high: float) -> int:
+    """The k in 1..count whose k / (count + 1) lies nearest to `target` within [low, high].
+
+    Where no such share lies in [low, high], the largest below `high`; 0 if there is none either. If two are
+    equally near, the smaller.
+    """
+    scale = count + 1
+    least, most = max(1, math.ceil(low * scale - 1e-9)), min(count, exceedance_order(count, high))
+    return most if least > most else min(max(math.ceil(target * scale - 0.5 - 1e-9), least), most)
+
+
 def images_for_order(order: int, rate: float) -> int:
     """Smallest sample for which :func:`exceedance_order` reaches `order`."""
     count = max(order, math.ceil(order / rate) - 2)
@@ -35,6 +46,12 @@ def images_for_order(order: int, rate: float) -> int:
 def kth_largest(values: np.ndarray, order: int) -> float:
     """The `order`-th largest (1 = the largest) of a 1-D array. Ties count one by one."""
     return float(np.sort(values)[-order])
+
+
+def just_above(threshold: float, values: np.ndarray, most: float = 1e-3) -> float:
+    """`threshold` raised by `most`, or by half the way to the next larger of the 1-D `values` if that is less."""
+    larger = values[values > threshold]
+    return threshold + min(most, float(larger.min() - threshold) / 2) if larger.size else threshold + most
 
 
 def exceedance_interval(order: int, count: int, confidence: float) -> tuple[float, float]:

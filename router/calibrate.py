@@ -1,28 +1,30 @@
 """Chooses the routing and decision thresholds from calibration images, and certifies what they can prove.
 
-Thresholds are order statistics of normal images' scores: valid for any score distribution and any sample
-size that can carry the rate, refused for a smaller one. Labelled defects choose nothing here, so their
-misses can be certified exactly.
+Thresholds are order statistics of normal images' scores: valid for any score distribution and any sample size that
+can carry the rate, refused for a smaller one. Labelled defects choose among pairs of thresholds only where a miss
+rate is asked for, and only among those that it certifies; otherwise their misses are counted and bounded exactly.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from scipy.stats import rankdata
 
 from router import certificate as statements
-from router.bounds import exceedance_order, kth_largest
+from router.bounds import exceedance_order, just_above
+from router.certificate_text import THRESHOLDS
 from router.config import RouterConfig
+from router.feasible import feasible_rows, no_defects, refusal
 from router.gate import QualityGate
 from router.policy import PASS, RoutingPolicy
-from router.samples import checked_pair, optional_pair, picking_mask, require_enough
+from router.risk_control import certified_steps, cheapest_reject_order, cheapest_step
+from router.samples import Defects, checked_defects, checked_pair, optional_pair, picking_mask, require_enough
+from router.standardise import best_weight, standardisation
+from router.thresholds import Path, fixed_path, scores_of, single, target_order
 from wafer_data.errors import InputError
-
-CANDIDATE_WEIGHTS = (1.0, 0.75, 0.5, 0.25, 0.0)
 
 
 def calibrate_policy(
@@ -36,146 +38,187 @@ def calibrate_policy(
     defect_lowres: np.ndarray | None = None,
     defect_full: np.ndarray | None = None,
     defect_types: Sequence[str] | None = None,
+    defects_refused: int = 0,
+    defects_trained: int = 0,
     gate_refused: int = 0,
     sample_fingerprint: str | None = None,
 ) -> tuple[RoutingPolicy, dict[str, Any]]:
     """Policy and certificate from raw scores of calibration images, each image scored by both students.
 
-    lowres_normal, full_normal: shape (n,), normal images that the gate admits. synthetic_*: the same for
-    synthetic anomalies (evidence apart; also chooses full_weight = "auto"). defect_*: labelled real
-    defects, used for the stated miss rate only, with their `defect_types`. gate_refused: further
-    calibration normals that the gate refused. sample_fingerprint: the image store's fingerprint, copied
-    into the certificate.
+    lowres_normal, full_normal: shape (n,), normal images that the gate admits. synthetic_*: the same for synthetic
+    anomalies, the i-th painted into the i-th normal (evidence apart; also choose full_weight = "auto"). defect_*:
+    (m,), labelled real defects that taught no model and that the gate admits, with their `defect_types`.
+    gate_refused, defects_refused: further calibration normals and defects that the gate refused. defects_trained:
+    labelled defects that taught a model; they can certify nothing.
+    sample_fingerprint: the image store's fingerprint, copied into the certificate.
 
-    With n normals, escalate_above is the k-th largest z_lowres, k = floor(escalation_target (n + 1)), and
-    review_above the j-th largest routed score over all normals, those not escalated counting as -infinity.
-    An unseen normal image is escalated with probability k / (n + 1) and flagged with probability j / (n +
-    1) at most, both marginal over the calibration. The second holds although both thresholds use one
-    sample: seen among all n + 1 images, the k with the largest z_lowres form one set whichever of them is
-    the new one, and the new one is flagged just when its routed score is among the j largest of that set.
-    Ties only lower both. A blend of both scores (0 < full_weight < 1) orders images by a scale that is
-    estimated, so a third of the normals estimates it and the others calibrate.
+    With n normals, escalate_above is the k-th largest z_lowres, k / (n + 1) as near escalation_target as the budget
+    allows, and review_above the j-th largest score among the images above that, j = floor(flag_rate (n + 1)) or
+    as many as there are. Before the sample is drawn, an unseen normal image is escalated with probability k / (n + 1)
+    and flagged with probability j / (n + 1) at most; ties only lower both. (Once it is drawn, the two shares are fixed
+    but unknown; their laws over calibrations are the Beta laws of router.bounds.) The second holds although both
+    thresholds come from one sample: among all n + 1 images, those with the k largest z_lowres are one set, whichever
+    of them is the new one. The new image is escalated just when it belongs to that set, and then flagged just when
+    its routed score is among the j largest of the set. A blend of both scores (0 < full_weight < 1) orders images by
+    a scale that is estimated, so a third of the normals (and their synthetic anomalies) estimates it and the others
+    calibrate.
 
-    Raises InputError for scores that are not finite and positive, unequal lengths, or too few normals
-    (naming the number that is needed).
+    With max_fnr, the pair of thresholds is chosen among those of router.thresholds.fixed_path that
+    router.risk_control certifies; the two probabilities are then bounded by those of the path's first pair. With
+    labelled defects reject_above is the cheapest one within reject_rate; misses do not depend on it.
+
+    Raises InputError for scores that are not finite and positive, unequal lengths, too few normals (naming the number
+    that is needed), or a max_fnr that the labelled defects do not carry (with a table of what they do carry).
     """
     lowres, full = checked_pair("calibration normal", lowres_normal, full_normal)
     synthetic = optional_pair("synthetic anomaly", synthetic_lowres, synthetic_full)
+    defects = checked_defects(defect_lowres, defect_full, defect_types)
     require_enough(len(lowres), config)
     picking = picking_mask(len(lowres), config.blended)
     calibrating = ~picking if config.blended else picking
 
-    standard = _standardisation(lowres[picking], full[picking], gate)
+    standard = standardisation(lowres[picking], full[picking], gate)
     weight = config.full_weight
     if weight == "auto":
-        weight = _best_weight(standard, lowres[picking], full[picking], synthetic)
-    policy, rates = _thresholds(
-        replace(standard, full_weight=float(weight)), lowres[calibrating], full[calibrating], config
-    )
+        weight = best_weight(standard, lowres[picking], full[picking], synthetic)
+    standard = replace(standard, full_weight=float(weight))
 
-    outcomes = _outcomes_by_type(policy, defect_lowres, defect_full, defect_types)
-    defects = sum(outcome.count for outcome in outcomes.values())
-    return policy, {
+    normal = scores_of(standard, lowres[calibrating], full[calibrating])
+    chosen = _choose(standard, normal, defects, config)
+    policy = _with_reject(chosen, normal, defects, config)
+    certificate = {
         "schema": statements.SCHEMA,
         "sample": {
             "normals": int(calibrating.sum()),
             "normals_for_weight": int(picking.sum()) if config.blended else 0,
-            "scores_sha256": statements.sample_hash(lowres, full),
+            "defects": defects.count,
+            "defects_by_type": {name: int(own.sum()) for name, own in defects.by_type()},
+            "scores_sha256": statements.sample_hash(lowres, full, *defects.scores),
             "data_fingerprint": sample_fingerprint,
         },
-        **rates,
+        **_rates(policy, chosen, normal, defects, config),
         "gate": statements.gate_statement(gate_refused, len(lowres), config.confidence),
-        "fnr": statements.miss_statement(outcomes, config.confidence),
-        "needs": statements.needs_statement(defects, config.confidence),
+        "fnr": _misses(policy, chosen, defects, (defects_refused, defects_trained), config),
+        "needs": statements.needs_statement(
+            defects.count, _outcome(policy, *defects.scores).missed, config.confidence
+        ),
         "synthetic": None if synthetic is None else _synthetic_evidence(policy, *synthetic),
-        "assumptions": list(statements.ASSUMPTIONS),
+        "assumptions": statements.assumptions(defects.names),
     }
+    policy = _off_the_images(policy, normal, defects)
+    for section, name in THRESHOLDS.items():
+        if "threshold" in certificate[section]:
+            certificate[section]["threshold"] = getattr(policy, name)
+    return policy, certificate
 
 
-def _standardisation(lowres: np.ndarray, full: np.ndarray, gate: QualityGate) -> RoutingPolicy:
-    """A policy that standardises; its thresholds are still to be set."""
-    lowres_location, lowres_scale = _location_scale(lowres)
-    full_location, full_scale = _location_scale(full)
-    return RoutingPolicy(
-        lowres_location=lowres_location,
-        lowres_scale=lowres_scale,
-        full_location=full_location,
-        full_scale=full_scale,
-        escalate_above=0.0,
-        review_above=0.0,
-        reject_above=None,
-        gate=gate,
+def _off_the_images(
+    policy: RoutingPolicy, normal: tuple[np.ndarray, np.ndarray], defects: Defects
+) -> RoutingPolicy:
+    """The policy with each threshold a little above the image that set it, below every other.
+
+    No calibration image is decided otherwise, and an exported graph that differs in the last bits decides that image
+    alike. A higher threshold can only escalate and flag fewer normals, so what was promised of them still holds.
+    """
+    of_defects = scores_of(policy, *defects.scores) if defects.count else (np.empty(0), np.empty(0))
+    pools = [np.r_[mine, theirs] for mine, theirs in zip(normal, of_defects, strict=True)]
+    reject = policy.reject_above
+    return replace(
+        policy,
+        escalate_above=just_above(policy.escalate_above, pools[0]),
+        review_above=just_above(policy.review_above, pools[1]),
+        reject_above=None if reject is None else just_above(reject, pools[1]),
     )
 
 
-def _location_scale(scores: np.ndarray) -> tuple[float, float]:
-    """Median of the log-scores and 1.4826 x their median absolute deviation (a normal law's sigma)."""
-    logs = np.log(scores)
-    location = float(np.median(logs))
-    deviations = np.abs(logs - location)
-    # With many ties the median deviation can be 0; the mean one is then still a spread.
-    scale = 1.4826 * float(np.median(deviations)) or float(np.mean(deviations))
-    if scale == 0:
+@dataclass(frozen=True)
+class _Choice:
+    """The step of `path` that was taken. `certified`: steps that keep max_fnr; None: no miss rate was asked for."""
+
+    policy: RoutingPolicy
+    path: Path
+    step: int
+    certified: int | None
+
+
+def _choose(
+    standard: RoutingPolicy, normal: tuple[np.ndarray, np.ndarray], defects: Defects, config: RouterConfig
+) -> _Choice:
+    count = normal[0].size
+    if config.max_fnr is None:
+        path = single(*normal, target_order(count, config), config)
+        return _Choice(path.policy(standard, 0), path, 0, None)
+    if not defects.count:
+        raise InputError(no_defects(config.max_fnr, config.confidence))
+    path, scores = fixed_path(*normal, config), scores_of(standard, *defects.scores)
+    misses = path.misses(*scores)
+    certified = certified_steps(misses, defects.count, config.max_fnr, config.confidence)
+    if not certified:
         raise InputError(
-            "all calibration normals have the same score: a student is blind to the image; train it again"
+            refusal(feasible_rows(normal, scores, config), config.max_fnr, defects.count, config)
         )
-    return location, scale
+    step = cheapest_step(path, certified, misses, defects.count, count, config.costs)
+    return _Choice(path.policy(standard, step), path, step, certified)
 
 
-def _best_weight(
-    standard: RoutingPolicy,
-    lowres: np.ndarray,
-    full: np.ndarray,
-    synthetic: tuple[np.ndarray, np.ndarray] | None,
-) -> float:
-    """The weight that best ranks synthetic anomalies above normals (AUROC); if equal, the larger."""
-    if synthetic is None or not synthetic[0].size:
-        raise InputError(
-            'router.full_weight = "auto" needs synthetic anomalies; give a number instead, e.g. 1.0'
-        )
-    z_low = standard.standardise_lowres(np.concatenate([lowres, synthetic[0]]))
-    z_full = standard.standardise_full(np.concatenate([full, synthetic[1]]))
+def _with_reject(
+    chosen: _Choice, normal: tuple[np.ndarray, np.ndarray], defects: Defects, config: RouterConfig
+) -> RoutingPolicy:
+    """The chosen policy with its REJECT threshold: by cost with labelled defects, else by the rate alone.
 
-    def auroc(weight: float) -> float:
-        ranks = rankdata(weight * z_full + (1 - weight) * z_low)
-        anomalies = synthetic[0].size
-        wins = ranks[-anomalies:].sum() - anomalies * (anomalies + 1) / 2
-        return float(wins / (anomalies * lowres.size))
-
-    return max(CANDIDATE_WEIGHTS, key=auroc)
+    The threshold is one of the first step's normals: then no choice of a later step can raise its rate.
+    """
+    candidates = np.sort(_escalated_first(chosen, normal))[::-1]
+    order = min(_most_rejected(chosen, normal[0].size, config), candidates.size)
+    if order and defects.count:
+        z_lowres, blend = scores_of(chosen.policy, *defects.scores)
+        escalated = z_lowres > chosen.policy.escalate_above
+        rejected = (escalated[:, None] & (blend[:, None] > candidates[:order])).mean(0)
+        order = cheapest_reject_order(normal[0].size, np.r_[0.0, rejected], config.costs)
+    if not order:
+        return chosen.policy
+    return replace(chosen.policy, reject_above=max(float(candidates[order - 1]), chosen.policy.review_above))
 
 
-def _thresholds(
-    standard: RoutingPolicy, lowres: np.ndarray, full: np.ndarray, config: RouterConfig
-) -> tuple[RoutingPolicy, dict[str, Any]]:
-    count = lowres.size
-    z_low = standard.standardise_lowres(lowres)
-    escalation_order = exceedance_order(count, config.escalation_target)
-    policy = replace(standard, escalate_above=kth_largest(z_low, escalation_order))
+def _most_rejected(chosen: _Choice, count: int, config: RouterConfig) -> int:
+    return min(exceedance_order(count, config.reject_rate), int(chosen.path.flag_order[0]))
 
-    escalated = policy.escalate(lowres)
-    routed = policy.routed_score(lowres, full)
-    candidates = routed[escalated]
-    # Ties at the escalation threshold can leave fewer images above it, even none; all that is escalated is
-    # then flagged.
-    flag_order = min(exceedance_order(count, config.flag_rate), max(candidates.size, 1))
-    review_above = kth_largest(candidates, flag_order) if candidates.size else float(routed.min())
-    reject_order = min(exceedance_order(count, config.reject_rate), flag_order)
-    reject_above = kth_largest(candidates, reject_order) if reject_order and candidates.size else None
-    policy = replace(policy, review_above=review_above, reject_above=reject_above)
 
-    def stated(target: float, order: int, threshold: float, among: np.ndarray) -> dict[str, Any]:
+def _escalated_first(chosen: _Choice, normal: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    """Scores of the normals that the path's first step escalates."""
+    return normal[1][normal[0] > chosen.path.escalate_above[0]]
+
+
+def _rates(
+    policy: RoutingPolicy,
+    chosen: _Choice,
+    normal: tuple[np.ndarray, np.ndarray],
+    defects: Defects,
+    config: RouterConfig,
+) -> dict[str, Any]:
+    """The certificate's sections on normal images."""
+    count, path, step = normal[0].size, chosen.path, chosen.step
+    candidates = _escalated_first(chosen, normal)
+
+    def stated(
+        target: float, order: int, choice: tuple[int, int], threshold: float, among: np.ndarray
+    ) -> dict[str, Any]:
         tied = bool(np.count_nonzero(among == threshold) > 1) or not candidates.size
-        return statements.rate_statement(target, order, count, threshold, tied, config.confidence)
+        return statements.rate_statement(target, order, choice, count, threshold, tied, config.confidence)
 
-    escalation = stated(config.escalation_target, escalation_order, policy.escalate_above, z_low)
-    flag = stated(config.flag_rate, flag_order, review_above, candidates)
-    reject = (
-        statements.reject_unavailable(count, bool(reject_order), config)
-        if reject_above is None
-        else stated(config.reject_rate, reject_order, reject_above, candidates)
-    )
-    return policy, {
+    orders, flags = path.escalation_order, path.flag_order
+    choice = int(orders.min()), int(orders.max())
+    escalation = stated(config.escalation_target, int(orders[step]), choice, policy.escalate_above, normal[0])
+    choice = (0 if len(path) > 1 else int(flags[0])), int(flags[0])
+    flag = stated(config.flag_rate, int(flags[step]), choice, policy.review_above, candidates)
+    most = _most_rejected(chosen, count, config)
+    if policy.reject_above is None:
+        reject = statements.reject_unavailable(count, most > 0, not candidates.size, config)
+    else:
+        order = int((candidates > policy.reject_above).sum()) + 1
+        choice = (0 if defects.count else order), most
+        reject = stated(config.reject_rate, order, choice, policy.reject_above, candidates)
+    return {
         "escalation": statements.escalation_statement(escalation, count, config),
         "flag": flag,
         "reject": reject,
@@ -183,28 +226,22 @@ def _thresholds(
     }
 
 
+def _misses(
+    policy: RoutingPolicy, chosen: _Choice, defects: Defects, unused: tuple[int, int], config: RouterConfig
+) -> dict[str, Any]:
+    outcomes = {
+        name: _outcome(policy, *(scores[own] for scores in defects.scores)) for name, own in defects.by_type()
+    }
+    statement = statements.miss_statement(outcomes, config.confidence, *unused)
+    if chosen.certified is None or config.max_fnr is None:
+        return statement
+    return statements.controlled_statement(statement, config.max_fnr, len(chosen.path), chosen.certified)
+
+
 def _outcome(policy: RoutingPolicy, lowres: np.ndarray, full: np.ndarray) -> statements.Outcome:
     escalated = policy.escalate(lowres)
     decisions = policy.decide(policy.routed_score(lowres, full), escalated)
     return statements.Outcome(lowres.size, int(escalated.sum()), int((decisions == PASS).sum()))
-
-
-def _outcomes_by_type(
-    policy: RoutingPolicy,
-    lowres: np.ndarray | None,
-    full: np.ndarray | None,
-    types: Sequence[str] | None,
-) -> dict[str, statements.Outcome]:
-    pair = optional_pair("labelled defect", lowres, full)
-    if pair is None:
-        return {}
-    names = np.asarray(types if types is not None else ["defect"] * pair[0].size, dtype=str)
-    if names.shape != pair[0].shape:
-        raise InputError(f"labelled defects: {names.size} types for {pair[0].size} scores")
-    return {
-        str(name): _outcome(policy, pair[0][names == name], pair[1][names == name])
-        for name in np.unique(names)
-    }
 
 
 def _synthetic_evidence(policy: RoutingPolicy, lowres: np.ndarray, full: np.ndarray) -> dict[str, Any]:

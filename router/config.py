@@ -8,13 +8,20 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class RouterCosts(BaseModel):
-    """What a wrong decision costs, in US dollars per image: states the expected cost, picks no threshold."""
+    """What decisions cost, in US dollars an image.
+
+    They choose the REJECT threshold where labelled defects calibrate, and the REVIEW threshold among those that
+    `max_fnr` certifies; otherwise they only state the expected cost.
+    """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     escape_usd: float = Field(default=12_000.0, ge=0, description="A defective wafer that is passed on.")
     false_reject_usd: float = Field(default=18_000.0, ge=0, description="A good wafer that is rejected.")
     review_usd: float = Field(default=5.0, ge=0, description="A person looking at one image.")
+    defect_share: float = Field(
+        default=0.01, gt=0, lt=1, description="Share of defective images in production: weighs the costs."
+    )
 
 
 class RouterConfig(BaseModel):
@@ -23,7 +30,11 @@ class RouterConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     escalation_target: float = Field(
-        default=0.065, gt=0, lt=1, description="Share of normal images to send on to the full student."
+        default=0.065,
+        gt=0,
+        lt=1,
+        description="Share of normal images to send on to the full student; met as nearly as the number of "
+        "calibration images allows.",
     )
     escalation_budget: list[float] = Field(
         default=[0.05, 0.08],
@@ -31,11 +42,22 @@ class RouterConfig(BaseModel):
         max_length=2,
         description="[low, high] share that the tool can afford; the certificate says how likely it is kept.",
     )
+    max_fnr: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="Largest share of defects that may end as PASS, to be certified at `confidence` with labelled "
+        "defects kept for calibration (data.calibration_defect_fraction). What the sample cannot carry stops the "
+        "calibration. null: misses are stated, not limited.",
+    )
     flag_rate: float = Field(
-        default=0.05, gt=0, lt=1, description="Share of normal images that may end as REVIEW or REJECT."
+        default=0.05,
+        gt=0,
+        lt=1,
+        description="Largest share of normal images that may end as REVIEW or REJECT.",
     )
     reject_rate: float = Field(
-        default=0.01, gt=0, lt=1, description="Share of normal images that may end as REJECT."
+        default=0.01, gt=0, lt=1, description="Largest share of normal images that may end as REJECT."
     )
     confidence: float = Field(default=0.95, gt=0.5, lt=1, description="Confidence of every stated interval.")
     full_weight: float | Literal["auto"] = Field(

@@ -1,110 +1,44 @@
 """Quality gate: can this image be judged at all?
 
 A blank, out-of-focus or saturated image holds no evidence that the wafer is good, and a detector trained on
-sharp images may well give it a low score. So five cheap figures are compared with the range that normal
-images of the same tool show, and an image outside goes to REVIEW with the reason in words. Real defects
-must not end here but be judged by the models, hence the generous margins. numpy only: this runs on the
-inspection tool for every image.
+sharp images may well give it a low score; an image of another recipe is no evidence either way. So cheap figures
+of the image (`router.gate_figures`) are compared with what normal images of the same recipe show, and an image
+outside goes to REVIEW with the reason in words. Four checks: each figure's range; what commonly goes wrong while
+an image is taken (`router.gate_disturbances`); whether the image looks like the recipe (`router.gate_appearance`);
+whether anything shows where normal images are constant (`router.gate_mask`). Real defects must not end here but
+be judged by the models: a defect is local, so the checks look for what changes a whole image. numpy only: this
+runs on the inspection tool for every image.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from router.gate_appearance import Appearance, fit_appearance
+from router.gate_disturbances import DISTURBANCES, Directions, fit_directions
+from router.gate_figures import FIGURES, QualityFigures, measure_quality
+from router.gate_mask import MaskFit, PixelMask
 from wafer_data.errors import InputError
 
-SCHEMA = 1
+__all__ = ["FIGURES", "QualityFigures", "QualityGate", "fit_gate", "fit_gate_images", "measure_quality"]
 
-BLACK_LEVEL = 2.5 / 255
-WHITE_LEVEL = 252.5 / 255
+SCHEMA = 2
+_READABLE = (1, SCHEMA)  # schema 1 had the ranges only
+
 # Below this an image is flat whatever its bit depth: some 6 levels of 16 bit, a fortieth of a level of 8 bit.
 CONSTANT_STD = 1e-4
-MIN_SIDE = 12
-NOISE_CORRECTION = 1.1 / 16
 MIN_FIT_IMAGES = 10
+# With fewer normal images the ranges are wide and no disturbance is learned: those limits would be chance.
+ENOUGH_IMAGES = 100
+# Another recipe differs so much that few images are enough to see it.
+APPEARANCE_IMAGES = 30
 # One-sided bounds that can refuse an image: two each for mean and std; one each for the other figures.
 BOUND_COUNT = 7
-
-
-@dataclass(frozen=True, slots=True)
-class QualityFigures:
-    """Five figures of one grey image in [0, 1]; all NaN when a pixel is not finite.
-
-    mean: mean grey. std: standard deviation of the grey values. black_share, white_share: share of pixels
-    within two 8-bit levels of 0 and of 1. sharpness: detail a few pixels wide, free of pixel noise,
-    relative to the brightness (see :func:`measure_quality`); does not change with the gain.
-    """
-
-    mean: float
-    std: float
-    black_share: float
-    white_share: float
-    sharpness: float
-
-
-FIGURES = tuple(field.name for field in fields(QualityFigures))
-
-
-def measure_quality(grey: np.ndarray) -> QualityFigures:
-    """Quality figures of `grey`, shape (H, W), H and W >= 12, floating point in [0, 1].
-
-    Sharpness is (E4 - 1.1 E1 / 16) / mean^2, not below 0, where E1 and E4 are the mean squared 5-point
-    Laplacians of the image (every fourth row) and of its 4x4-binned copy. White pixel noise of variance s^2
-    has a Laplacian energy of 20 s^2 (noise from a Laplacian: Immerkaer, "Fast noise variance estimation",
-    1996), and binning divides s^2 by 16: the difference is free of noise, so a blurred picture does not
-    pass as sharp because the camera's noise is. The tenth more covers the scatter of E4, some 4 % on 62 x
-    62 pixels. Relative to the brightness and not to the variance, so that a large strong defect does not
-    make a sharp image look blurred. Raises ValueError for another shape or an integer type.
-    """
-    if grey.ndim != 2 or min(grey.shape) < MIN_SIDE or grey.dtype.kind != "f":
-        raise ValueError(
-            f"measure_quality wants a 2-D float image of at least {MIN_SIDE} x {MIN_SIDE} pixels, "
-            f"got {grey.dtype} {grey.shape}"
-        )
-    grey = np.ascontiguousarray(grey)
-    with np.errstate(all="ignore"):
-        mean = float(grey.mean())
-    if not math.isfinite(mean):
-        return QualityFigures(math.nan, math.nan, math.nan, math.nan, math.nan)
-    centred = grey - grey.dtype.type(mean)
-    variance = _mean_square(centred)
-    binned = _halve(_halve(centred))
-    # A quarter of the rows says enough about noise, and this is the dearest figure.
-    detail = _laplacian_energy(binned) - NOISE_CORRECTION * _laplacian_energy(centred, every=4)
-    return QualityFigures(
-        mean=mean,
-        std=math.sqrt(variance),
-        black_share=np.count_nonzero(grey < BLACK_LEVEL) / grey.size,
-        white_share=np.count_nonzero(grey > WHITE_LEVEL) / grey.size,
-        sharpness=max(detail, 0.0) / mean**2 if mean > 0 else 0.0,
-    )
-
-
-def _mean_square(values: np.ndarray) -> float:
-    # einsum, not dot: BLAS cuts a sum by its thread count, and the figure must not depend on that.
-    return float(np.einsum("ij,ij->", values, values)) / values.size
-
-
-def _halve(grey: np.ndarray) -> np.ndarray:
-    height, width = grey.shape[0] // 2 * 2, grey.shape[1] // 2 * 2
-    rows = grey[0:height:2] + grey[1:height:2]
-    return (rows[:, 0:width:2] + rows[:, 1:width:2]) * grey.dtype.type(0.25)
-
-
-def _laplacian_energy(grey: np.ndarray, every: int = 1) -> float:
-    """Mean squared 5-point Laplacian over every `every`-th inner row."""
-    centre = grey[1:-1:every]
-    laplacian = centre[:, 1:-1] * grey.dtype.type(4)
-    laplacian -= centre[:, :-2]
-    laplacian -= centre[:, 2:]
-    laplacian -= grey[:-2:every, 1:-1]
-    laplacian -= grey[2::every, 1:-1]
-    return _mean_square(laplacian)
 
 
 _TOO_LOW = {
@@ -124,12 +58,16 @@ _TOO_HIGH = {
 class QualityGate:
     """Allowed range (low, high) of each figure of :class:`QualityFigures`, ends included; high may be inf.
 
-    fitted_on: number of normal images behind the ranges. Whatever the ranges, an image that is constant or
-    holds non-finite pixels is refused.
+    fitted_on: number of normal images behind it. appearance, directions, mask: the other checks; None where
+    there were too few normal images for them, or nothing to check. Whatever the ranges, an image that is
+    constant or holds non-finite pixels is refused.
     """
 
     ranges: Mapping[str, tuple[float, float]]
     fitted_on: int
+    appearance: Appearance | None = None
+    directions: Directions | None = None
+    mask: PixelMask | None = None
 
     def reasons(self, figures: QualityFigures) -> list[str]:
         """Why the image cannot be judged, in plain words; empty when it can."""
@@ -146,31 +84,69 @@ class QualityGate:
                 words = _TOO_LOW[name] if value < low or name not in _TOO_HIGH else _TOO_HIGH[name]
                 allowed = f"at least {low:.3g}" if high == math.inf else f"{low:.3g} to {high:.3g}"
                 found.append(f"{words} {value:.3g}, allowed {allowed}")
+        return found + self._joint_reasons(figures)
+
+    def cleaned(self, grey: np.ndarray) -> np.ndarray:
+        """The image that the networks see: `grey`, float32 (S, S), without its uninformative pixels.
+
+        Those are put to their constant, from which an image that this gate admits differs by a grey level at
+        most; what the networks were trained on, whole images, looks the same. `grey` itself without a mask.
+        """
+        return grey if self.mask is None else self.mask.cleaned(grey)
+
+    def _joint_reasons(self, figures: QualityFigures) -> list[str]:
+        checks = (
+            (self.mask, figures.binned),
+            (self.appearance, figures.cells),
+            (self.directions, figures.profile),
+        )
+        found = []
+        for check, values in checks:
+            if check is not None:
+                found += (
+                    ["too small to be compared with normal images"]
+                    if values is None
+                    else check.reasons(values)
+                )
         return found
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready form, read back by :meth:`from_dict`."""
+        parts = {name: getattr(self, name) for name in _PARTS}
         return {
             "schema": SCHEMA,
             "fitted_on": self.fitted_on,
             "ranges": {
                 name: [low, None if high == math.inf else high] for name, (low, high) in self.ranges.items()
             },
+            **{name: None if part is None else part.to_dict() for name, part in parts.items()},
         }
 
     @classmethod
     def from_dict(cls, data: Any) -> QualityGate:
         """Reads and checks what :meth:`to_dict` wrote. Raises InputError naming the field that is wrong."""
-        if not isinstance(data, Mapping) or set(data) != {"schema", "fitted_on", "ranges"}:
-            raise InputError("quality gate: expected exactly the keys schema, fitted_on and ranges")
-        if data["schema"] != SCHEMA:
+        required = {"schema", "fitted_on", "ranges"}
+        if not isinstance(data, Mapping) or not required <= set(data) <= {*required, *_PARTS}:
+            raise InputError(
+                "quality gate: expected the keys schema, fitted_on and ranges, and none but "
+                f"{', '.join(_PARTS)} beside them"
+            )
+        if data["schema"] not in _READABLE or isinstance(data["schema"], bool):
             raise InputError(f"quality gate: schema {data['schema']!r} is not supported, only {SCHEMA}")
         fitted_on, ranges = data["fitted_on"], data["ranges"]
         if not isinstance(fitted_on, int) or isinstance(fitted_on, bool) or fitted_on < 0:
             raise InputError(f"quality gate: fitted_on must be a number of images, got {fitted_on!r}")
         if not isinstance(ranges, Mapping) or set(ranges) != set(FIGURES):
             raise InputError(f"quality gate: ranges must hold exactly {', '.join(FIGURES)}")
-        return cls({name: _checked_range(name, ranges[name]) for name in FIGURES}, fitted_on)
+        checked = {name: _checked_range(name, ranges[name]) for name in FIGURES}
+        parts = {
+            name: None if data.get(name) is None else kind.from_dict(data[name])
+            for name, kind in _PARTS.items()
+        }
+        return cls(checked, fitted_on, **parts)
+
+
+_PARTS: dict[str, Any] = {"appearance": Appearance, "directions": Directions, "mask": PixelMask}
 
 
 def _checked_range(name: str, pair: Any) -> tuple[float, float]:
@@ -183,16 +159,17 @@ def _checked_range(name: str, pair: Any) -> tuple[float, float]:
 
 
 def fit_gate(figures: Sequence[QualityFigures], *, share: float = 0.01) -> QualityGate:
-    """Ranges wide enough that fewer than about `share` of fresh normal images fall outside.
+    """Gate from the figures of normal images: ranges and appearance; see :func:`fit_gate_images` for the rest.
 
     Each bound starts at the k-th most extreme of the n normal figures, k = max(1, floor(share (n + 1) /
     7)): a fresh exchangeable image lies beyond it with probability k / (n + 1) at most, and all 7 bounds
     together refuse at most 7 k / (n + 1) (order statistics and the union bound; David & Nagaraja, "Order
     Statistics", 2003). That is <= `share` from n = 7 / share - 1 on. Then it is moved outwards by a margin,
-    which makes up for smaller n and lets defective wafers through to the models: a factor of 1.5 towards
-    blur (sharpness has no upper bound), one photographic stop (a factor of 2) towards dark and flat, a stop
-    and at least 0.1 towards bright, a standard deviation of 0.2 (a defect that covers a fifth of the area
-    at half of the grey range), a quarter of the area black, a tenth of it saturated.
+    which makes up for smaller n and lets defective wafers through to the models: with 100 normals or more a
+    factor of 1.2 towards blur (sharpness has no upper bound) and flat, 1.1 towards dark and bright; with
+    fewer a factor of 1.5 towards blur, one photographic stop (a factor of 2) towards dark and flat, a stop
+    and at least 0.1 towards bright. Always a standard deviation of 0.2 towards contrast (a defect that
+    covers a fifth of the area at half of the grey range), a quarter of the area black, a tenth saturated.
 
     Raises InputError for fewer than 10 images or when one of them is constant or not finite.
     """
@@ -208,13 +185,53 @@ def fit_gate(figures: Sequence[QualityFigures], *, share: float = 0.01) -> Quali
     ordered = {name: np.sort([getattr(figure, name) for figure in figures]) for name in FIGURES}
     low = {name: float(values[order - 1]) for name, values in ordered.items()}
     high = {name: float(values[-order]) for name, values in ordered.items()}
+    enough = count >= ENOUGH_IMAGES
+    bright = 1.1 * high["mean"] if enough else high["mean"] + max(high["mean"], 0.1)
+    cells = [figure.cells for figure in figures if figure.cells is not None]
     return QualityGate(
         {
-            "mean": (low["mean"] / 2, min(high["mean"] + max(high["mean"], 0.1), 1.0)),
-            "std": (low["std"] / 2, high["std"] + 0.2),
+            "mean": (low["mean"] / (1.1 if enough else 2), min(bright, 1.0)),
+            "std": (low["std"] / (1.2 if enough else 2), high["std"] + 0.2),
             "black_share": (0.0, min(high["black_share"] + 0.25, 1.0)),
             "white_share": (0.0, min(high["white_share"] + 0.1, 1.0)),
-            "sharpness": (low["sharpness"] / 1.5, math.inf),
+            "sharpness": (low["sharpness"] / (1.2 if enough else 1.5), math.inf),
         },
         count,
+        appearance=fit_appearance(np.stack(cells)) if len(cells) == count >= APPEARANCE_IMAGES else None,
     )
+
+
+def fit_gate_images(
+    images: Iterable[np.ndarray], *, share: float = 0.01, plant_every: int = 1
+) -> QualityGate:
+    """Gate with all its checks from normal images, float32 (S, S) in [0, 1], as the models get them.
+
+    Every `plant_every`-th image is also disturbed in each of the ways of `router.gate_disturbances`, some 5 ms an
+    image. Images are read once and not kept. Further to what :func:`fit_gate` says about the ranges, each of the
+    other limits is passed by a fresh normal image with probability 1 / (n + 1) at most, before its margin; what
+    all checks together refuse is measured by the calibration, on other normal images.
+
+    Raises InputError as :func:`fit_gate`.
+    """
+    figures, planted, pixels = [], [], MaskFit()
+    disturbed: dict[str, list[np.ndarray]] = {name: [] for name in DISTURBANCES}
+    for place, image in enumerate(images):
+        figures.append(measure_quality(image))
+        pixels.add(image)
+        if place % plant_every == 0 and figures[-1].profile is not None:
+            planted.append(place)
+            for name, disturb in DISTURBANCES.items():
+                disturbed[name].append(_profile(disturb(image)))
+    gate = fit_gate(figures, share=share)
+    profiles = [figure.profile for figure in figures if figure.profile is not None]
+    directions = None
+    if len(profiles) == len(figures) and len(planted) >= ENOUGH_IMAGES:
+        changed = {name: np.stack(rows) for name, rows in disturbed.items()}
+        directions = fit_directions(np.stack(profiles), np.array(planted), changed)
+    return QualityGate(gate.ranges, gate.fitted_on, gate.appearance, directions, pixels.mask())
+
+
+def _profile(image: np.ndarray) -> np.ndarray:
+    profile = measure_quality(image).profile
+    assert profile is not None
+    return profile

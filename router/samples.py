@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
 import numpy as np
 
 from router.bounds import images_for_order
@@ -9,6 +12,35 @@ from router.config import RouterConfig
 from wafer_data.errors import InputError
 
 PICK_EVERY = 3
+
+
+@dataclass(frozen=True)
+class Defects:
+    """Labelled defects that calibrate: raw scores of both students, each (m,), and each one's type, (m,) str."""
+
+    lowres: np.ndarray
+    full: np.ndarray
+    types: np.ndarray
+
+    @property
+    def count(self) -> int:
+        """m; 0 if there are none."""
+        return int(self.lowres.size)
+
+    @property
+    def scores(self) -> tuple[np.ndarray, np.ndarray]:
+        """Both students' scores."""
+        return self.lowres, self.full
+
+    @property
+    def names(self) -> list[str]:
+        """The types, sorted."""
+        return sorted({str(name) for name in self.types})
+
+    def by_type(self) -> Iterator[tuple[str, np.ndarray]]:
+        """Each type with a mask (m,) of its defects."""
+        for name in self.names:
+            yield name, self.types == name
 
 
 def picking_mask(count: int, blended: bool) -> np.ndarray:
@@ -53,15 +85,28 @@ def optional_pair(
     return checked_pair(what, lowres, full)
 
 
+def checked_defects(
+    lowres: np.ndarray | None, full: np.ndarray | None, types: Sequence[str] | None
+) -> Defects:
+    """Labelled defects from what was given of them; without `types` all are of the type "defect"."""
+    pair = optional_pair("labelled defect", lowres, full)
+    if pair is None:
+        return Defects(np.empty(0), np.empty(0), np.empty(0, dtype=str))
+    names = np.asarray(types if types is not None else ["defect"] * pair[0].size, dtype=str)
+    if names.shape != pair[0].shape:
+        raise InputError(f"labelled defects: {names.size} types for {pair[0].size} scores")
+    return Defects(*pair, names)
+
+
 def require_enough(count: int, config: RouterConfig) -> None:
     """Raises InputError naming the number of normals that `config` needs, when `count` is less."""
-    needed = max(images_for_order(1, rate) for rate in (config.escalation_target, config.flag_rate))
+    needed = max(images_for_order(1, rate) for rate in (config.escalation_budget[1], config.flag_rate))
     usable = int((~picking_mask(count, True)).sum()) if config.blended else count
     if usable < needed:
         total = -(-needed * PICK_EVERY // (PICK_EVERY - 1)) if config.blended else needed
         raise InputError(
-            f"{count} calibration normals are too few for an escalation target of "
-            f"{config.escalation_target:.2%} and a flag rate of {config.flag_rate:.2%}: {total} are needed. "
-            "Add normal images, raise data.calibration_fraction, or raise router.escalation_target and "
-            "router.flag_rate"
+            f"{count} calibration normals are too few for at most {config.escalation_budget[1]:.2%} escalated and a "
+            f"flag rate of {config.flag_rate:.2%}: {total} are needed, and {count} carry no rate below "
+            f"{1 / (usable + 1):.2%}. Add normal images, raise data.calibration_fraction, or raise "
+            "router.escalation_budget and router.flag_rate"
         )

@@ -63,7 +63,7 @@ class FeatureLevel(nn.Module):
     def whiten(self, residual: Tensor) -> Tensor:
         """Residuals in units of their spread on unseen normals, (B, channels, g, g) -> (B, channels, g, g)."""
         rows = self.whitening @ _to_blocks(residual, self.block)
-        return _from_blocks(rows, len(residual), self.grid, self.block)
+        return _from_blocks(rows, residual.shape[0], self.grid, self.block)
 
     def distance(self, whitened: Tensor) -> Tensor:
         """Root mean square over the directions, (B, channels, g, g) -> (B, g, g); about 1 on normal images.

@@ -10,6 +10,9 @@ MODEL = {
     "pixel_auroc",
     "pixel_aupro",
     "per_type",
+    "per_type_fnr_at_fpr5",
+    "intervals",
+    "per_type_intervals",
     "latency_ms",
 }
 ROUTING = {

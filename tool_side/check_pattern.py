@@ -52,7 +52,9 @@ def encoded_pattern(size: int = 256) -> bytes:
 
 def measure(bundle: Bundle, inspector: Inspector) -> dict[str, Any]:
     """What the bundle makes of the pattern: decision, route, and both graphs' raw scores (None: no number)."""
-    found = inspector.inspect(encoded_pattern(bundle.preprocessing.image_size), keep_image=True)
+    found = inspector.inspect(
+        encoded_pattern(bundle.preprocessing.image_size), keep_image=True, recipe=inspector.recipes[0]
+    )
     if found.image is None:
         raise InputError(f"the built-in test pattern cannot be inspected here: {'; '.join(found.reasons)}")
     scores: dict[str, float | None] = {}

@@ -8,12 +8,10 @@ graph: a threshold baked into an export is a decision nobody can review or recal
 from __future__ import annotations
 
 import math
-from typing import Any
 
-import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
-from torch import Tensor, nn
+from onnx import helper
+from torch import nn
 
 from student_vae import StudentVAE
 from student_vae.decoder import ImageDecoder
@@ -22,86 +20,12 @@ from student_vae.level import FeatureLevel
 from student_vae.likelihood import FARTHEST, UNIT, FeatureLikelihood
 from student_vae.model import IMAGE_SIZE
 from student_vae.trunk import ResidualBlock
+from tool_side.graph_builder import GraphBuilder
 
-Shape = list[int | str]
-OPSET = 18
-IR_VERSION = 10
-
-
-class GraphBuilder:
-    """Collects nodes and constants; every method adds nodes and returns the name of their output."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.nodes: list[onnx.NodeProto] = []
-        self.constants: list[onnx.TensorProto] = []
-
-    def constant(self, value: np.ndarray | Tensor | list[int] | float) -> str:
-        """Add a constant: floats as float32, integers as int64."""
-        array = value.detach().cpu().numpy() if isinstance(value, Tensor) else np.asarray(value)
-        array = array.astype(np.int64 if array.dtype.kind in "iu" else np.float32)
-        name = f"c{len(self.constants)}"
-        self.constants.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
-        return name
-
-    def node(self, kind: str, *inputs: str, out: str | None = None, **attributes: Any) -> str:
-        """Add a node of one output."""
-        out = out or f"{kind.lower()}{len(self.nodes)}"
-        self.nodes.append(helper.make_node(kind, list(inputs), [out], name=f"n_{out}", **attributes))
-        return out
-
-    def reshape(self, x: str, *shape: int, out: str | None = None) -> str:
-        """Reshape; one entry may be -1."""
-        return self.node("Reshape", x, self.constant(list(shape)), out=out)
-
-    def conv(self, x: str, conv: nn.Conv2d, norm: nn.BatchNorm2d | None = None) -> str:
-        """A convolution with the batch normalisation that follows it folded in."""
-        weight, bias = fold(conv, norm)
-        stride, pad = int(conv.stride[0]), int(conv.padding[0])
-        return self.node(
-            "Conv", x, self.constant(weight), self.constant(bias), strides=[stride] * 2, pads=[pad] * 4
-        )
-
-    def conv_relu(self, x: str, block: nn.Module) -> str:
-        """Convolution, normalisation, ReLU (`student_vae.trunk.conv_block`)."""
-        conv, norm = block[0], block[1]  # type: ignore[index]
-        return self.node("Relu", self.conv(x, conv, norm))
-
-    def enlarge(self, x: str, factor: int, mode: str = "linear") -> str:
-        """Upsample by a whole factor, bilinear with half-pixel centres or nearest."""
-        if factor == 1:
-            return x
-        scales = self.constant(np.array([1, 1, factor, factor], np.float32))
-        transform = "half_pixel" if mode == "linear" else "asymmetric"
-        extra: dict[str, Any] = {} if mode == "linear" else {"nearest_mode": "floor"}
-        return self.node(
-            "Resize", x, "", scales, mode=mode, coordinate_transformation_mode=transform, **extra
-        )
-
-    def model(self, inputs: dict[str, Shape], outputs: dict[str, Shape]) -> onnx.ModelProto:
-        """The checked model; dimensions are integers or names."""
-        as_info = [
-            [helper.make_tensor_value_info(k, TensorProto.FLOAT, v) for k, v in side.items()]
-            for side in (inputs, outputs)
-        ]
-        graph = helper.make_graph(self.nodes, self.name, as_info[0], as_info[1], self.constants)
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)])
-        model.ir_version = IR_VERSION
-        model.producer_name = "waferroute"
-        onnx.checker.check_model(model, full_check=True)
-        return model
-
-
-def fold(conv: nn.Conv2d, norm: nn.BatchNorm2d | None) -> tuple[Tensor, Tensor]:
-    """Weight and bias of a convolution that does what convolution and batch normalisation did."""
-    weight = conv.weight.detach().double()
-    bias = conv.bias.detach().double() if conv.bias is not None else weight.new_zeros(len(weight))
-    if norm is not None:
-        assert norm.running_var is not None and norm.running_mean is not None
-        scale = norm.weight.detach().double() / (norm.running_var.double() + norm.eps).sqrt()
-        weight = weight * scale.view(-1, 1, 1, 1)
-        bias = (bias - norm.running_mean.double()) * scale + norm.bias.detach().double()
-    return weight.float(), bias.float()
+CONTRAST = 4.0
+"""`StudentVAE.prepare` multiplies by it; a power of two, so the weights take it without rounding."""
+MANY_DIRECTIONS = 16
+"""From here on a matrix product whitens faster than the product written out; measured in docs/tool_side.md."""
 
 
 def scoring_graph(student: StudentVAE) -> onnx.ModelProto:
@@ -132,17 +56,17 @@ def decoder_graph(decoder: ImageDecoder, latent: int) -> onnx.ModelProto:
 
 
 def _input(b: GraphBuilder, student: StudentVAE) -> str:
+    """`StudentVAE.prepare` but for its factor, which the first convolution's weights take."""
     x, factor = "image", IMAGE_SIZE // student.config.input_size
     if factor > 1:
         x = b.node("AveragePool", x, kernel_shape=[factor] * 2, strides=[factor] * 2)
-    x = b.node("Sub", x, b.constant(0.5))
-    return b.node("Mul", x, b.constant(4.0))
+    return b.node("Sub", x, b.constant(0.5))
 
 
 def _trunk(b: GraphBuilder, student: StudentVAE, x: str) -> str:
     trunk = student.trunk
-    for block in trunk.stem:
-        x = b.conv_relu(x, block)
+    for i, block in enumerate(trunk.stem):
+        x = b.conv_relu(x, block, gain=CONTRAST if i == 0 else 1.0)
     fine = _residual_blocks(b, x, trunk.fine)
     deep = _residual_blocks(b, b.conv_relu(fine, trunk.down), trunk.deep)
     return b.conv(b.node("Concat", fine, b.enlarge(deep, 2), axis=1), trunk.head)
@@ -239,17 +163,28 @@ def _predicted(b: GraphBuilder, level: FeatureLevel, latent: str, encoder: str) 
 
 
 def _whitened(b: GraphBuilder, level: FeatureLevel, residual: str) -> str:
-    """(N, d, g, g) whitened residuals; cells of one block go side by side, so one small matrix serves them all."""
-    d, block = level.channels, level.block
-    g = level.grid // block
+    """(N, d, g, g) residuals -> the same, whitened; one (d, d) matrix for all cells of a block."""
+    d, block, side = level.channels, level.block, level.grid
+    g = side // block
+    if d < MANY_DIRECTIONS:
+        # Matrices this small are products of a few numbers: a call for each would cost more than they do.
+        spread_out = b.reshape(
+            b.constant(level.whitening.permute(1, 2, 0).reshape(d * d, g * g)), d, d, g, 1, g, 1
+        )
+        if block > 1:
+            spread_out = b.node("Expand", spread_out, b.constant([d, d, g, block, g, block]))
+        matrices = b.reshape(spread_out, 1, d, d, side, side)
+        terms = b.node("Mul", b.node("Unsqueeze", residual, b.constant([1])), matrices)
+        return b.node("ReduceSum", terms, b.constant([2]), keepdims=0)
+    matrices = b.constant(level.whitening.transpose(1, 2))
     if block == 1:
-        rows = b.node("Transpose", b.reshape(residual, -1, d, g * g), perm=[2, 1, 0])
-        rows = b.node("MatMul", b.constant(level.whitening), rows)
-        return b.reshape(b.node("Transpose", rows, perm=[2, 1, 0]), -1, d, g, g)
-    rows = b.node("Transpose", b.reshape(residual, -1, d, g, block, g, block), perm=[2, 4, 1, 0, 3, 5])
-    rows = b.node("MatMul", b.constant(level.whitening), b.reshape(rows, g * g, d, -1))
-    rows = b.reshape(rows, g, g, d, -1, block, block)
-    return b.reshape(b.node("Transpose", rows, perm=[3, 2, 0, 4, 1, 5]), -1, d, level.grid, level.grid)
+        rows = b.node("Transpose", b.reshape(residual, -1, d, g * g), perm=[2, 0, 1])
+        rows = b.node("MatMul", rows, matrices)
+        return b.reshape(b.node("Transpose", rows, perm=[1, 2, 0]), -1, d, g, g)
+    rows = b.node("Transpose", b.reshape(residual, -1, d, g, block, g, block), perm=[2, 4, 0, 3, 5, 1])
+    rows = b.node("MatMul", b.reshape(rows, g * g, -1, d), matrices)
+    rows = b.reshape(rows, g, g, -1, block, block, d)
+    return b.reshape(b.node("Transpose", rows, perm=[2, 5, 0, 3, 1, 4]), -1, d, side, side)
 
 
 def _top_mean(b: GraphBuilder, distance: str, level: FeatureLevel) -> str:

@@ -41,26 +41,32 @@ def run_inspect(
     json_output: bool = False,
     heatmaps: str | Path | None = None,
     threads: int = 1,
+    recipe: str | None = None,
+    recipe_from_folder: bool = False,
+    reduced_decoding: bool = False,
+    public_key: str | Path | None = None,
     out: TextIO | None = None,
 ) -> int:
     """Judge `inputs` (image files, or folders searched recursively by suffix) and print one line an image.
 
     json_output: one JSON object a line (Inspection.to_dict) instead of the table. heatmaps: folder for an
     overlay PNG of each image that a model saw, in the folders of the input, named <image>.heatmap.png.
-    threads: onnxruntime threads. out: where to print, default standard output. Returns the exit status (see
-    the module's docstring). Raises InputError for inputs that do not exist or hold no image, for a refused
-    bundle, and when a heat map cannot be written.
+    threads: onnxruntime threads. recipe: of all images; recipe_from_folder: of each the name of its folder.
+    reduced_decoding, public_key: see `tool_side.Inspector`. out: where to print, default standard output. Returns
+    the exit status (see the module's docstring). Raises InputError for inputs that do not exist or hold no image, for
+    a refused bundle, and when a heat map cannot be written.
     """
     out = out or sys.stdout
     files = list(expand_inputs(inputs))
-    inspector = Inspector(bundle, threads=threads)
+    inspector = Inspector(bundle, threads=threads, reduced_decoding=reduced_decoding, public_key=public_key)
     tally, seconds = Counter[str](), 0.0
     status = EXIT_JUDGED
     try:
         if not json_output:
             print(TABLE_HEAD, file=out)
         for file in files:
-            result = inspector.inspect(file.path, keep_image=heatmaps is not None)
+            named = recipe_of(file.path, recipe, recipe_from_folder)
+            result = inspector.inspect(file.path, recipe=named, keep_image=heatmaps is not None)
             if heatmaps is not None and result.image is not None and result.map is not None:
                 reference = inspector.map_reference(result.route)
                 write_heatmap(Path(heatmaps) / file.heatmap, result.image, result.map, reference)
@@ -103,6 +109,11 @@ def expand_inputs(inputs: Sequence[str | Path]) -> Iterator[ImageFile]:
             raise InputError(f"{item}: no such file or folder")
         for path, name in zip(found, relative, strict=True):
             yield ImageFile(path, _free_name(name, taken))
+
+
+def recipe_of(path: str | Path, recipe: str | None, from_folder: bool) -> str | None:
+    """The recipe that an image file is inspected under: the one given, or the name of the folder that it lies in."""
+    return Path(os.path.abspath(path)).parent.name if from_folder else recipe  # noqa: PTH100 (a link stays a link)
 
 
 def is_image_name(name: str) -> bool:

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from router.policy import RoutingPolicy
+
 STEPS = ("decode", "gate", "lowres", "full", "reconstruction", "total")
 
 
@@ -24,7 +26,8 @@ class Inspection:
         model, float32 (h, w), >= 0, larger = stranger, never rescaled per image; or None. latent: its
         latent vector, float32 (k,); or None. reconstruction: float32 (S, S) in [0, 1], on request. image:
         the model input, float32 (S, S) in [0, 1], on request. seconds: wall time of each step of STEPS; 0
-        for a step that did not run. unreadable: whether the image could not even be decoded.
+        for a step that did not run. unreadable: whether the image could not even be decoded. recipe: the
+        name it was inspected under; None where none was named.
     """
 
     source: str
@@ -40,6 +43,7 @@ class Inspection:
     image: np.ndarray | None = None
     seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STEPS, 0.0))
     unreadable: bool = False
+    recipe: str | None = None
 
     @property
     def judged(self) -> bool:
@@ -47,9 +51,10 @@ class Inspection:
         return self.score is not None
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready form without the arrays; numbers that are not finite become None."""
+        """JSON-ready form without the arrays; numbers that are not finite become None, `recipe` only where named."""
         return {
             "source": self.source,
+            **({} if self.recipe is None else {"recipe": self.recipe}),
             "decision": self.decision,
             "route": self.route,
             "score": _number(self.score),
@@ -58,6 +63,15 @@ class Inspection:
             "reasons": list(self.reasons),
             "seconds": {step: round(value, 7) for step, value in self.seconds.items()},
         }
+
+
+def score_reasons(result: Inspection, policy: RoutingPolicy) -> list[str]:
+    """Why a judged image did not PASS, in words; empty if it did."""
+    if result.decision == "PASS":
+        return []
+    if result.decision == "REJECT":
+        return [f"score {result.score:.3f} above the reject threshold {policy.reject_above:.3f}"]
+    return [f"score {result.score:.3f} above the review threshold {policy.review_above:.3f}"]
 
 
 def _number(value: float | None) -> float | None:

@@ -1,6 +1,7 @@
 """The torch-free runtime: one image in, one decision out. numpy, onnxruntime and Pillow only.
 
-decode -> square -> quality gate -> low-resolution graph -> policy -> (full graph -> policy) -> decision.
+decode -> square -> quality gate -> low-resolution graph -> policy -> (full graph -> policy) -> decision; gate and
+policy are those of the image's recipe.
 What cannot be judged ends as REVIEW with the reason; nothing but a score below a threshold ends as PASS.
 """
 
@@ -9,38 +10,55 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from time import perf_counter
-from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from router.gate import measure_quality
-from router.policy import REVIEW
-from tool_side import arrays
-from tool_side.bundle import Bundle, ModelEntry, Preprocessing, load_bundle
-from tool_side.inspection import Inspection
+from router.gate import QualityFigures, measure_quality
+from router.policy import REVIEW, RoutingPolicy
+from router.recipe_names import FIRST_RECIPE
+from tool_side.bundle import Bundle, ModelEntry, load_bundle
+from tool_side.image_source import ImageSource, read_source, source_name
+from tool_side.inspection import Inspection, score_reasons
 from tool_side.session import DecoderGraph, StudentGraph, StudentOutput
 from wafer_data.errors import InputError
-from wafer_data.images import UnreadableImage, read_grey, to_square
-
-ImageSource = str | Path | bytes | np.ndarray
+from wafer_data.images import UnreadableImage, to_square
 
 
 class Inspector:
     """Judges wafer images with one bundle. Safe to share between threads.
 
     bundle: a verified Bundle, or the path of one. threads: threads of onnxruntime inside one operator, >=
-    1; one is fastest for the small default students. Raises InputError for a bundle that is refused, or
-    whose graphs do not run.
+    1; one is fastest for the small default students. reduced_decoding: decode large JPEG files at a part of
+    their size (see `wafer_data.images.read_grey`), which is faster and changes scores a little: not what
+    the thresholds were calibrated on, so off unless asked for. public_key: file of the key that the bundle at
+    this path must be signed with (`tool_side.signature`).
+
+    policy: that of the bundle's first recipe. recipes: the names of all. references: what a
+    `router.monitor.Monitor` of a recipe compares with, by name, where the bundle holds it. Raises InputError
+    for a bundle that is refused, or whose graphs do not run.
     """
 
-    def __init__(self, bundle: Bundle | str | Path, *, threads: int = 1) -> None:
+    def __init__(
+        self,
+        bundle: Bundle | str | Path,
+        *,
+        threads: int = 1,
+        reduced_decoding: bool = False,
+        public_key: str | Path | None = None,
+    ) -> None:
         if threads < 1:
             raise InputError(f"threads must be at least 1, got {threads}")
         if not isinstance(bundle, Bundle):
-            bundle = load_bundle(bundle)
+            bundle = load_bundle(bundle, public_key=public_key)
+        elif public_key is not None:
+            raise InputError("public_key goes with a bundle's path; give it to load_bundle")
         # The bundle itself is not kept: its bytes would stay in memory beside the loaded graphs.
         self.policy = bundle.policy
+        self.recipes = tuple(bundle.recipes) or (FIRST_RECIPE,)
+        self.references = dict(bundle.references)
+        self._further = {name: bundle.recipes[name] for name in self.recipes[1:]}
+        self._reduce_to = bundle.preprocessing.image_size if reduced_decoding else None
         self.preprocessing = bundle.preprocessing
         self._levels = bundle.preprocessing.levels
         self.models = dict(bundle.models)
@@ -54,9 +72,17 @@ class Inspector:
         self._warm_up()
 
     def inspect(
-        self, image: ImageSource, *, reconstruction: bool = False, keep_image: bool = False
+        self,
+        image: ImageSource,
+        *,
+        recipe: str | None = None,
+        reconstruction: bool = False,
+        keep_image: bool = False,
     ) -> Inspection:
         """Judge one image: a path, the bytes of an image file, or an array (which: see tool_side.arrays).
+
+        recipe: name of the image's recipe; needed where the bundle holds several. Without it there, or with a
+        name that the bundle does not know, the image is not looked at and is REVIEW.
 
         reconstruction: also decode the latent, of the low-resolution student where that one decided and has
         a decoder, else of the full one (which then runs for its latent only). keep_image: also return the
@@ -66,9 +92,14 @@ class Inspector:
         another type.
         """
         started = perf_counter()
-        result = Inspection(_name(image), REVIEW)
+        result = Inspection(source_name(image), REVIEW, recipe=recipe)
+        policy = self._find(recipe)
+        if policy is None:
+            result.reasons.append(self._unknown_recipe(recipe))
+            result.seconds["total"] = perf_counter() - started
+            return result
         try:
-            square = self._square(image)
+            square = self.prepare(image)
         except UnreadableImage as error:
             result.unreadable = True
             result.reasons.append(f"the image cannot be read: {error.reason}")
@@ -80,7 +111,7 @@ class Inspector:
             if keep_image:
                 result.image = square
             try:
-                self._judge(square, result)
+                self._judge(square, policy, result)
                 if reconstruction and result.judged:
                     self._reconstruct(square, result)
             except Exception as error:  # onnxruntime's exceptions share no base class but this one
@@ -90,17 +121,26 @@ class Inspector:
         return result
 
     def inspect_many(
-        self, images: Iterable[ImageSource], *, reconstruction: bool = False, keep_image: bool = False
+        self,
+        images: Iterable[ImageSource],
+        *,
+        recipe: str | None = None,
+        reconstruction: bool = False,
+        keep_image: bool = False,
     ) -> Iterator[Inspection]:
-        """Judge images in order, in constant memory. Never raises for a bad item: it becomes REVIEW.
+        """Judge images of one recipe in order, in constant memory. Never raises for a bad item: it becomes REVIEW.
 
         One by one, so that an image gets the same scores to the last bit whatever its neighbours are.
         """
         for image in images:
             try:
-                yield self.inspect(image, reconstruction=reconstruction, keep_image=keep_image)
+                yield self.inspect(image, recipe=recipe, reconstruction=reconstruction, keep_image=keep_image)
             except TypeError as error:
                 yield Inspection(f"<{type(image).__name__}>", REVIEW, reasons=[str(error)])
+
+    def raw_scores(self, square: np.ndarray) -> tuple[float, float]:
+        """Raw scores of the low-resolution and the full student on a prepared image, whatever its route."""
+        return self._lowres(square).score, self._full(square).score
 
     def map_reference(self, route: str) -> float:
         """Unit of the fixed heat-map scale of the model `route` ("lowres" or "full")."""
@@ -120,14 +160,45 @@ class Inspector:
             except Exception as error:  # onnxruntime's exceptions share no base class but this one
                 raise InputError(f"model {name} of the bundle does not run: {error}") from error
 
-    def _square(self, image: ImageSource) -> np.ndarray:
-        grey = _read(image, self.preprocessing)
+    def prepare(self, image: ImageSource) -> np.ndarray:
+        """The models' input for an image, float32 (S, S) in [0, 1]. Raises UnreadableImage."""
+        grey = read_source(image, self.preprocessing, self._reduce_to)
         return np.ascontiguousarray(self._levels.apply(to_square(grey, self.preprocessing.image_size)))
 
-    def _judge(self, square: np.ndarray, result: Inspection) -> None:
+    def policy_of(self, recipe: str) -> RoutingPolicy:
+        """The policy of a recipe. Raises InputError if the bundle does not know it."""
+        policy = self._find(recipe)
+        if policy is None:
+            raise InputError(self._unknown_recipe(recipe))
+        return policy
+
+    def _find(self, recipe: str | None) -> RoutingPolicy | None:
+        if recipe is None:
+            return None if self._further else self.policy
+        return self.policy if recipe == self.recipes[0] else self._further.get(recipe)
+
+    def _unknown_recipe(self, recipe: str | None) -> str:
+        known = ", ".join(self.recipes)
+        if recipe is None:
+            return f"no recipe was named, and the bundle holds several: {known}"
+        return f"unknown recipe {recipe!r}: the bundle knows {known}"
+
+    def _gate(self, figures: QualityFigures, policy: RoutingPolicy) -> list[str]:
+        """Why the image cannot be judged, and what recipe of the bundle it could be of instead."""
+        reasons = policy.gate.reasons(figures)
+        if reasons and self._further:
+            every = {self.recipes[0]: self.policy, **self._further}
+            fitting = [name for name, other in every.items() if not other.gate.reasons(figures)]
+            if fitting:
+                reasons.append(f"it looks like an image of the recipe {' or '.join(fitting)}")
+        return reasons
+
+    def _judge(self, square: np.ndarray, policy: RoutingPolicy, result: Inspection) -> None:
         """Fills in decision, route, scores, reasons, map, latent and times."""
         clock = perf_counter()
-        result.reasons = self.policy.gate.reasons(measure_quality(square))
+        result.reasons = self._gate(measure_quality(square), policy)
+        if not result.reasons:
+            square = policy.gate.cleaned(square)
         result.seconds["gate"] = perf_counter() - clock
         if result.reasons:
             return
@@ -138,7 +209,7 @@ class Inspector:
         lowres_scores, full_scores = np.array([output.score]), np.array([np.nan])
         _take(result, "lowres", output)
         result.lowres_score = output.score
-        escalated = self.policy.escalate(lowres_scores)
+        escalated = policy.escalate(lowres_scores)
         if escalated[0]:
             clock = perf_counter()
             output = self._full(square)
@@ -147,8 +218,8 @@ class Inspector:
             _take(result, "full", output)
             result.full_score = output.score
 
-        routed = self.policy.routed_score(lowres_scores, full_scores)
-        result.decision = str(self.policy.decide(routed, escalated)[0])
+        routed = policy.routed_score(lowres_scores, full_scores)
+        result.decision = str(policy.decide(routed, escalated)[0])
         if not np.isfinite(routed[0]):
             result.reasons = [
                 "a model gave no usable score "
@@ -156,14 +227,7 @@ class Inspector:
             ]
             return
         result.score = float(routed[0])
-        result.reasons = self._score_reasons(result)
-
-    def _score_reasons(self, result: Inspection) -> list[str]:
-        if result.decision == "PASS":
-            return []
-        if result.decision == "REJECT":
-            return [f"score {result.score:.3f} above the reject threshold {self.policy.reject_above:.3f}"]
-        return [f"score {result.score:.3f} above the review threshold {self.policy.review_above:.3f}"]
+        result.reasons = score_reasons(result, policy)
 
     def _reconstruct(self, square: np.ndarray, result: Inspection) -> None:
         clock = perf_counter()
@@ -173,13 +237,6 @@ class Inspector:
         if decoder is not None and latent is not None:
             result.reconstruction = _resize(decoder(latent), square.shape[0])
         result.seconds["reconstruction"] = perf_counter() - clock
-
-
-def _read(image: ImageSource, preprocessing: Preprocessing) -> np.ndarray:
-    limits = {"max_pixels": preprocessing.max_pixels, "min_side": preprocessing.min_side}
-    if isinstance(image, np.ndarray):
-        return arrays.grey_from_array(image, **limits)
-    return read_grey(image, **limits)
 
 
 def _take(result: Inspection, route: str, output: StudentOutput) -> None:
@@ -192,16 +249,6 @@ def _check_output(entry: ModelEntry, output: StudentOutput) -> None:
             f"graph {entry.file}: map must be [N, h, w] and latent [N, k], got {output.map.ndim + 1} and "
             f"{output.latent.ndim + 1} dimensions"
         )
-
-
-def _name(image: Any) -> str:
-    if isinstance(image, np.ndarray):
-        return arrays.SOURCE
-    if isinstance(image, bytes):
-        return "<bytes>"
-    if isinstance(image, str | Path):
-        return str(image)
-    raise TypeError(f"an image is a path, bytes or a numpy array, not {type(image).__name__}")
 
 
 def _resize(plane: np.ndarray, size: int) -> np.ndarray:

@@ -18,14 +18,25 @@ import onnxruntime
 import PIL
 
 from router.policy import SCHEMA as POLICY_SCHEMA
-from tool_side.bundle import CERTIFICATE, MANIFEST, POLICY, SCHEMA, Bundle, load_bundle, verified_file
+from tool_side.bundle import (
+    CERTIFICATE,
+    CERTIFICATE_SCHEMA,
+    MANIFEST,
+    POLICY,
+    SCHEMA,
+    Bundle,
+    load_bundle,
+    read_manifest,
+    schema_problem,
+    verified_file,
+)
 from tool_side.check_pattern import SECTION, difference, measure
 from tool_side.runtime import Inspector
+from tool_side.signature import check_signature, foreign_files, signer
 from wafer_data.errors import InputError
 from wafer_data.files import read_json
 
 OK, NOTE, FAILED = "ok", "note", "FAILED"
-CERTIFICATE_SCHEMA = 1
 _SCHEMAS = {POLICY: POLICY_SCHEMA, CERTIFICATE: CERTIFICATE_SCHEMA}
 
 
@@ -56,13 +67,20 @@ class Verification:
         return {"schema": 1, **asdict(self), "ok": self.reason is None, "reason": self.reason}
 
 
-def run_verify(bundle: str | Path, *, json_output: bool = False, out: TextIO | None = None) -> int:
+def run_verify(
+    bundle: str | Path,
+    *,
+    public_key: str | Path | None = None,
+    json_output: bool = False,
+    out: TextIO | None = None,
+) -> int:
     """Check `bundle` and print what was found, as a table or as JSON. Returns 0.
 
-    out: default standard output. Raises InputError, after printing, with the reason if anything is wrong.
+    public_key: file of the key that the bundle must be signed with. out: default standard output. Raises InputError,
+    after printing, with the reason if anything is wrong.
     """
     out = out or sys.stdout
-    found = verify(Path(bundle))
+    found = verify(Path(bundle), public_key)
     if json_output:
         print(json.dumps(found.to_dict(), indent=2, ensure_ascii=False), file=out)
     else:
@@ -75,12 +93,12 @@ def run_verify(bundle: str | Path, *, json_output: bool = False, out: TextIO | N
     return 0
 
 
-def verify(folder: Path) -> Verification:
+def verify(folder: Path, public_key: str | Path | None = None) -> Verification:
     """Check everything that can be checked; later checks are left out where earlier ones failed."""
     found = Verification(str(folder))
     for stage in (_read_parts, _load_and_run):
         try:
-            for check in stage(folder):
+            for check in stage(folder, public_key):
                 found.checks.append(check)
         except InputError as error:
             found.checks.append(Check("bundle", FAILED, _without_prefix(str(error), folder)))
@@ -89,23 +107,38 @@ def verify(folder: Path) -> Verification:
     return found
 
 
-def _read_parts(folder: Path) -> Iterator[Check]:
+def _read_parts(folder: Path, public_key: str | Path | None) -> Iterator[Check]:
     """Manifest and files one by one, so that all that is wrong with them is said."""
     if not folder.is_dir() or not (folder / MANIFEST).is_file():
         load_bundle(folder)  # says why
     manifest = read_json(folder / MANIFEST)
     if not isinstance(manifest, dict) or not isinstance(manifest.get("files"), dict):
         load_bundle(folder)
-    problem = _schema_problem(manifest.get("schema"), SCHEMA)
+    problem = schema_problem(manifest.get("schema"), SCHEMA)
     if problem is not None:
         yield Check(MANIFEST, FAILED, problem)
         return
     yield Check(MANIFEST, OK, f"schema {SCHEMA}, exported by waferroute {manifest.get('version')}")
+    yield _check_signature(folder, public_key)
     for name, entry in sorted(manifest["files"].items()):
         yield _check_file(folder, name, entry)
-    extra = sorted(path.name for path in folder.iterdir() if path.name not in (MANIFEST, *manifest["files"]))
+    extra = foreign_files(folder, manifest["files"])
     if extra:
-        yield Check("other files", NOTE, f"not part of the bundle and not used: {', '.join(extra)}")
+        status, why = (NOTE, "not used") if public_key is None else (FAILED, "not signed")
+        yield Check("other files", status, f"not part of the bundle and {why}: {', '.join(extra)}")
+
+
+def _check_signature(folder: Path, public_key: str | Path | None) -> Check:
+    if public_key is not None:
+        try:
+            key = check_signature(folder, read_manifest(folder), public_key)
+        except InputError as error:
+            return Check("signature", FAILED, str(error))
+        return Check("signature", OK, f"by the key {key}")
+    key_said = signer(folder)
+    if key_said is None:
+        return Check("signature", NOTE, "none, and none was asked for (--public-key)")
+    return Check("signature", NOTE, f"says it is by the key {key_said}; not checked without --public-key")
 
 
 def _check_file(folder: Path, name: str, entry: Any) -> Check:
@@ -118,30 +151,21 @@ def _check_file(folder: Path, name: str, entry: Any) -> Check:
             content = json.loads(data)
         except ValueError as error:
             return Check(name, FAILED, f"is not JSON ({error})")
-        problem = _schema_problem(
-            content.get("schema") if isinstance(content, dict) else None, _SCHEMAS[name]
-        )
+        problem = schema_problem(content.get("schema") if isinstance(content, dict) else None, _SCHEMAS[name])
         if problem is not None:
             return Check(name, FAILED, problem)
     return Check(name, OK, f"{len(data)} bytes, sha256 {entry['sha256'][:12]}...")
 
 
-def _schema_problem(found: Any, known: int) -> str | None:
-    if found == known and not isinstance(found, bool):
-        return None
-    newer = isinstance(found, int) and found > known
-    advice = "update waferroute on this computer" if newer else "export the bundle again"
-    return f"schema {found!r}, this version reads {known}: {advice}"
-
-
-def _load_and_run(folder: Path) -> Iterator[Check]:
-    bundle = load_bundle(folder)
+def _load_and_run(folder: Path, public_key: str | Path | None) -> Iterator[Check]:
+    bundle = load_bundle(folder, public_key=public_key)
     yield Check("contents", OK, "manifest, models, policy and thresholds belong together")
     inspector = Inspector(bundle)
     for name, model in bundle.models.items():
         decoder = f" and {model.decoder}" if model.decoder else ""
         yield Check(f"model {name}", OK, f"{model.file}{decoder} run here, {model.parameters} parameters")
     yield _check_pattern(bundle, inspector)
+    yield from _parity(bundle.manifest)
     yield from _versions(bundle.manifest)
 
 
@@ -155,6 +179,15 @@ def _check_pattern(bundle: Bundle, inspector: Inspector) -> Check:
     if differs is not None:
         return Check("test pattern", FAILED, f"this computer computes something else: {differs}")
     return Check("test pattern", OK, f"{found['decision']}, {scores}, as at the export")
+
+
+def _parity(manifest: Mapping[str, Any]) -> Iterator[Check]:
+    """What the export found when it compared the graphs with PyTorch; older bundles do not say."""
+    found = manifest.get("parity")
+    if isinstance(found, Mapping):
+        images = f"{found.get('normals')} calibration images and {found.get('synthetic_defects')} synthetic defects"
+        differ = f"{found.get('decisions_differ')} decisions and {found.get('routes_differ')} routes"
+        yield Check("parity", OK, f"recorded at the export on {images}: {differ} differ from PyTorch")
 
 
 def _versions(manifest: Mapping[str, Any]) -> Iterator[Check]:

@@ -27,6 +27,7 @@ from tool_side.inspect_command import (
     EXIT_UNJUDGED,
     HEATMAP_SUFFIX,
     TABLE_HEAD,
+    recipe_of,
     table_row,
 )
 from tool_side.inspection import Inspection
@@ -36,6 +37,7 @@ from tool_side.watch_arrivals import Arrival, Arrivals, FileChangedError, read_u
 from tool_side.watch_csv import CsvCopy
 from tool_side.watch_folder import WatchedFolder
 from tool_side.watch_journal import Journal, make_row
+from tool_side.watch_monitor import WatchMonitors
 from wafer_data.errors import InputError
 from wafer_data.files import sha256_json
 from wafer_data.images import largest_file
@@ -51,7 +53,9 @@ class WatchOptions:
     csv: a copy of the results as a table. heatmaps: folder for heat maps. json_output: print JSON lines
     instead of a table. once: end when every image that lay there at the start has its result. poll: time
     between two looks at the folder. settle: how long a file must stand still before it is read. give_up:
-    how long after its last change a file that cannot be decoded is reported as such.
+    how long after its last change a file that cannot be decoded is reported as such. recipe,
+    recipe_from_folder, reduced_decoding, public_key: as for `run_inspect`. monitor: a file for the status of the
+    monitor (see `router.monitor`), which also says its alarms on standard error.
     """
 
     json_lines: Path | None = None
@@ -63,6 +67,11 @@ class WatchOptions:
     settle: float = 0.5
     give_up: float = 60.0
     threads: int = 1
+    recipe: str | None = None
+    recipe_from_folder: bool = False
+    reduced_decoding: bool = False
+    monitor: Path | None = None
+    public_key: str | Path | None = None
 
     def __post_init__(self) -> None:
         for name in ("poll", "settle", "give_up"):
@@ -82,12 +91,13 @@ def run_watch(
     if not folder.is_dir():
         raise InputError(f"{folder}: {'not a folder' if folder.exists() else 'no such folder'}")
     results = options.json_lines or folder.with_name(folder.name + ".results.jsonl")
-    loaded = load_bundle(bundle)
+    loaded = load_bundle(bundle, public_key=options.public_key)
     identity = sha256_json(loaded.manifest)[:16]
-    inspector = Inspector(loaded, threads=options.threads)
+    inspector = Inspector(loaded, threads=options.threads, reduced_decoding=options.reduced_decoding)
     del loaded  # its bytes would stay in memory beside the loaded graphs
     if options.csv is not None and options.csv.absolute() == results.absolute():
         raise InputError(f"--csv and --json-lines both name {results}: give them different files")
+    monitors = WatchMonitors(inspector, options.monitor, _say) if options.monitor else None
     with contextlib.ExitStack() as opened:
         journal = opened.enter_context(Journal(results))
         copy = opened.enter_context(CsvCopy(options.csv)) if options.csv else None
@@ -98,8 +108,10 @@ def run_watch(
             _say(f"{results}: cut off {cut} bytes of a half-written line; that image is inspected again")
         _say(f"watching {folder}; {journal.rows} results so far in {results}; Ctrl-C ends it")
         stop = opened.enter_context(stop_on_signals())
-        watch = _Watch(inspector, folder, options, journal, copy, identity, out or sys.stdout)
+        watch = _Watch(inspector, folder, options, journal, copy, identity, out or sys.stdout, monitors)
         watch.run(stop)
+        if monitors is not None:
+            monitors.close()
     _say(watch.summary())
     if options.once and stop.requested:
         return EXIT_INTERRUPTED
@@ -116,10 +128,11 @@ class _Watch:
         copy: CsvCopy | None,
         identity: str,
         out: TextIO,
+        monitors: WatchMonitors | None,
     ) -> None:
         self.tally: Counter[str] = Counter()
         self._inspector, self._options, self._journal, self._copy = inspector, options, journal, copy
-        self._identity, self._out = identity, out
+        self._identity, self._out, self._monitors = identity, out, monitors
         self._folder = WatchedFolder(folder, journal.done)
         self._arrivals = Arrivals(journal.done, settle=options.settle, give_up=options.give_up)
         self._unreadable_folder = False
@@ -198,7 +211,8 @@ class _Watch:
                 self._arrivals.remove(arrival)
                 return None
         heatmaps = self._options.heatmaps
-        result = self._inspector.inspect(source, keep_image=heatmaps is not None)
+        recipe = recipe_of(path, self._options.recipe, self._options.recipe_from_folder)
+        result = self._inspector.inspect(source, recipe=recipe, keep_image=heatmaps is not None)
         result.source = path
         if result.unreadable and not arrival.last_chance:
             self._arrivals.wait_on(arrival)
@@ -234,6 +248,8 @@ class _Watch:
             self.tally["unjudged"] += not result.judged
             print(json.dumps(row) if self._options.json_output else table_row(result), file=self._out)
         self._out.flush()
+        if self._monitors is not None:
+            self._monitors.update([result for _, result in batch])
 
 
 def _say(text: str) -> None:

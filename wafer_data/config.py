@@ -39,8 +39,15 @@ class DataConfig(BaseModel):
     labelled_defects_per_type: int = Field(
         0,
         ge=0,
-        description="How many defects of each type move from test to train as labelled examples, chosen by "
-        "seed; at most half of a type.",
+        description="How many defects of each type leave the test as labelled examples, chosen by seed; at most "
+        "half of a type.",
+    )
+    calibration_defect_fraction: float = Field(
+        0.25,
+        ge=0,
+        le=1,
+        description="Share of the labelled defects of each type that calibrate instead of training: no model sees "
+        "them, so they may certify a miss rate. The others train.",
     )
     image_size: int = Field(
         256, ge=16, le=2048, description="Side in pixels of the stored square images; models expect 256."

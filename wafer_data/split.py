@@ -28,7 +28,9 @@ def assign_splits(images: list[CheckedImage], config: DataConfig) -> list[Split]
     20 images must carry cannot be had at all.
 
     Images of side "test" stay there, except `labelled_defects_per_type` of each defect type, at most half of
-    it, which move to train. A defect whose pixels occur twice never moves: its copy would stay in the test.
+    it, which leave it: `calibration_defect_fraction` of them to calibration, the others to train, so that no defect
+    both teaches a model and certifies what it misses. A defect whose pixels occur twice never moves: its copy would
+    stay in the test.
 
     Raises InputError with the counts if fewer than 20 train or 10 calibration normal images would result.
     """
@@ -40,8 +42,10 @@ def assign_splits(images: list[CheckedImage], config: DataConfig) -> list[Split]
         share = _calibration_share(round(len(members) * (1 - test_fraction)), config.calibration_fraction)
         for i, split in zip(members, _divide(len(members), test_fraction, share, random), strict=True):
             splits[i] = split
-    for i in _labelled(images, config.labelled_defects_per_type, random):
-        splits[i] = "train"
+    for chosen in _labelled(images, config.labelled_defects_per_type, random):
+        training = len(chosen) - round(len(chosen) * config.calibration_defect_fraction)
+        for place, i in enumerate(chosen):
+            splits[i] = "train" if place < training else "calibration"
     _require_enough(images, splits)
     return splits
 
@@ -76,19 +80,19 @@ def _divide(
     return splits
 
 
-def _labelled(images: list[CheckedImage], per_type: int, random: np.random.Generator) -> list[int]:
-    """Positions of the defects that become labelled training examples."""
+def _labelled(images: list[CheckedImage], per_type: int, random: np.random.Generator) -> list[list[int]]:
+    """Positions of the defects that become labelled examples, a list in random order for each type."""
     copies = collections.Counter(image.pixels for image in images)
     types: dict[str, list[int]] = collections.defaultdict(list)
     for i, image in enumerate(images):
         if image.candidate.label == 1:
             types[image.candidate.type].append(i)
-    chosen: list[int] = []
+    chosen: list[list[int]] = []
     for name in sorted(types):
         members = sorted(types[name], key=lambda i: images[i].candidate.path)
         single = [i for i in members if copies[images[i].pixels] == 1]
         number = min(per_type, len(members) // 2, len(single))
-        chosen += [single[k] for k in random.permutation(len(single))[:number]]
+        chosen.append([single[k] for k in random.permutation(len(single))[:number]])
     return chosen
 
 

@@ -14,7 +14,12 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import version
 
 from wafer_data.errors import InputError
+from waferroute.analysis_commands import add_analysis_commands
+from waferroute.compare_command import add_compare
+from waferroute.export_options import add_export_options
+from waferroute.report_command import add_report
 from waferroute.tool_commands import add_tool_commands
+from waferroute.triton_command import add_triton_options
 
 _OWN = {
     "waferroute",
@@ -136,8 +141,14 @@ def build_parser() -> argparse.ArgumentParser:
         stage = _add_stage_command(commands, name, short, long, example, function)
         if name == "distill":
             stage.add_argument("--only", choices=_STUDENTS, help="train one of these models only")
+        if name == "export":
+            add_triton_options(stage, add_export_options(stage, _training_side(function)))
     _add_explore(commands)
+    add_analysis_commands(commands)
+    add_report(commands)
+    add_compare(commands)
     add_tool_commands(commands)
+    _add_certificate(commands)
     _add_config(commands)
     _add_micrographs(commands)
     return parser
@@ -244,6 +255,20 @@ def _add_micrographs(commands: "argparse._SubParsersAction[argparse.ArgumentPars
     parser.set_defaults(action=_micrographs, help_of=parser)
 
 
+def _add_certificate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = commands.add_parser(
+        "certificate",
+        help="print what the calibration proves, and check it (needs no training side)",
+        description="Print the certificate of a run or a bundle in sentences, and check it: are the thresholds "
+        "those of policy.json, was it computed from the scores in router/calibration.json, is the count of misses "
+        "right? Exit status 2 if a check fails.",
+        epilog="example: waferroute certificate runs/quickstart",
+    )
+    parser.add_argument("folder", metavar="RUN_OR_BUNDLE", help="folder of a run, or of a bundle")
+    parser.add_argument("--json", action="store_true", help="print JSON: certificate, sentences and checks")
+    parser.set_defaults(action=_certificate, help_of=parser)
+
+
 def _training_side(name: str) -> Callable[[argparse.Namespace], int]:
     def action(args: argparse.Namespace) -> int:
         from waferroute import commands
@@ -252,6 +277,12 @@ def _training_side(name: str) -> Callable[[argparse.Namespace], int]:
         return function(args)
 
     return action
+
+
+def _certificate(args: argparse.Namespace) -> int:
+    from waferroute.certificate_command import run_certificate
+
+    return run_certificate(args.folder, json_output=args.json)
 
 
 def _explore(args: argparse.Namespace) -> int:

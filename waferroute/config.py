@@ -13,6 +13,7 @@ from distill.config import DistillConfig
 from eval.config import EvalConfig
 from router.config import RouterConfig
 from teacher.config import TeacherConfig
+from tool_side.export_config import ExportConfig
 from wafer_data.config import DataConfig
 from waferroute.config_errors import explain
 from waferroute.config_fields import section_of
@@ -45,6 +46,7 @@ class RunConfig(BaseModel):
     )
     router: RouterConfig = Field(default_factory=RouterConfig, description="how thresholds are chosen")
     eval: EvalConfig = Field(default_factory=EvalConfig, description="what is measured and compared")
+    export: ExportConfig = Field(default_factory=ExportConfig, description="what the bundle holds")
 
     @property
     def run_dir(self) -> Path:

@@ -91,7 +91,10 @@ def data_settings(config: RunConfig) -> dict[str, Any]:
     """The `data` section and the form in which the data are stored."""
     from wafer_data.store import SCHEMA
 
-    return {"data": config.data.model_dump(mode="json"), "schema": SCHEMA}
+    section = config.data.model_dump(mode="json")
+    if not config.data.labelled_defects_per_type:  # what it divides is not there
+        section.pop("calibration_defect_fraction")
+    return {"data": section, "schema": SCHEMA}
 
 
 def student_settings(config: RunConfig, name: str) -> dict[str, Any]:
@@ -112,7 +115,7 @@ def teacher_settings(config: RunConfig) -> dict[str, Any]:
 
 def bundle_settings(config: RunConfig) -> dict[str, Any]:
     """The parts of the configuration that decide what is in the bundle; the manifest states their hash."""
-    sections = config.model_dump(mode="json", include={"data", "teacher", "distill", "router"})
+    sections = config.model_dump(mode="json", include={"data", "teacher", "distill", "router", "export"})
     return {
         section: {key: value for key, value in values.items() if key not in _WITHOUT_EFFECT}
         for section, values in sections.items()
@@ -191,6 +194,8 @@ def _evaluate(config: RunConfig, run_dir: Path) -> None:
 
 
 def _export(config: RunConfig, run_dir: Path) -> None:
+    from distill.calibration import synthetic_anomaly
     from tool_side.export import export_bundle
 
-    export_bundle(run_dir, run_dir / BUNDLE, sha256_json(bundle_settings(config)))
+    identity = sha256_json(bundle_settings(config))
+    export_bundle(run_dir, run_dir / BUNDLE, identity, paint=synthetic_anomaly, int8=config.export.int8)

@@ -3,20 +3,26 @@
 import argparse
 import math
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
+
+from waferroute.recipe_command import add_recipe_commands
+from waferroute.sign_commands import add_public_key, add_signing
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 _BUNDLE = "bundle folder that `waferroute export` wrote"
 _WATCH_ONLY = {
     "json_lines": None, "csv": None, "once": False, "poll": 0.5, "settle": 0.5, "give_up": 60.0,
+    "monitor": None,
 }  # fmt: skip
 
 
 def add_tool_commands(commands: Commands) -> None:
-    """Add `inspect`, `verify` and `bench` to the command line."""
+    """Add `inspect`, `verify`, `keys`, `sign`, `bench` and `recipe` to the command line."""
     _add_inspect(commands)
     _add_verify(commands)
+    add_signing(commands)
     _add_bench(commands)
+    add_recipe_commands(commands)
 
 
 def _add_inspect(commands: Commands) -> None:
@@ -43,6 +49,19 @@ def _add_inspect(commands: Commands) -> None:
     parser.add_argument(
         "--threads", metavar="N", type=_positive, default=1, help="threads of the graph runner (default: 1)"
     )
+    parser.add_argument(
+        "--recipe", metavar="NAME", help="recipe of the images, where the bundle holds several"
+    )
+    parser.add_argument(
+        "--recipe-from-folder", action="store_true", help="the folder that an image lies in names its recipe"
+    )
+    parser.add_argument(
+        "--reduced-decoding",
+        action="store_true",
+        help="decode JPEG files of at least twice the models' size at a part of their size: faster, and scores move a "
+        "little from those that the thresholds were calibrated on",
+    )
+    add_public_key(parser)
     watch = parser.add_argument_group("watching a folder")
     watch.add_argument(
         "--watch", metavar="DIR", help="judge the images in this folder and those that arrive in it"
@@ -54,6 +73,12 @@ def _add_inspect(commands: Commands) -> None:
         "(default: beside the folder, DIR.results.jsonl)",
     )
     watch.add_argument("--csv", metavar="FILE", help="also keep the results as a table")
+    watch.add_argument(
+        "--monitor",
+        metavar="FILE",
+        help="watch whether the images still resemble the calibration; keep the status in this file (JSON), say "
+        "alarms on standard error",
+    )
     watch.add_argument(
         "--once",
         action="store_true",
@@ -81,6 +106,7 @@ def _add_verify(commands: Commands) -> None:
         epilog="example: waferroute verify runs/quickstart/bundle",
     )
     parser.add_argument("bundle", metavar="BUNDLE", help=_BUNDLE)
+    add_public_key(parser)
     parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
     parser.set_defaults(action=_verify, help_of=parser)
 
@@ -135,7 +161,12 @@ def _inspect(args: argparse.Namespace) -> int:
     from tool_side.inspect_command import run_inspect
 
     return run_inspect(
-        args.bundle, args.inputs, json_output=args.json, heatmaps=args.heatmaps, threads=args.threads
+        args.bundle,
+        args.inputs,
+        json_output=args.json,
+        heatmaps=args.heatmaps,
+        threads=args.threads,
+        **_recipe_options(args),
     )
 
 
@@ -144,8 +175,10 @@ def _watch(args: argparse.Namespace) -> int:
         args.help_of.error(f"--watch takes one folder; {args.inputs[0]} is one too many")
     from tool_side.watch import WatchOptions, run_watch
 
-    paths = {
-        name: Path(getattr(args, name)) for name in ("json_lines", "csv", "heatmaps") if getattr(args, name)
+    paths: dict[str, Any] = {
+        name: Path(getattr(args, name))
+        for name in ("json_lines", "csv", "heatmaps", "monitor")
+        if getattr(args, name)
     }
     options = WatchOptions(
         json_output=args.json,
@@ -154,15 +187,23 @@ def _watch(args: argparse.Namespace) -> int:
         settle=args.settle,
         give_up=args.give_up,
         threads=args.threads,
+        **_recipe_options(args),
         **paths,
     )
     return run_watch(args.bundle, args.watch, options)
 
 
+def _recipe_options(args: argparse.Namespace) -> dict[str, Any]:
+    if args.recipe is not None and args.recipe_from_folder:
+        args.help_of.error("--recipe and --recipe-from-folder exclude each other")
+    names = ("recipe", "recipe_from_folder", "reduced_decoding", "public_key")
+    return {name: getattr(args, name) for name in names}
+
+
 def _verify(args: argparse.Namespace) -> int:
     from tool_side.verify_command import run_verify
 
-    return run_verify(args.bundle, json_output=args.json)
+    return run_verify(args.bundle, public_key=args.public_key, json_output=args.json)
 
 
 def _bench(args: argparse.Namespace) -> int:

@@ -11,11 +11,17 @@ from eval.baselines.base import shrunk, stacked
 class PcaBaseline:
     """Scores an image by the mean squared error of its reconstruction; the map is the squared error."""
 
-    def __init__(self, pca: PCA, size: int) -> None:
-        self._mean = pca.mean_.astype(np.float32)
-        self._directions = pca.components_.astype(np.float32)
+    def __init__(self, mean: np.ndarray, directions: np.ndarray, size: int) -> None:
+        """mean: (size * size,). directions: (k, size * size), orthonormal, the one with most variance first."""
+        self._mean = mean.astype(np.float32)
+        self._directions = directions.astype(np.float32)
+        self.components = len(directions)
         self.input_size = size
         self.parameter_count = self._mean.size + self._directions.size
+
+    def with_components(self, components: int) -> "PcaBaseline":
+        """The same with its first `components` directions only, at most `self.components`."""
+        return PcaBaseline(self._mean, self._directions[:components], self.input_size)
 
     def scores(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Scores (B,) and maps (B, size, size) of images (B, 1, S, S) in [0, 1]."""
@@ -33,4 +39,5 @@ def fit_pca(
     """
     rows = stacked((shrunk(batch, size).reshape(len(batch), -1) for batch in normals), minimum=3)
     kept = min(components, len(rows) - 1, rows.shape[1])
-    return PcaBaseline(PCA(kept, svd_solver="randomized", random_state=seed).fit(rows), size)
+    pca = PCA(kept, svd_solver="randomized", random_state=seed).fit(rows)
+    return PcaBaseline(pca.mean_, pca.components_, size)

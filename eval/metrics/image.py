@@ -69,17 +69,23 @@ def fnr_at_fpr(labels: ArrayLike, scores: ArrayLike, fpr: float = 0.05) -> float
 
 def per_type_auroc(labels: ArrayLike, scores: ArrayLike, types: Sequence[str]) -> dict[str, float]:
     """The image AUROC of each defect type against all normals, by type name in alphabetical order."""
-    normal, defect = _by_class(labels, scores)
-    if len(types) != len(normal) + len(defect):
-        raise InputError(f"{len(types)} types given for {len(normal) + len(defect)} images")
-    names = np.asarray(types)[np.asarray(labels) == 1]
+    normal, by_type = _by_type(labels, scores, types)
     return {
-        str(name): image_auroc(
-            np.r_[np.zeros(len(normal)), np.ones(np.sum(names == name))],
-            np.r_[normal, defect[names == name]],
-        )
-        for name in np.unique(names)
+        name: image_auroc(np.repeat([0, 1], [len(normal), len(defect)]), np.r_[normal, defect])
+        for name, defect in by_type.items()
     }
+
+
+def per_type_fnr_at_fpr(
+    labels: ArrayLike, scores: ArrayLike, types: Sequence[str], fpr: float = 0.05
+) -> dict[str, float]:
+    """The share of each defect type missed at the one threshold of `fnr_at_fpr`, by type name alphabetically.
+
+    Weighted by the types' counts these shares average to `fnr_at_fpr` of all defects.
+    """
+    normal, by_type = _by_type(labels, scores, types)
+    threshold = threshold_at_fpr(normal, fpr)
+    return {name: float(np.mean(~(defect > threshold))) for name, defect in by_type.items()}
 
 
 def roc_curve(labels: ArrayLike, scores: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
@@ -97,6 +103,17 @@ def _flagged_at_each_threshold(normal: np.ndarray, defect: np.ndarray) -> tuple[
     false = len(normal) - np.searchsorted(np.sort(normal), thresholds, side="left")
     true = len(defect) - np.searchsorted(np.sort(defect), thresholds, side="left")
     return false, true
+
+
+def _by_type(
+    labels: ArrayLike, scores: ArrayLike, types: Sequence[str]
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """The scores of the normals, and those of each defect type by its name."""
+    normal, defect = _by_class(labels, scores)
+    if len(types) != len(normal) + len(defect):
+        raise InputError(f"{len(types)} types given for {len(normal) + len(defect)} images")
+    names = np.asarray(types)[np.asarray(labels) == 1]
+    return normal, {str(name): defect[names == name] for name in np.unique(names)}
 
 
 def _by_class(labels: ArrayLike, scores: ArrayLike) -> tuple[np.ndarray, np.ndarray]:

@@ -3,31 +3,50 @@
 from importlib.resources import files
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, FunctionLoader, StrictUndefined
 
-from eval.report import images, narrative, plots, requirements, theme, wording
+from eval.report import (
+    baselines,
+    certificate,
+    images,
+    narrative,
+    plots,
+    promise_plot,
+    requirements,
+    theme,
+    tradeoff,
+    tradeoff_plot,
+    wording,
+)
+from eval.report.errors import top_modes
+from eval.report.extras import Extras
 from eval.report.pareto import latency_plot
 from eval.report.tables import model_rows, synthetic_figures, timings, type_rows
 from eval.report.training import training_plot
 from eval.results import Evaluation, Example
 
 
-def render_report(evaluation: Evaluation) -> str:
+def render_report(evaluation: Evaluation, extras: Extras | None = None) -> str:
     """The whole HTML page as text; needs nothing but itself to be shown."""
+    extras = extras or Extras()
     environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FunctionLoader(_text),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.globals.update(vars_of_wording())
-    folder = files("eval.report")
-    template = environment.from_string(folder.joinpath("template.html").read_text(encoding="utf-8"))
+    template = environment.get_template("template.html")
     return template.render(
         evaluation=evaluation,
+        extras=extras,
         data=evaluation.data,
         routing=evaluation.routing,
         routed=evaluation.models.get("routed"),
         provenance=evaluation.provenance,
         certificate=evaluation.certificate,
-        style=theme.coloured(folder.joinpath("style.css").read_text(encoding="utf-8")),
+        style=theme.coloured(_text("style.css")),
         summary=narrative.summary(evaluation),
         limits=narrative.limits(evaluation),
         requirements=requirements.requirements(evaluation),
@@ -35,15 +54,20 @@ def render_report(evaluation: Evaluation) -> str:
         timings=timings(evaluation),
         types=type_rows(evaluation),
         synthetic=synthetic_figures(evaluation.certificate),
-        plots=_plots(evaluation),
+        plots=_plots(evaluation, extras),
         curves={
             theme.SERIES[name].label: training_plot(name, curve) for name, curve in evaluation.curves.items()
         },
+        sweep=baselines.sweep_rows(evaluation.baselines),
         galleries=_galleries(evaluation),
+        boundary=_boundary(extras),
         masked=any(example.mask is not None for example in evaluation.misses),
         heat_stops=images.scale_stops(),
         heat_from=images.HEAT_FROM,
         heat_to=images.HEAT_TO,
+        modes=top_modes(extras.errors),
+        **_certified(evaluation),
+        **_times(extras),
     )
 
 
@@ -52,14 +76,29 @@ def vars_of_wording() -> dict[str, Any]:
     return {name: value for name, value in vars(wording).items() if callable(value) and name[0].islower()}
 
 
-def _plots(evaluation: Evaluation) -> dict[str, str]:
+def _text(name: str) -> str:
+    return files("eval.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def _plots(evaluation: Evaluation, extras: Extras) -> dict[str, str]:
     """The plots that this evaluation has figures for, by name."""
     drawn: dict[str, str] = {}
     if evaluation.data.test_defect and evaluation.data.test_normal and evaluation.models:
         drawn["roc"] = plots.roc_plot(evaluation)
         drawn["roc_zoom"] = plots.roc_plot(evaluation, limit=0.2)
-        if any(model.latency for model in evaluation.models.values()):
+        timed = any(model.latency for model in evaluation.models.values())
+        shown = (
+            tradeoff_plot.tradeoff_plot(extras.study, requirements.LATENCY_BUDGET_MS)
+            if extras.study
+            else None
+        )
+        if shown is not None:
+            drawn["tradeoff"] = shown
+        elif timed:
             drawn["latency"] = latency_plot(evaluation, requirements.LATENCY_BUDGET_MS)
+    sweep = baselines.sweep_plot(evaluation.baselines)
+    if sweep is not None:
+        drawn["sweep"] = sweep
     routing = evaluation.routing
     if routing is not None:
         drawn["lowres_histogram"] = plots.histogram_plot(
@@ -74,8 +113,35 @@ def _plots(evaluation: Evaluation) -> dict[str, str]:
                 "escalated images",
             )
         if len(routing.curve_escalation):
-            drawn["routing"] = plots.routing_plot(routing)
+            drawn["routing"] = plots.routing_plot(routing, evaluation.data.test_defect)
+        if extras.calibration_z is not None and len(extras.calibration_z):
+            drawn["promise"] = promise_plot.promise_plot(
+                routing, evaluation.labels, extras.calibration_z, requirements.ESCALATION
+            )
     return drawn
+
+
+def _certified(evaluation: Evaluation) -> dict[str, Any]:
+    found = evaluation.certificate
+    return {
+        "promises": certificate.promises(found),
+        "certificate_words": certificate.words(found),
+        "needs": certificate.needs(found),
+        "sample_sentence": certificate.sample_sentence(found),
+    }
+
+
+def _times(extras: Extras) -> dict[str, Any]:
+    study, fab = extras.study, extras.fab
+    return {
+        "replies": tradeoff.replies(extras.budgets),
+        "batch_rows": tradeoff.batch_rows(study) if study else [],
+        "thread_rows": tradeoff.thread_rows(study) if study else [],
+        "point_label": tradeoff.label,
+        "tools_sentence": tradeoff.tools_sentence(fab) if fab else "",
+        "month_sentence": tradeoff.month_sentence(fab) if fab else "",
+        "latency_budget_ms": requirements.LATENCY_BUDGET_MS,
+    }
 
 
 def _galleries(evaluation: Evaluation) -> list[dict[str, Any]]:
@@ -91,6 +157,26 @@ def _galleries(evaluation: Evaluation) -> list[dict[str, Any]]:
             "explanation": "Normal images that were stopped, the most suspicious first.",
             "none": "No normal image was stopped.",
             "pictures": [_picture(example) for example in evaluation.false_alarms],
+        },
+    ]
+
+
+def _boundary(extras: Extras) -> list[dict[str, Any]]:
+    """Galleries of the images on both sides of the escalation threshold; empty without any."""
+    if not extras.just_kept and not extras.just_escalated:
+        return []
+    return [
+        {
+            "title": "Just below: passed by the low-resolution student",
+            "explanation": "A little more suspicion, and the full student would have looked. Nearest first.",
+            "none": "No image lies below the threshold.",
+            "pictures": [_picture(example) for example in extras.just_kept],
+        },
+        {
+            "title": "Just above: sent to the full student",
+            "explanation": "A little less suspicion, and they would have passed unseen by it. Nearest first.",
+            "none": "No image lies above the threshold.",
+            "pictures": [_picture(example) for example in extras.just_escalated],
         },
     ]
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from eval.metrics import roc_curve
+from eval.metrics import clopper_pearson, roc_curve
 from eval.report.svg import canvas, to_svg
 from eval.report.theme import SERIES, STAND_INS
 from eval.results import Evaluation, RoutingResult
@@ -43,7 +43,7 @@ def roc_plot(evaluation: Evaluation, limit: float = 1.0) -> str:
         axes.set(xlabel="false alarms (share of normal images)", ylabel="defects found")
         if zoomed:
             axes.set_xticks(np.arange(0, limit + 1e-9, 0.05))
-        _in_percent(axes)
+        in_percent(axes)
         return to_svg(figure, title)
 
 
@@ -85,9 +85,22 @@ def histogram_plot(
         return to_svg(figure, f"Score histogram, {what}")
 
 
-def routing_plot(routing: RoutingResult) -> str:
-    """Missed defects against escalated normals for every escalation threshold, the policy's own marked."""
+def routing_plot(routing: RoutingResult, defects: int) -> str:
+    """Missed defects against escalated normals for every escalation threshold, the policy's own marked, with the
+    pointwise exact 95 % band that `defects` test defects carry (Clopper & Pearson 1934).
+    """
     with canvas("routing") as (figure, axes):
+        missed = np.rint(routing.curve_missed * defects).astype(int)
+        bounds = {count: clopper_pearson(int(count), defects) for count in np.unique(missed)}
+        axes.fill_between(
+            routing.curve_escalation,
+            [bounds[count][0] for count in missed],
+            [bounds[count][1] for count in missed],
+            step="post",
+            color=STAND_INS["m-routed"],
+            alpha=0.16,
+            linewidth=0,
+        )
         axes.plot(
             routing.curve_escalation,
             routing.curve_kept,
@@ -127,10 +140,14 @@ def routing_plot(routing: RoutingResult) -> str:
         top = min(1.02, max([0.1, 2.2 * (routing.fnr or 0), *(1.1 * visible)]))
         axes.set(xlim=(-0.004, right), ylim=(-0.012 * top, top))
         axes.set(xlabel="normal images escalated to the full student", ylabel="defects missed")
-        _in_percent(axes)
+        in_percent(axes)
         return to_svg(figure, "Routing curve")
 
 
-def _in_percent(axes: Axes) -> None:
+def in_percent(axes: Axes) -> None:
+    """Both axes in whole per cent, at steps that whole per cents can name."""
     for axis in (axes.xaxis, axes.yaxis):
+        locator = axis.get_major_locator()
+        if isinstance(locator, MaxNLocator):
+            locator.set_params(steps=[1, 2, 5, 10])
         axis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))

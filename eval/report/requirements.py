@@ -15,7 +15,7 @@ LATENCY_BUDGET_MS = 50.0
 PARAMETER_BUDGET = 15_000_000
 _MIN_AUROC, _MIN_AUPRC, _MIN_PIXEL_AUROC = 0.95, 0.85, 0.90
 _MAX_FNR_AT_FPR5, _MAX_ESCAPES = 0.005, 0.001
-_ESCALATION = (0.05, 0.08)
+ESCALATION = (0.05, 0.08)
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def requirements(evaluation: Evaluation) -> list[Requirement]:
         _below("Escapes at the chosen thresholds", routing.fnr, _MAX_ESCAPES, defects),
     ]
     rate = routing.escalation_rate_normal
-    low, high = _ESCALATION
+    low, high = ESCALATION
     found.append(
         Requirement(
             "Normal images escalated",

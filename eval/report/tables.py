@@ -42,7 +42,7 @@ def timings(evaluation: Evaluation) -> dict[str, str]:
     """The names of the models timed with each engine."""
     found: dict[str, list[str]] = {}
     for row in model_rows(evaluation):
-        if row.model.latency is not None:
+        if row.model.latency is not None and row.model.engine:
             found.setdefault(row.model.engine, []).append(row.series.label)
     return {engine: ", ".join(names) for engine, names in found.items()}
 

@@ -59,3 +59,32 @@ def grouped(count: int) -> str:
 def counted(count: int, singular: str, plural: str | None = None) -> str:
     """The count with its noun: 1 defect, 12 defects."""
     return f"{grouped(count)} {singular if count == 1 else plural or singular + 's'}"
+
+
+def rate(per_second: float) -> str:
+    """Images a second: 8.3, 812, 1 560."""
+    return f"{per_second:.1f}" if per_second < 100 else grouped(round(per_second))
+
+
+def round_count(value: float) -> str:
+    """An expected count: with one decimal below 100, without above."""
+    return f"{value:.1f}" if value < 100 else grouped(round(value))
+
+
+def dollars(value: float) -> str:
+    """US dollars: 5 USD, 12 000 USD, 3.46 million USD."""
+    if value >= 1e6:
+        return f"{value / 1e6:.2f}{NBSP}million USD"
+    return f"{grouped(round(value))}{NBSP}USD"
+
+
+def amount(value: float) -> str:
+    """The same without the unit, for a column: 12 000, 3.46 M."""
+    return f"{value / 1e6:.2f}{NBSP}M" if value >= 1e6 else grouped(round(value))
+
+
+def megabytes(value: int | None) -> str:
+    """Bytes in MB of a million; a dash when unknown."""
+    if value is None:
+        return MISSING
+    return f"{value / 1e6:.{1 if value < 1e8 else 0}f}{NBSP}MB"

@@ -10,8 +10,14 @@ from scipy.ndimage import gaussian_filter
 
 from eval.latency import Latency
 from eval.metrics import bootstrap_interval, fnr_at_fpr, image_auprc, image_auroc, per_type_auroc
+from eval.report.extras import Extras
 from eval.results import DataSummary, Evaluation, Example, ModelResult, Parity, Provenance
 from eval.routing import judge_routing, ranking_scores
+from eval.tradeoff.budget import answer, parse_budget
+from eval.tradeoff.config import FabConfig
+from eval.tradeoff.points import Point, Study
+from eval.tradeoff.reckoning import prices_of, reckon
+from eval.tradeoff.thresholds import RouteTimes, threshold_points
 from router.gate import QualityGate
 from router.policy import RoutingPolicy
 
@@ -169,3 +175,56 @@ def without_defects() -> Callable[[Evaluation], Evaluation]:
         )
 
     return cut
+
+
+@pytest.fixture(scope="session")
+def extras(evaluation: Evaluation) -> Extras:
+    """Everything that a page can show beside the evaluation, made up."""
+    speeds = {"lowres": 0.3, "full": 2.1, "routed": 0.7}
+    points = [
+        Point(
+            model=name,
+            batch=batch,
+            threads=threads,
+            mean_ms=time * batch * 1.07 / threads,
+            p50_ms=time * batch / threads,
+            p99_ms=time * batch * 1.9 / threads,
+            runs=123,
+            images_per_second=1000 * threads / (1.07 * time),
+            timed="made up",
+            typical_ms=time / threads,
+            input_size=evaluation.models[name].input_size,
+            memory_bytes=120_000_000 + 1_500_000 * batch,
+            disk_bytes=3_400_000,
+            image_auroc=evaluation.models[name].image_auroc,
+            fnr_at_fpr5=evaluation.models[name].fnr_at_fpr5,
+        )
+        for name, time in speeds.items()
+        for threads in (1, 2)
+        for batch in (1, 8, 32, 64)
+    ]
+    normal = evaluation.models["lowres"].scores[evaluation.labels == 0]
+    scores = [evaluation.models[name].scores for name in ("lowres", "full")]
+    times = RouteTimes(np.linspace(0.4, 0.5, 50), np.linspace(2.4, 3.1, 50))
+    study = Study(
+        mode="full",
+        measured="2000-01-02 00:00 UTC",
+        machine="a made-up computer",
+        cores=2,
+        images=96,
+        points=points,
+        thresholds=threshold_points(POLICY, evaluation.labels, *scores, np.arange(350) == 7, normal, times),
+        low_ms=0.45,
+        full_ms=2.3,
+        notes=["No GPU was found, so nothing was timed on one."],
+    )
+    fab = FabConfig()
+    return Extras(
+        study=study,
+        budgets=[answer(parse_budget(text), points) for text in fab.budgets],
+        fab=reckon(evaluation, points, fab, prices_of(None, {})),
+        calibration_z=np.random.default_rng(5).normal(size=152),
+        just_kept=[example("crack", "PASS", "lowres", 40, masked=True)],
+        just_escalated=[example("good", "PASS", "full", 41, masked=False)],
+        augmentation={"reasons": {"horizontal_flip": "this surface has no such symmetry"}},
+    )

@@ -102,6 +102,20 @@ def test_pca_error_is_what_scikit_learn_reconstructs():
     np.testing.assert_allclose(fit_pca([train], components=3, size=16).scores(test)[0], expected, rtol=1e-3)
 
 
+def test_pca_with_fewer_components_is_pca_fitted_with_fewer():
+    train, test = stripes(30, 0, size=16), stripes(4, 1, size=16)
+    fewer = fit_pca([train], components=12, size=16).with_components(3)
+    alone = fit_pca([train], components=3, size=16)
+    assert fewer.parameter_count == alone.parameter_count
+    np.testing.assert_allclose(fewer.scores(test)[0], alone.scores(test)[0], rtol=1e-2)
+
+
+def test_more_components_explain_more_of_every_image():
+    pca, test = fit_pca([stripes(30, 0)], components=20, size=32), with_particle(stripes(6, 1))
+    errors = [pca.with_components(count).scores(test)[0] for count in (1, 5, 20)]
+    assert (errors[0] >= errors[1]).all() and (errors[1] >= errors[2]).all()
+
+
 def test_images_smaller_than_a_baseline_looks_at_are_an_error():
     with pytest.raises(InputError, match="only 64 px"):
         fit_gabor_lbp_ocsvm([stripes(10, 0)], size=128)

@@ -15,7 +15,9 @@ from eval.scorers import load_scorers
 from wafer_data.errors import InputError
 from wafer_data.store import ImageStore
 
-QUICK = EvalConfig(baselines=["pca"], pca_components=5, latency_runs=10, bootstrap=100, worst=2)
+QUICK = EvalConfig(
+    baselines=["pca"], pca_components=5, latency_runs=10, bootstrap=100, worst=2, study_seconds=0
+)
 
 
 def read(path: Path) -> dict:
@@ -81,6 +83,36 @@ def test_the_figures_follow_from_the_predictions(run_dir):
     assert routing["mean_latency_ms"] > 0 and routing["always_full_latency_ms"] > 0
 
 
+def test_every_metric_has_an_interval_that_holds_it(run_dir):
+    for name, model in read(run_dir / "report" / "report.json")["models"].items():
+        for metric, interval in model["intervals"].items():
+            assert (interval is None) == (model[metric] is None), (name, metric)
+            assert interval is None or interval[0] - 1e-9 <= model[metric] <= interval[1] + 1e-9, (
+                name,
+                metric,
+            )
+        assert (
+            set(model["per_type_fnr_at_fpr5"]) == set(model["per_type_intervals"]) == {"scratch", "particle"}
+        )
+
+
+def test_predictions_know_each_image_by_its_content(run_dir):
+    images = read(run_dir / "report" / "predictions.json")["images"]
+    hashes = {record["path"]: record["sha256"] for record in read(run_dir / "data" / "split.json")["records"]}
+    assert all(image["sha256"] == hashes[image["path"]] for image in images)
+
+
+def test_the_baselines_curves_are_kept(run_dir):
+    report, curves = (read(run_dir / "report" / f"{name}.json") for name in ("report", "baselines"))
+    assert set(curves["rocs"]) == set(report["models"])
+    # 28 training normals carry 10 components; 50 and more they cannot carry.
+    assert set(curves["pca"]) == {"10"}
+    assert curves["pixel_vae"] is None
+    for name, roc in curves["rocs"].items():
+        area = np.trapezoid(roc["tpr"], roc["fpr"])
+        assert area == pytest.approx(report["models"][name]["image_auroc"])
+
+
 def test_the_exported_graphs_agree_with_pytorch(run_dir):
     parity = read(run_dir / "report" / "parity.json")
     assert parity["images"] == len(read(run_dir / "report" / "predictions.json")["images"])
@@ -135,10 +167,10 @@ def test_a_failure_leaves_the_old_report_alone(data_only, monkeypatch):
     evaluate_run(data_only, QUICK)
     before = {path.name: path.read_bytes() for path in (data_only / "report").iterdir()}
 
-    def interrupted(_):
+    def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(evaluate, "render_report", interrupted)
+    monkeypatch.setattr(evaluate, "first_page", interrupted)
     with pytest.raises(KeyboardInterrupt):
         evaluate_run(data_only, QUICK)
     assert {path.name: path.read_bytes() for path in (data_only / "report").iterdir()} == before

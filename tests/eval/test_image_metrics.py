@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score
 from sklearn.metrics import roc_curve as sklearn_roc_curve
 
-from eval.metrics import fnr_at_fpr, image_auprc, image_auroc, per_type_auroc, roc_curve, threshold_at_fpr
+from eval.metrics import (
+    fnr_at_fpr,
+    image_auprc,
+    image_auroc,
+    per_type_auroc,
+    per_type_fnr_at_fpr,
+    roc_curve,
+    threshold_at_fpr,
+)
 from wafer_data.errors import InputError
 
 # Few distinct values, so that ties within and between the classes are the rule.
@@ -109,6 +117,42 @@ def test_each_type_is_compared_with_all_normals():
     labels = [0, 0, 1, 1, 1]
     types = ["good", "good", "scratch", "stain", "scratch"]
     assert per_type_auroc(labels, [1, 2, 3, 0, 1.5], types) == {"scratch": 0.75, "stain": 0.0}
+
+
+def test_each_type_is_missed_at_the_one_threshold_by_hand():
+    # 20 normals, one of which may be flagged: the threshold is 18 for every type.
+    labels = [0] * 20 + [1] * 5
+    types = ["good"] * 20 + ["scratch", "stain", "scratch", "scratch", "stain"]
+    scores = [*range(20), 18, 19, 30, 5, 40]
+    assert per_type_fnr_at_fpr(labels, scores, types) == {"scratch": 2 / 3, "stain": 0.0}
+
+
+@given(tied_scores, tied_scores, st.integers(0, 99))
+def test_the_types_misses_average_to_those_of_all_defects(normal, defect, seed):
+    labels, scores = sample(normal, defect)
+    kinds = np.random.default_rng(seed).choice(["a", "b", "c"], len(defect))
+    shares = per_type_fnr_at_fpr(labels, scores, ["good"] * len(normal) + kinds.tolist(), 0.1)
+    whole = sum(share * np.sum(kinds == name) for name, share in shares.items()) / len(defect)
+    assert whole == pytest.approx(fnr_at_fpr(labels, scores, 0.1))
+
+
+@settings(max_examples=12, deadline=None)
+@given(tied_scores, tied_scores, st.sampled_from([0.03, 0.12, 0.34]))
+def test_torchmetrics_agrees(normal, defect, fpr):
+    torch = pytest.importorskip("torch")
+    reference = pytest.importorskip("torchmetrics.functional.classification")
+    labels, scores = sample(normal, defect)
+    # It takes probabilities; 0.03 * n, 0.12 * n and 0.34 * n are no whole numbers for so few images, so its float32
+    # rates and ours fall on the same side of the limit.
+    given_scores, given_labels = torch.tensor((scores + 4) / 8), torch.tensor(labels, dtype=torch.long)
+    assert image_auroc(labels, scores) == pytest.approx(
+        float(reference.binary_auroc(given_scores, given_labels)), abs=1e-6
+    )
+    assert image_auprc(labels, scores) == pytest.approx(
+        float(reference.binary_average_precision(given_scores, given_labels)), abs=1e-6
+    )
+    found, _ = reference.binary_sensitivity_at_specificity(given_scores, given_labels, 1 - fpr)
+    assert fnr_at_fpr(labels, scores, fpr) == pytest.approx(1 - float(found), abs=1e-6)
 
 
 @pytest.mark.parametrize("metric", [image_auroc, image_auprc, fnr_at_fpr, roc_curve])

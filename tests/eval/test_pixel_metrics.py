@@ -46,6 +46,14 @@ def test_pixel_auroc_agrees_with_scikit_learn(seed):
     assert pixel_auroc(maps, masks) == pytest.approx(roc_auc_score(masks.ravel(), maps.ravel()))
 
 
+def test_torchmetrics_agrees_on_the_pixel_auroc():
+    torch = pytest.importorskip("torch")
+    reference = pytest.importorskip("torchmetrics.functional.classification")
+    maps, masks = random_case(11)
+    found = reference.binary_auroc(torch.tensor(maps.ravel() / 20), torch.tensor(masks.ravel().astype(int)))
+    assert pixel_auroc(maps, masks) == pytest.approx(float(found), abs=1e-6)
+
+
 @settings(max_examples=15, deadline=None)
 @given(st.integers(0, 10_000), st.sampled_from([0.05, 0.3, 1.0]))
 def test_aupro_agrees_with_the_definition(seed, limit):
@@ -127,6 +135,23 @@ def test_ten_million_pixels_stay_under_200_megabytes():
     assert 20 * block.size > 1e7
     assert peak < 200e6
     assert 0.0 <= histograms.aupro() <= 1.0
+
+
+def test_ten_thousand_maps_take_no_more_than_a_few_kilobytes_each():
+    rng = np.random.default_rng(1)
+    maps = rng.gamma(2.0, size=(40, 256, 256)).astype(np.float32)
+    masks = np.zeros(maps.shape, dtype=bool)
+    masks[:, 100:130, 60:90] = True
+    histograms = PixelHistograms()
+    histograms.update(maps[:1], masks[:1])
+    tracemalloc.start()
+    try:
+        for one_map, one_mask in zip(maps, masks, strict=True):
+            histograms.update(one_map, one_mask)
+        kept = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert kept / len(maps) < 6000  # 60 MB for 10 000, and every one of these has a defect
 
 
 @pytest.mark.parametrize("mask", [np.zeros((1, 4, 4), bool), np.ones((1, 4, 4), bool)])

@@ -135,6 +135,7 @@ def test_a_run_keeps_and_draws_its_losses(tiny_data, tmp_path):
         baseline_images=20,
         latency_runs=10,
         bootstrap=100,
+        study_seconds=0,
     )
     report = evaluate_run(tmp_path / "run", config)
     assert report["models"]["pixel_vae"]["params"] > 500_000

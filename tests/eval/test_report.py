@@ -62,6 +62,7 @@ def test_the_page_refers_to_nothing_outside_itself(html, page):
     assert "<script" not in html and "<link" not in html and "@import" not in html
     for tag, attributes in page.tags:
         for name in ("src", "href", "xlink:href", "srcset"):
+            # A link that a reader may follow loads nothing.
             value = attributes.get(name)
             assert value is None or value.startswith(("#", "data:image/")), (tag, name, value)
     assert re.findall(r"url\((?!#)", html) == []

@@ -21,6 +21,19 @@ def test_the_keys_are_those_of_the_schema_and_no_others(evaluation):
     for model in report["models"].values():
         assert set(model) == MODEL
         assert set(model["latency_ms"]) == {"p50", "p99"}
+        assert set(model["intervals"]) == {
+            "image_auroc", "image_auprc", "fnr_at_fpr5", "pixel_auroc", "pixel_aupro"
+        }  # fmt: skip
+
+
+def test_intervals_are_pairs_and_null_where_there_is_none(evaluation):
+    report = strict_json(evaluation.to_report_json())
+    full = evaluation.models["full"]
+    assert report["models"]["full"]["intervals"]["image_auroc"] == list(full.intervals["image_auroc"])
+    assert report["models"]["gabor_lbp_ocsvm"]["intervals"]["pixel_auroc"] is None
+    typed = replace(full, per_type_intervals={"crack": {"image_auroc": (0.5, 0.75)}})
+    report = strict_json(replace(evaluation, models={"full": typed}).to_report_json())
+    assert report["models"]["full"]["per_type_intervals"] == {"crack": {"image_auroc": [0.5, 0.75]}}
 
 
 def test_the_figures_are_those_of_the_evaluation(evaluation):

@@ -12,6 +12,7 @@ from router.bounds import (
     exceedance_order,
     images_for_budget,
     images_for_order,
+    just_above,
     kth_largest,
     miss_rate_upper,
     probability_within,
@@ -38,6 +39,20 @@ def test_known_orders() -> None:
     assert exceedance_order(18, 0.05) == 0
     assert exceedance_order(999, 0.065) == 65
     assert images_for_order(1, 0.01) == 99
+
+
+@given(st.lists(st.floats(-50, 50), min_size=1, max_size=30), st.data())
+def test_just_above_splits_the_values_as_the_threshold_does(values: list[float], data: st.DataObject) -> None:
+    array = np.array(values)
+    threshold = data.draw(st.sampled_from(values))
+    raised = just_above(threshold, array)
+    assert threshold <= raised <= threshold + 1e-3
+    np.testing.assert_array_equal(array > raised, array > threshold)
+
+
+def test_just_above_leaves_the_value_that_set_the_threshold() -> None:
+    assert just_above(1.0, np.array([0.0, 1.0, 2.0])) == 1.001
+    assert just_above(1.0, np.array([0.0, 1.0, 1.001])) == pytest.approx(1.0005)
 
 
 def test_kth_largest_counts_ties_one_by_one() -> None:

@@ -71,7 +71,7 @@ class TestGuarantees:
     ) -> None:
         config = RouterConfig()
         found = simulate(draw, count, config, gate)
-        assert (upper(found) <= [config.escalation_target, config.flag_rate, config.reject_rate]).all()
+        assert (upper(found) <= [config.escalation_budget[1], config.flag_rate, config.reject_rate]).all()
 
     def test_without_ties_the_mean_rates_are_the_stated_ones(self, gate: QualityGate) -> None:
         rng = np.random.default_rng(0)
@@ -93,7 +93,7 @@ class TestGuarantees:
     def test_blended_scores_keep_the_rates_too(self, gate: QualityGate, weight: float | str) -> None:
         config = RouterConfig(full_weight=weight)
         found = simulate(correlated, 60, config, gate, repeats=300)
-        assert (upper(found) <= [config.escalation_target, config.flag_rate, config.reject_rate]).all()
+        assert (upper(found) <= [config.escalation_budget[1], config.flag_rate, config.reject_rate]).all()
 
     def test_a_plain_quantile_breaks_the_rate_that_ours_keeps(self) -> None:
         rng = np.random.default_rng(3)

@@ -46,13 +46,13 @@ class TestMeasureQuality:
         def laplacian(x: np.ndarray) -> np.ndarray:
             return 4 * x[1:-1, 1:-1] - x[:-2, 1:-1] - x[2:, 1:-1] - x[1:-1, :-2] - x[1:-1, 2:]
 
-        noise = np.mean(laplacian(grey.astype(np.float64))[::4] ** 2) * 1.1 / 16
+        noise = np.mean(laplacian(grey.astype(np.float64))[::16] ** 2) * 1.1 / 16
         figures = measure_quality(grey)
         assert figures.mean == pytest.approx(grey.mean(), rel=1e-5)
-        assert figures.std == pytest.approx(grey.std(), rel=1e-4)
+        assert figures.std == pytest.approx(grey[::4].std(), rel=1e-4)
         assert figures.black_share == 16 / 256
         assert figures.white_share == 8 / 256
-        expected = (np.mean(laplacian(binned) ** 2) - noise) / grey.mean(dtype=np.float64) ** 2
+        expected = (np.mean(laplacian(binned)[::2] ** 2) - noise) / grey.mean(dtype=np.float64) ** 2
         assert figures.sharpness == pytest.approx(expected, rel=1e-3)
 
     @settings(max_examples=20, deadline=None)
@@ -104,8 +104,8 @@ class TestFittedGate:
     def test_local_defects_pass_on_to_the_models(self, fitted: QualityGate) -> None:
         for seed in range(20):
             grey = wafer(seed)
-            row, column = np.random.default_rng(seed).integers(0, 200, 2)
-            grey[row : row + 50, column : column + 50] = 0.0 if seed % 2 else 1.0
+            row, column = np.random.default_rng(seed).integers(0, 220, 2)
+            grey[row : row + 30, column : column + 30] = 0.0 if seed % 2 else 1.0
             assert fitted.reasons(measure_quality(grey)) == []
 
     @pytest.mark.parametrize("level", [0.0, 0.2, 0.5, 1.0])
@@ -152,8 +152,14 @@ class TestFitGate:
         # share (n + 1) / 7 = 1.25 -> the smallest; 5.0 -> the fifth smallest.
         for count, order in ((874, 1), (3499, 5)):
             sample = figures(count)
-            expected = sorted(figure.mean for figure in sample)[order - 1] / 2
+            expected = sorted(figure.mean for figure in sample)[order - 1] / 1.1
             assert fit_gate(sample).ranges["mean"][0] == expected
+
+    def test_few_images_leave_a_wide_margin(self) -> None:
+        rng = np.random.default_rng(0)
+        few = [QualityFigures(mean, 0.2, 0.0, 0.0, 1.0) for mean in rng.uniform(0.3, 0.4, 99)]
+        assert fit_gate(few).ranges["mean"][0] == min(figure.mean for figure in few) / 2
+        assert fit_gate(few).appearance is None
 
     def test_refuses_fewer_than_one_percent_of_any_distribution_by_order_statistics_alone(self) -> None:
         # Heavy tails, no structure: the margins hardly help, the rank of the bounds must.
@@ -186,10 +192,10 @@ class TestFitGate:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"schema": 2}, "schema 2 is not supported"),
+        ({"schema": 3}, "schema 3 is not supported"),
         ({"ranges": {}}, "must hold exactly"),
         ({"fitted_on": -1}, "number of images"),
-        ({"extra": 1}, "exactly the keys"),
+        ({"extra": 1}, "none but"),
         ({"ranges": dict.fromkeys(FIGURES, (1.0, 0.0))}, "low <= high"),
         ({"ranges": dict.fromkeys(FIGURES, (0.0, float("nan")))}, "low <= high"),
         ({"ranges": dict.fromkeys(FIGURES, ("0", 1))}, r"\[low, high\]"),
@@ -198,3 +204,8 @@ class TestFitGate:
 def test_a_malformed_gate_is_refused_with_the_field(fitted: QualityGate, change: dict, words: str) -> None:
     with pytest.raises(InputError, match=words):
         QualityGate.from_dict(fitted.to_dict() | change)
+
+
+def test_a_gate_of_the_first_schema_is_still_read(fitted: QualityGate) -> None:
+    old = {name: fitted.to_dict()[name] for name in ("fitted_on", "ranges")} | {"schema": 1}
+    assert QualityGate.from_dict(old).ranges == fitted.ranges

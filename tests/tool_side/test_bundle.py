@@ -1,5 +1,6 @@
 """A bundle loads whole and unchanged, or not at all."""
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -179,6 +180,32 @@ class TestLevels:
     ) -> None:
         seen = inspector.inspect(twelve_bit.records[0].path, keep_image=True).image
         assert seen is not None and seen.max() < 0.07
+
+
+@pytest.mark.parametrize(
+    ("schema", "words"),
+    [
+        (2, "schema 2, this version reads 1: update waferroute"),
+        (0, "export the bundle again"),
+        (None, "schema None"),
+    ],
+)
+def test_a_certificate_of_another_schema_is_refused(copy: Path, schema: int | None, words: str) -> None:
+    data = json.dumps({"schema": schema}).encode()
+    (copy / "certificate.json").write_bytes(data)
+    manifest = json.loads((copy / "manifest.json").read_text())
+    manifest["files"]["certificate.json"] = {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(InputError, match=f"certificate.json: .*{words}"):
+        load_bundle(copy)
+
+
+def test_a_truncated_manifest_is_refused(copy: Path) -> None:
+    whole = (copy / "manifest.json").read_bytes()
+    for length in (0, 1, len(whole) // 2, len(whole) - 2):
+        (copy / "manifest.json").write_bytes(whole[:length])
+        with pytest.raises(InputError, match="is not valid JSON"):
+            load_bundle(copy)
 
 
 def test_what_is_not_a_bundle(tmp_path: Path, bundle: Path) -> None:

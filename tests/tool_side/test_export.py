@@ -14,7 +14,8 @@ from router.policy import RoutingPolicy
 from student_vae import LevelConfig, LikelihoodConfig, StudentConfig, StudentVAE, load_student
 from tool_side import Inspector, load_bundle
 from tool_side.export import export_bundle
-from tool_side.graph import decoder_graph, fold, scoring_graph
+from tool_side.graph import decoder_graph, scoring_graph
+from tool_side.graph_builder import fold
 from wafer_data.errors import InputError
 from wafer_data.levels import Levels
 from wafer_data.store import ImageStore

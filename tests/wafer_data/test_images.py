@@ -245,6 +245,48 @@ class TestRefused:
         assert grey.ndim == 2
 
 
+class TestReducedDecoding:
+    """JPEG files decoded at a part of their size."""
+
+    @staticmethod
+    def smooth(height: int, width: int) -> np.ndarray:
+        coarse = np.random.default_rng(0).integers(40, 220, (8, 8), dtype=np.uint8)
+        return np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC))
+
+    @pytest.mark.parametrize(
+        ("size", "expected"),
+        [
+            ((512, 512), (256, 256)),
+            ((1100, 2100), (275, 525)),
+            ((511, 900), (511, 900)),
+            ((4096, 4096), (512, 512)),
+        ],
+    )
+    def test_both_sides_keep_what_is_asked_for(
+        self, size: tuple[int, int], expected: tuple[int, int]
+    ) -> None:
+        data = encode(self.smooth(*size), "JPEG", quality=90)
+        assert read_grey(data, reduce_to=256).shape == expected
+        assert read_grey(data).shape == size
+
+    def test_the_model_input_is_nearly_the_same(self) -> None:
+        data = encode(self.smooth(1024, 1024), "JPEG", quality=90)
+        reduced, whole = (to_square(read_grey(data, reduce_to=size)) for size in (256, None))
+        assert np.abs(reduced - whole).mean() < 1 / 255
+
+    def test_other_formats_and_colour_are_as_ever(self) -> None:
+        picture = self.smooth(1024, 1024)
+        for image_format in ("PNG", "BMP", "TIFF"):
+            assert (read_grey(encode(picture, image_format), reduce_to=256) == picture).all()
+        colour = Image.merge("RGB", [Image.fromarray(picture)] * 3)
+        assert read_grey(encode(colour, "JPEG", quality=90), reduce_to=256).shape == (256, 256)
+
+    def test_limits_speak_of_the_whole_image(self) -> None:
+        data = encode(self.smooth(1024, 1024), "JPEG")
+        with pytest.raises(UnreadableImage, match="too large"):
+            read_grey(data, reduce_to=256, max_pixels=100_000)
+
+
 class TestToSquare:
     def test_a_fitting_image_is_only_scaled(self) -> None:
         grey = np.random.default_rng(0).integers(0, 256, (32, 32), dtype=np.uint8)

@@ -98,12 +98,14 @@ class TestDefects:
         scratches = [image(i, "test", "scratch") for i in range(12)]
         return normals(100) + scratches + [image(i, "test", "stain") for i in range(3)]
 
-    def labelled(self, images: list[CheckedImage], **values: Any) -> collections.Counter[str]:
+    def labelled(
+        self, images: list[CheckedImage], wanted: str = "train", **values: Any
+    ) -> collections.Counter[str]:
         splits = assign_splits(images, config(**values))
         return collections.Counter(
             found.candidate.type
             for found, split in zip(images, splits, strict=True)
-            if found.candidate.label and split == "train"
+            if found.candidate.label and split == wanted
         )
 
     def test_all_stay_in_the_test_unless_labels_are_asked_for(self) -> None:
@@ -111,7 +113,21 @@ class TestDefects:
         assert set(splits[100:]) == {"test"}
 
     def test_labels_move_by_type_and_never_more_than_half(self) -> None:
-        assert self.labelled(self.images(), labelled_defects_per_type=5) == {"scratch": 5, "stain": 1}
+        asked = {"labelled_defects_per_type": 5, "calibration_defect_fraction": 0.0}
+        assert self.labelled(self.images(), **asked) == {"scratch": 5, "stain": 1}
+        assert not self.labelled(self.images(), "calibration", **asked)
+
+    @pytest.mark.parametrize(
+        ("fraction", "training", "calibrating"), [(0.25, 3, 1), (0.5, 2, 2), (1.0, 0, 4)]
+    )
+    def test_a_share_of_each_type_calibrates_and_trains_nothing(
+        self, fraction: float, training: int, calibrating: int
+    ) -> None:
+        images = normals(100) + [image(i, "test", "scratch") for i in range(8)]
+        asked = {"labelled_defects_per_type": 4, "calibration_defect_fraction": fraction}
+        assert self.labelled(images, **asked)["scratch"] == training
+        assert self.labelled(images, "calibration", **asked)["scratch"] == calibrating
+        assert self.labelled(images, "test", **asked)["scratch"] == 4
 
     def test_asking_for_labels_does_not_change_the_normals(self) -> None:
         images = self.images()

@@ -1,0 +1,54 @@
+"""Analyses the errors of a finished run and writes the result as one folder."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from eval.config import EvalConfig
+from eval.errors.analyse import analyse
+from eval.errors.gallery import take_shots
+from eval.errors.opened import open_run, settings_of
+from eval.errors.operating_point import Model
+from eval.errors.page import render_page
+from eval.own_folder import require_own
+from router.config import RouterConfig
+from wafer_data.files import new_directory, read_json, write_json, write_text
+from wafer_data.progress import Progress
+
+PAGE, FIGURES = "errors.html", "errors.json"
+
+
+def analyse_errors(
+    run_dir: Path,
+    out: Path,
+    model: Model = "routed",
+    router: RouterConfig | None = None,
+    config: EvalConfig | None = None,
+) -> dict[str, Any]:
+    """Explain every missed defect and false alarm of the run in `run_dir` and write `out`: errors.html, errors.json.
+
+    The operating point is the calibrated one: of the routed system, its policy; of the full student alone, the score
+    that `router.flag_rate` of the calibration normals exceed. Test images choose nothing. `router`: the settings that
+    the run was calibrated with; default: those that its certificate states.
+    Memory holds a few hundred bytes a test image, and one batch of images. The folder is replaced as a whole or, on
+    failure, left as it was. Returns the content of errors.json.
+
+    Raises InputError when data, students or calibration are missing or damaged, when there is no test image, or `out`
+    cannot be written or holds something else than an earlier analysis.
+    """
+    require_replaceable(out)
+    with new_directory(out) as folder:
+        with Progress():
+            run = open_run(run_dir)
+            found = analyse(run, model, router or settings_of(run_dir), config or EvalConfig())
+            shots = take_shots(found, run.store, run.students, run.references)
+            found = replace(found, shown={kind: len(taken) for kind, taken in shots.items()})
+            write_json(folder / FIGURES, found.to_json())
+            write_text(folder / PAGE, render_page(found, shots))
+        content: dict[str, Any] = read_json(folder / FIGURES)
+    return content
+
+
+def require_replaceable(out: Path) -> None:
+    """Raise InputError unless `out` is missing, empty, or holds an earlier analysis and nothing else."""
+    require_own(out, {PAGE, FIGURES}, "an error analysis")

@@ -1,0 +1,27 @@
+"""A result folder is replaced as a whole, so nothing else may lie in it."""
+
+from collections.abc import Collection
+from pathlib import Path
+
+from wafer_data.errors import InputError
+from wafer_data.files import write_error
+
+
+def require_own(out: Path, names: Collection[str], what: str) -> None:
+    """Raise InputError unless `out` is missing, empty, or holds files called `names` and nothing else.
+
+    `what` names such a result in the message, as in "an error analysis".
+    """
+    try:
+        if not out.exists() and not out.is_symlink():
+            return
+        if not out.is_dir():
+            raise InputError(f"{out} is not a folder: choose another one with --out DIR")
+        foreign = sorted({entry.name for entry in out.iterdir()} - set(names))
+    except OSError as error:
+        raise write_error(out, error) from error
+    if foreign:
+        raise InputError(
+            f"{out} holds files that are not of {what} ({foreign[0]}), and the folder would be replaced: choose a new "
+            "or empty one with --out DIR"
+        )

@@ -1,0 +1,3 @@
+"""Latency against accuracy: what each model, setting and routing threshold costs in time, and what that means
+for a stated budget and for the fab's month.
+"""

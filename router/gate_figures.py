@@ -1,0 +1,167 @@
+"""Cheap figures of one grey image, from which the quality gate judges whether it can be judged at all.
+
+numpy only, and fast: this runs on the inspection tool for every image, so rows are skipped where a part of them
+says enough, and every coarser picture is made from the last.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, fields
+
+import numpy as np
+
+BLACK_LEVEL = 2.5 / 255
+WHITE_LEVEL = 252.5 / 255
+MIN_SIDE = 12
+NOISE_CORRECTION = 1.1 / 16
+BIN = 4
+"""Side of the bins, in pixels, that the coarse picture averages."""
+GRID = 8
+"""Cells a side over which the coarse figures are taken."""
+_NOISE_EVERY, _BANDS = 16, 8
+_QUANTILES = [5, 16, 47, 58]  # of the ordered cells; beyond them a defect of some cells may lie
+_CELL_FLOOR, _ENERGY_FLOOR = 0.02, 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class QualityFigures:
+    """Figures of one grey image in [0, 1]; all NaN when a pixel is not finite.
+
+    mean: mean grey. std: standard deviation of the grey values. black_share, white_share: share of pixels
+    within two 8-bit levels of 0 and of 1. sharpness: detail a few pixels wide, free of pixel noise,
+    relative to the brightness (see :func:`measure_quality`); does not change with the gain.
+
+    profile: how bright and how detailed most of the image is, float64 (11,): log brightness of the middle
+    one of 8 x 8 cells; log detail down and across at 2, 4 and 8 pixels, relative to it; log of four
+    quantiles of the cells' brightness, relative to it. cells: of each of those cells, its log brightness
+    relative to the middle one and its log detail across and down at 4 pixels, float32 (192,). binned: the
+    image averaged over 4 x 4 pixels, float32. All three None for an image below 32 pixels a side.
+    """
+
+    mean: float
+    std: float
+    black_share: float
+    white_share: float
+    sharpness: float
+    profile: np.ndarray | None = field(default=None, compare=False, repr=False)
+    cells: np.ndarray | None = field(default=None, compare=False, repr=False)
+    binned: np.ndarray | None = field(default=None, compare=False, repr=False)
+
+
+FIGURES = tuple(item.name for item in fields(QualityFigures) if item.compare)
+PROFILE_LENGTH = 11
+CELL_VALUES = 3 * GRID * GRID
+
+
+def measure_quality(grey: np.ndarray) -> QualityFigures:
+    """Figures of `grey`, shape (H, W), H and W >= 12, floating point in [0, 1].
+
+    Sharpness is (E4 - 1.1 E1 / 16) / mean^2, not below 0, where E1 and E4 are the mean squared 5-point
+    Laplacians of the image (every sixteenth row) and of its 4x4-binned copy (every second one). White pixel
+    noise of variance s^2 has a Laplacian energy of 20 s^2 (noise from a Laplacian: Immerkaer, "Fast noise
+    variance estimation", 1996), and binning divides s^2 by 16: the difference is free of noise, so a
+    blurred picture does not pass as sharp because the camera's noise is. The tenth more covers the scatter
+    of E4, some 5 % on 31 x 62 pixels. Relative to the brightness and not to the variance, so that a large
+    strong defect does not make a sharp image look blurred. Standard deviation and shares are those of every
+    fourth row; rows and columns beyond a multiple of 4 do not count. Raises ValueError for another shape or
+    an integer type.
+    """
+    if grey.ndim != 2 or min(grey.shape) < MIN_SIDE or grey.dtype.kind != "f":
+        raise ValueError(
+            f"measure_quality wants a 2-D float image of at least {MIN_SIDE} x {MIN_SIDE} pixels, "
+            f"got {grey.dtype} {grey.shape}"
+        )
+    grey = np.ascontiguousarray(grey[: grey.shape[0] // BIN * BIN, : grey.shape[1] // BIN * BIN])
+    with np.errstate(all="ignore"):
+        fours = grey.reshape(-1, BIN, grey.shape[1])
+        upper, lower = (_halve_columns(fours[:, i] + fours[:, i + 1], 0.25) for i in (0, 2))
+        binned = _halve_columns(upper + lower, 0.25)
+        mean = float(binned.mean())
+    if not math.isfinite(mean):
+        return QualityFigures(math.nan, math.nan, math.nan, math.nan, math.nan)
+    rows = grey[::4]
+    detail = _laplacian_energy(binned, 2) - NOISE_CORRECTION * _laplacian_energy(grey, _NOISE_EVERY)
+    profile, cells = _coarse(upper, lower, binned) if min(binned.shape) >= GRID else (None, None)
+    return QualityFigures(
+        mean=mean,
+        std=math.sqrt(_mean_square(rows - grey.dtype.type(mean))),
+        black_share=np.count_nonzero(rows < BLACK_LEVEL) / rows.size,
+        white_share=np.count_nonzero(rows > WHITE_LEVEL) / rows.size,
+        sharpness=max(detail, 0.0) / mean**2 if mean > 0 else 0.0,
+        profile=profile,
+        cells=cells,
+        binned=binned,
+    )
+
+
+def _coarse(upper: np.ndarray, lower: np.ndarray, binned: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """`profile` and `cells` from both halves of the 2x2-binned image and the 4x4-binned one.
+
+    Medians over parts of the image throughout: a defect, however strong, must not look like a fault of the whole.
+    """
+    planes = np.zeros((3, *binned.shape), binned.dtype)
+    planes[0] = binned
+    np.subtract(binned[:, 1:], binned[:, :-1], out=planes[1, :, 1:])
+    np.subtract(binned[1:], binned[:-1], out=planes[2, 1:])
+    planes[1:] *= planes[1:]
+    cells = _cell_means(planes).reshape(3, -1)
+    ordered = np.sort(cells, axis=1)
+    brightness, across, down = (float(row[31] + row[32]) / 2 for row in ordered)
+    coarser = _halve(binned)
+    energies = [
+        _typical_square(upper - lower),
+        _typical_square(upper[:, 1:] - upper[:, :-1]),
+        down,
+        across,
+        _typical_square(coarser[1::2] - coarser[: len(coarser) // 2 * 2 : 2]),
+        _typical_square(coarser[:, 1:] - coarser[:, :-1]),
+    ]
+    middle = max(brightness, 1e-4)
+    logs = np.log(np.array(energies, dtype=np.float64) * middle**-2 + _ENERGY_FLOOR / 10)
+    quantiles = np.log(ordered[0, _QUANTILES].astype(np.float64) + _CELL_FLOOR) - math.log(middle)
+    cells[0] = np.log(cells[0] + np.float32(_CELL_FLOOR)) - np.float32(math.log(middle))
+    cells[1:] = np.float32(0.5) * np.log(cells[1:] * np.float32(middle**-2) + np.float32(_ENERGY_FLOOR))
+    return np.concatenate([[math.log(middle)], 0.5 * logs, quantiles]), cells.ravel()
+
+
+def _mean_square(values: np.ndarray) -> float:
+    # einsum, not dot: BLAS cuts a sum by its thread count, and the figure must not depend on that.
+    return float(np.einsum("ij,ij->", values, values)) / values.size
+
+
+def _typical_square(values: np.ndarray) -> float:
+    """Median over up to 8 bands of rows of the mean square in each."""
+    bands = min(_BANDS, len(values))
+    rows = np.ascontiguousarray(values[: len(values) // bands * bands]).reshape(bands, -1)
+    squares = np.sort(np.einsum("ij,ij->i", rows, rows))
+    return float(squares[(bands - 1) // 2] + squares[bands // 2]) / (2 * rows.shape[1])
+
+
+def _halve_columns(values: np.ndarray, factor: float) -> np.ndarray:
+    width = values.shape[1] // 2 * 2
+    return (values[:, 0:width:2] + values[:, 1:width:2]) * values.dtype.type(factor)
+
+
+def _halve(grey: np.ndarray) -> np.ndarray:
+    height = grey.shape[0] // 2 * 2
+    return _halve_columns(grey[0:height:2] + grey[1:height:2], 0.25)
+
+
+def _cell_means(planes: np.ndarray) -> np.ndarray:
+    """Means of planes (3, h, w) over GRID x GRID equal cells, (3, GRID, GRID); the rest beyond them is left out."""
+    height, width = (side // GRID for side in planes.shape[1:])
+    rows = planes[:, : height * GRID, : width * GRID].reshape(3 * GRID, height, width * GRID)
+    sums = np.add.reduce(np.add.reduce(rows, axis=1).reshape(3 * GRID, GRID, width), axis=2)
+    return (sums * planes.dtype.type(1 / (height * width))).reshape(3, GRID, GRID)
+
+
+def _laplacian_energy(grey: np.ndarray, every: int = 1) -> float:
+    """Mean squared 5-point Laplacian over every `every`-th inner row."""
+    centre = grey[1:-1:every]
+    laplacian = centre[:, 1:-1] * grey.dtype.type(4)
+    laplacian -= centre[:, :-2]
+    laplacian -= centre[:, 2:]
+    laplacian -= grey[:-2:every, 1:-1]
+    laplacian -= grey[2::every, 1:-1]
+    return _mean_square(laplacian)
