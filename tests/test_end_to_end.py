@@ -88,7 +88,7 @@ def test_the_report_has_the_keys_of_schema_1(finished_run):
         "labelled_defects": 0,
     }
     trained = {"teacher", "intermediate", "target", "full", "lowres", "routed"}
-    assert trained | {"pca", "gabor_lbp_ocsvm"} == set(report["models"])
+    assert trained | {"pca", "gabor_lbp_ocsvm", "pixel_vae"} == set(report["models"])
     for name, model in report["models"].items():
         assert set(model) == MODEL, name
         assert set(model["per_type"]) == {"scratch", "particle"}
