@@ -17,6 +17,8 @@ ROOT = Path(__file__).parents[2]
 def checkout(tmp_path: Path) -> Path:
     for name in ("Makefile", "pyproject.toml", "constraints.txt"):
         shutil.copy(ROOT / name, tmp_path / name)
+    (tmp_path / "benchmarks").mkdir()
+    shutil.copy(ROOT / "benchmarks/triton-requirements.txt", tmp_path / "benchmarks")
     return tmp_path
 
 
@@ -39,6 +41,11 @@ def pretend_installed(folder: Path, *stamps: str) -> None:
         (folder / ".venv" / stamp).touch()
 
 
+def pretend_served(folder: Path) -> None:
+    (folder / ".venv-triton").mkdir()
+    (folder / ".venv-triton/.installed").touch()
+
+
 def test_a_first_demo_makes_the_environment_installs_and_runs(checkout: Path):
     said = make(checkout, "-n", "demo").stdout
     assert "-m venv .venv" in said
@@ -48,6 +55,7 @@ def test_a_first_demo_makes_the_environment_installs_and_runs(checkout: Path):
 
 def test_nothing_is_installed_when_nothing_changed(checkout: Path):
     pretend_installed(checkout, ".installed-demo", ".installed-dev")
+    pretend_served(checkout)
     for target in ("demo", "test"):
         assert "install" not in make(checkout, "-n", target).stdout
 
@@ -74,9 +82,15 @@ def test_what_the_tests_install_serves_the_demo(checkout: Path):
 
 def test_the_tests_lint_check_format_check_types_and_run(checkout: Path):
     pretend_installed(checkout, ".installed-demo", ".installed-dev")
+    pretend_served(checkout)
     said = make(checkout, "-n", "test").stdout.splitlines()
-    tools = [line.removeprefix(".venv/bin/") for line in said]
+    tools = [line.removeprefix(".venv/bin/") for line in said if line.startswith(".venv/bin/")]
     assert tools == ["ruff check .", "ruff format --check .", "mypy", "python -m pytest"]
+
+
+def test_the_tests_set_up_a_triton_server(checkout: Path):
+    pretend_installed(checkout, ".installed-demo", ".installed-dev")
+    assert "install -r benchmarks/triton-requirements.txt" in make(checkout, "-n", "test").stdout
 
 
 def test_an_old_python_is_refused_with_what_to_do(checkout: Path, tmp_path: Path):
