@@ -36,7 +36,7 @@ def pictures(found: dict, images: dict[str, np.ndarray]) -> None:
         line[0].text(-6, 32, title, ha="right", va="center", fontsize=9)
     axes[0, 1].set_title("three normal", fontsize=9)
     axes[0, 4].set_title("three defective", fontsize=9)
-    axes[0, 9].text(32, 40, "drawn from the prior:", ha="center", fontsize=9)
+    axes[1, 10].set_title("drawn from the prior", fontsize=9, x=0)
     fig.subplots_adjust(wspace=0.05, hspace=0.05, left=0.2, right=1, top=0.94, bottom=0)
     fig.savefig(HERE / "method_vae.png", bbox_inches="tight", facecolor="white")
 
