@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from eval.latency import Latency
-from eval.tool_run import ToolRun, compare
+from eval.tool_run import ToolRun, compare, run_inspector
+from tool_side import load_bundle
+from tool_side.export import export_bundle
 
 
 @pytest.fixture
@@ -64,3 +66,14 @@ def test_images_that_no_graph_scored_are_left_out_of_the_deviation(agreeing, eva
     none_ran = replace(agreeing, lowres_scores=np.full(350, np.nan), full_scores=np.full(350, np.nan))
     parity = parity_of(none_ran, evaluation)
     assert parity.max_relative_lowres_deviation == parity.max_relative_full_deviation == 0.0
+
+
+def test_grey_levels_are_applied_once(tiny_run, tiny_store, tmp_path):
+    """The store's images are in the data set's grey levels already; the bundle's levels are for files."""
+    export_bundle(tiny_run, tmp_path / "bundle")
+    bundle = load_bundle(tmp_path / "bundle")
+    levelled = replace(bundle, preprocessing=replace(bundle.preprocessing, black=0.2, white=0.6))
+    indices = tiny_store.indices("test")[:6]
+    plain, other = (run_inspector(one, tiny_store, indices) for one in (bundle, levelled))
+    np.testing.assert_array_equal(plain.decisions, other.decisions)
+    np.testing.assert_array_equal(plain.lowres_scores, other.lowres_scores)
