@@ -150,14 +150,23 @@ def run_peer(case: Case, name: str, python: Path, args: argparse.Namespace) -> d
         with np.load(folder / "scores.npz", allow_pickle=False) as content:
             scores, maps = content["scores"].astype(float), content["maps"]
         found |= case.figures(scores, maps)
-        difference = paired_bootstrap({"auroc": image_auroc}, case.labels, case.own_scores(), scores)["auroc"]
-        found["routed_ahead_by"] = [difference.difference, difference.low, difference.high]
         (folder / "scores.npz").unlink()  # 0.25 MB an image
         np.savez(folder / "image_scores.npz", scores=scores)
     (folder / "model.onnx").unlink(missing_ok=True)
     (folder / "model.safetensors").unlink()
     files.write_json(done, found)
     return found
+
+
+def compare(case: Case, name: str) -> dict[str, list[float]]:
+    """How far the routed AUROC of *this* run is ahead of the peer's, whose figures may be of an earlier call."""
+    path = case.folder / name / "image_scores.npz"
+    if not path.is_file():
+        return {}
+    with np.load(path, allow_pickle=False) as content:
+        theirs = content["scores"]
+    found = paired_bootstrap({"auroc": image_auroc}, case.labels, case.own_scores(), theirs)["auroc"]
+    return {"routed_ahead_by": [found.difference, found.low, found.high]}
 
 
 def run_own(case: Case, name: str) -> dict[str, Any]:
@@ -175,6 +184,9 @@ def run_case(case: Case, python: Path, args: argparse.Namespace) -> dict[str, An
     before = run_own(case, "own_before")
     peers = {name: run_peer(case, name, python, args) for name in args.peers.split(",")}
     after = run_own(case, "own_after")
+    for key, peer in peers.items():
+        if "failed" not in peer:
+            peer |= compare(case, key)
     own = {name: case.report["models"][name] for name in OWN if name in case.report["models"]}
     interval = bootstrap_interval(image_auroc, case.labels, case.own_scores())
     case.clean()

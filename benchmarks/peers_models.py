@@ -121,7 +121,7 @@ def build_patchcore() -> Judge:
     return Judge(model, 256, HALVES)
 
 
-@torch.no_grad()  # or the greedy search would keep a graph of every step in memory
+@torch.no_grad()
 def fit_patchcore(judge: Judge, images: np.ndarray, settings: Settings) -> str:
     """Collect patch features, keep some of them at random, then anomalib's greedy coreset of these."""
     model = judge.model.train()
