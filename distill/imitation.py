@@ -37,7 +37,8 @@ class ImitationTask:
     """What one stage's imitation phase needs.
 
     name: stage. model: maps (B, 1, 256, 256) images in [0, 1] to (B, d, map, map) features.
-    targets: features of the teacher, aligned with the pool; averaged down to the student's map.
+    targets: features of the teacher, aligned with the pool; averaged down to the student's map. directions: how many
+    of them are imitated, the first ones; None: all.
     """
 
     name: str
@@ -46,10 +47,11 @@ class ImitationTask:
     targets: Targets
     config: StageConfig
     seed: int
+    directions: int | None = None
 
     def target(self, rows: np.ndarray) -> Tensor:
         """What the teacher says about images `rows`, (B, d, map, map) float32."""
-        targets = self.targets.rows(rows)
+        targets = self.targets.rows(rows)[:, : self.directions]
         factor = targets.shape[-1] // self.config.student.map_size
         return F.avg_pool2d(targets, factor) if factor > 1 else targets
 

@@ -80,7 +80,7 @@ def run_stage(name: str, config: DistillConfig, run_dir: Path, store: ImageStore
         log.add(phase, epoch, **losses)
         tracker.log({f"{phase}/{k}": v for k, v in losses.items()} | {"epoch": epoch})
 
-    task = ImitationTask(name, TrunkFeatures(student), pool, targets, stage, config.seed)
+    task = ImitationTask(name, TrunkFeatures(student), pool, targets, stage, config.seed, student.channels)
     imitate(
         task, accelerator, work / "state", config.checkpoint_epochs, lambda e, v: record("imitation", e, v)
     )
@@ -103,7 +103,9 @@ def _new_student(name: str, stage: StageConfig, targets: Targets, run_dir: Path)
             f"distill.{name}.student.map_size={stage.student.map_size} must divide {side}, the map of its teacher "
             f"{stage.teacher}"
         )
-    student = StudentVAE(stage.student, available, stage.student.likelihood.latent, has_decoder=False)
+    # only what its likelihood looks at: a small trunk that imitates more of its teacher imitates all of it worse
+    imitated = stage.student.likelihood.channels_used(available)
+    student = StudentVAE(stage.student, imitated, stage.student.likelihood.latent, has_decoder=False)
     if stage.start_from:
         start = load_model(run_dir, stage.start_from)
         assert isinstance(start, StudentVAE)
@@ -130,25 +132,24 @@ def _fit_and_decode(
     """Likelihood and ELBO phase of a student whose trunk is trained."""
     device = next(student.parameters()).device
     config = stage.student.likelihood
-    kept = config.channels_used(student.channels)
 
     @torch.no_grad()
     def features_of(indices: np.ndarray) -> Iterator[Tensor]:
         for start in range(0, len(indices), 32):
             images = torch.from_numpy(store.batch(indices[start : start + 32])).to(device)
-            yield student.features(images)[:, :kept].cpu()
+            yield student.features(images).cpu()
 
     normals, defects = (store.indices("train", label=label) for label in (0, 1))
     likelihood = fit_with_labels(lambda: features_of(normals), features_of(defects), config, seed)
     set_seed(seed)
     complete = StudentVAE(
         stage.student,
-        kept,
+        student.channels,
         likelihood.latent,
         has_decoder=stage.elbo_epochs > 0,
         has_head=likelihood.head is not None,
     )
-    complete.trunk.load_state_dict(student.trunk.first_directions(kept))
+    complete.trunk.load_state_dict(student.trunk.state_dict())
     complete.likelihood.load_state_dict(likelihood.state_dict())
     complete = complete.to(device).eval()
     if stage.elbo_epochs:

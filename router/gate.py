@@ -27,8 +27,8 @@ from wafer_data.errors import InputError
 
 __all__ = ["FIGURES", "QualityFigures", "QualityGate", "fit_gate", "fit_gate_images", "measure_quality"]
 
-SCHEMA = 2
-_READABLE = (1, SCHEMA)  # schema 1 had the ranges only
+SCHEMA = 3
+"""Changes with what a figure measures: limits fitted on other figures say nothing about these."""
 
 # Below this an image is flat whatever its bit depth: some 6 levels of 16 bit, a fortieth of a level of 8 bit.
 CONSTANT_STD = 1e-4
@@ -131,8 +131,11 @@ class QualityGate:
                 "quality gate: expected the keys schema, fitted_on and ranges, and none but "
                 f"{', '.join(_PARTS)} beside them"
             )
-        if data["schema"] not in _READABLE or isinstance(data["schema"], bool):
-            raise InputError(f"quality gate: schema {data['schema']!r} is not supported, only {SCHEMA}")
+        if data["schema"] != SCHEMA or isinstance(data["schema"], bool):
+            raise InputError(
+                f"quality gate: schema {data['schema']!r} is not supported, only {SCHEMA}; calibrate again with this "
+                "version of waferroute"
+            )
         fitted_on, ranges = data["fitted_on"], data["ranges"]
         if not isinstance(fitted_on, int) or isinstance(fitted_on, bool) or fitted_on < 0:
             raise InputError(f"quality gate: fitted_on must be a number of images, got {fitted_on!r}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
@@ -182,8 +184,13 @@ class StudentConfig(BaseModel):
     width: float = Field(
         1.0, gt=0, le=8, description="factor on the number of channels (1.0: 16, 32, 48 and 64)"
     )
-    fine_blocks: int = Field(1, ge=0, le=12, description="residual blocks at the map's resolution")
-    deep_blocks: int = Field(1, ge=0, le=12, description="residual blocks at half the map's resolution")
+    fine_blocks: int = Field(1, ge=0, le=12, description="blocks at the map's resolution")
+    deep_blocks: int = Field(1, ge=0, le=12, description="blocks at half the map's resolution")
+    block: Literal["residual", "inverted"] = Field(
+        "residual",
+        description="residual: two 3x3 convolutions around a shortcut; inverted: 1x1, depthwise 3x3, 1x1 with twice "
+        "the channels inside, a fifth of the operations",
+    )
     likelihood: LikelihoodConfig = Field(
         default_factory=LikelihoodConfig, description="the conditional Gaussian"
     )

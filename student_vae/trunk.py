@@ -11,13 +11,15 @@ from torch import Tensor, nn
 from student_vae.config import StudentConfig
 
 
-def conv_block(inputs: int, outputs: int, stride: int = 1, kernel: int = 3) -> nn.Sequential:
-    """Convolution, batch normalisation (folded at export), ReLU."""
-    return nn.Sequential(
-        nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False),
-        nn.BatchNorm2d(outputs),
-        nn.ReLU(inplace=True),
-    )
+def conv_norm(inputs: int, outputs: int, stride: int = 1, kernel: int = 3, groups: int = 1) -> nn.Sequential:
+    """Convolution and batch normalisation (folded at export)."""
+    conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False)
+    return nn.Sequential(conv, nn.BatchNorm2d(outputs))
+
+
+def conv_block(inputs: int, outputs: int, stride: int = 1, kernel: int = 3, groups: int = 1) -> nn.Sequential:
+    """Convolution, batch normalisation, ReLU."""
+    return nn.Sequential(*conv_norm(inputs, outputs, stride, kernel, groups), nn.ReLU(inplace=True))
 
 
 class ResidualBlock(nn.Module):
@@ -26,12 +28,29 @@ class ResidualBlock(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.first = conv_block(channels, channels)
-        self.second = nn.Sequential(
-            nn.Conv2d(channels, channels, 3, 1, 1, bias=False), nn.BatchNorm2d(channels)
-        )
+        self.second = conv_norm(channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
         return F.relu(x + self.second(self.first(x)))
+
+
+class InvertedBlock(nn.Module):
+    """1x1 to twice the channels, depthwise 3x3, 1x1 back, around a shortcut (Sandler et al. 2018, figure 3b)."""
+
+    expansion = 2
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        inner = self.expansion * channels
+        self.widen = conv_block(channels, inner, kernel=1)
+        self.depthwise = conv_block(inner, inner, groups=inner)
+        self.narrow = conv_norm(inner, channels, kernel=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.narrow(self.depthwise(self.widen(x)))
+
+
+BLOCKS: dict[str, type[nn.Module]] = {"residual": ResidualBlock, "inverted": InvertedBlock}
 
 
 class Trunk(nn.Module):
@@ -51,9 +70,10 @@ class Trunk(nn.Module):
             stem.append(conv_block(inputs, outputs, stride=2, kernel=5 if wide else 3))
             inputs = outputs
         self.stem = nn.Sequential(*stem)
-        self.fine = nn.Sequential(*(ResidualBlock(inputs) for _ in range(config.fine_blocks)))
+        block = BLOCKS[config.block]
+        self.fine = nn.Sequential(*(block(inputs) for _ in range(config.fine_blocks)))
         self.down = conv_block(inputs, deep_channels, stride=2)
-        self.deep = nn.Sequential(*(ResidualBlock(deep_channels) for _ in range(config.deep_blocks)))
+        self.deep = nn.Sequential(*(block(deep_channels) for _ in range(config.deep_blocks)))
         self.head = nn.Conv2d(inputs + deep_channels, channels, 1)
 
     @staticmethod
@@ -69,8 +89,3 @@ class Trunk(nn.Module):
         deep = self.deep(self.down(fine))
         deep = F.interpolate(deep, scale_factor=2, mode="bilinear", align_corners=False)
         return self.head(torch.cat([fine, deep], 1))
-
-    def first_directions(self, count: int) -> dict[str, Tensor]:
-        """State of a trunk whose head gives only the first `count` channels of this one's."""
-        cut = ("head.weight", "head.bias")
-        return {name: value[:count] if name in cut else value for name, value in self.state_dict().items()}

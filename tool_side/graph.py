@@ -19,7 +19,7 @@ from student_vae.defect_head import SMALLEST, DefectHead
 from student_vae.level import FeatureLevel
 from student_vae.likelihood import FARTHEST, UNIT, FeatureLikelihood
 from student_vae.model import IMAGE_SIZE
-from student_vae.trunk import ResidualBlock
+from student_vae.trunk import InvertedBlock, ResidualBlock
 from tool_side.graph_builder import GraphBuilder
 
 CONTRAST = 4.0
@@ -67,17 +67,20 @@ def _trunk(b: GraphBuilder, student: StudentVAE, x: str) -> str:
     trunk = student.trunk
     for i, block in enumerate(trunk.stem):
         x = b.conv_relu(x, block, gain=CONTRAST if i == 0 else 1.0)
-    fine = _residual_blocks(b, x, trunk.fine)
-    deep = _residual_blocks(b, b.conv_relu(fine, trunk.down), trunk.deep)
+    fine = _blocks(b, x, trunk.fine)
+    deep = _blocks(b, b.conv_relu(fine, trunk.down), trunk.deep)
     return b.conv(b.node("Concat", fine, b.enlarge(deep, 2), axis=1), trunk.head)
 
 
-def _residual_blocks(b: GraphBuilder, x: str, blocks: nn.Sequential) -> str:
+def _blocks(b: GraphBuilder, x: str, blocks: nn.Sequential) -> str:
     for block in blocks:
-        assert isinstance(block, ResidualBlock)
-        conv, norm = block.second[0], block.second[1]
-        inner = b.conv(b.conv_relu(x, block.first), conv, norm)  # type: ignore[arg-type]
-        x = b.node("Relu", b.node("Add", x, inner))
+        if isinstance(block, InvertedBlock):
+            inner = b.conv_relu(b.conv_relu(x, block.widen), block.depthwise)
+            x = b.node("Add", x, b.conv(inner, *block.narrow))  # type: ignore[arg-type]
+        else:
+            assert isinstance(block, ResidualBlock)
+            inner = b.conv(b.conv_relu(x, block.first), *block.second)  # type: ignore[arg-type]
+            x = b.node("Relu", b.node("Add", x, inner))
     return x
 
 

@@ -7,6 +7,7 @@ What cannot be judged ends as REVIEW with the reason; nothing but a score below 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from time import perf_counter
@@ -58,6 +59,7 @@ class Inspector:
         self.recipes = tuple(bundle.recipes) or (FIRST_RECIPE,)
         self.references = dict(bundle.references)
         self._further = {name: bundle.recipes[name] for name in self.recipes[1:]}
+        self._masks = any(policy.gate.mask is not None for policy in (self.policy, *self._further.values()))
         self._reduce_to = bundle.preprocessing.image_size if reduced_decoding else None
         self.preprocessing = bundle.preprocessing
         self._levels = bundle.preprocessing.levels
@@ -196,7 +198,7 @@ class Inspector:
     def _judge(self, square: np.ndarray, policy: RoutingPolicy, result: Inspection) -> None:
         """Fills in decision, route, scores, reasons, map, latent and times."""
         clock = perf_counter()
-        result.reasons = self._gate(measure_quality(square), policy)
+        result.reasons = self._gate(measure_quality(square, binned=self._masks), policy)
         if not result.reasons:
             square = policy.gate.cleaned(square)
         result.seconds["gate"] = perf_counter() - clock
@@ -206,27 +208,26 @@ class Inspector:
         clock = perf_counter()
         output = self._lowres(square)
         result.seconds["lowres"] = perf_counter() - clock
-        lowres_scores, full_scores = np.array([output.score]), np.array([np.nan])
-        _take(result, "lowres", output)
         result.lowres_score = output.score
-        escalated = policy.escalate(lowres_scores)
-        if escalated[0]:
+        _take(result, "lowres", output)
+
+        def ask_full() -> float:
             clock = perf_counter()
             output = self._full(square)
             result.seconds["full"] = perf_counter() - clock
-            full_scores[0] = output.score
-            _take(result, "full", output)
             result.full_score = output.score
+            _take(result, "full", output)
+            return output.score
 
-        routed = policy.routed_score(lowres_scores, full_scores)
-        result.decision = str(policy.decide(routed, escalated)[0])
-        if not np.isfinite(routed[0]):
+        routed = policy.route(output.score, ask_full)
+        result.decision = routed.decision
+        if not math.isfinite(routed.score):
             result.reasons = [
                 "a model gave no usable score "
                 f"(low-resolution {result.lowres_score}, full {result.full_score})"
             ]
             return
-        result.score = float(routed[0])
+        result.score = routed.score
         result.reasons = score_reasons(result, policy)
 
     def _reconstruct(self, square: np.ndarray, result: Inspection) -> None:

@@ -100,6 +100,19 @@ def test_a_student_may_keep_only_the_first_directions(tiny_run):
     assert full.trunk.head.weight.shape[0] == 4
 
 
+def test_only_directions_that_the_likelihood_looks_at_are_imitated(tiny_run, tiny_store, tmp_path, monkeypatch):
+    seen = []
+    real = imitation._errors
+
+    def spy(model, task, rows, weights, device):
+        seen.append((task.target(rows).shape[1], model(torch.zeros(1, 1, 256, 256)).shape[1], weights.shape[1]))
+        return real(model, task, rows, weights, device)
+
+    monkeypatch.setattr(imitation, "_errors", spy)
+    run_stage("full", tiny_distill_config(), copy_of(tiny_run, tmp_path, without=["full"]), tiny_store)
+    assert set(seen) == {(4, 4, 4)}
+
+
 def test_a_student_that_does_not_fit_its_teacher_is_refused(tiny_run, tiny_store, tmp_path):
     run_dir = copy_of(tiny_run, tmp_path, without=["full"])
     config = tiny_distill_config()

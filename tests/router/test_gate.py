@@ -47,13 +47,28 @@ class TestMeasureQuality:
             return 4 * x[1:-1, 1:-1] - x[:-2, 1:-1] - x[2:, 1:-1] - x[1:-1, :-2] - x[1:-1, 2:]
 
         noise = np.mean(laplacian(grey.astype(np.float64))[::16] ** 2) * 1.1 / 16
+        groups = binned.reshape(8, 8, 64)[:, :4]
+        mean, rows = groups.mean(), grey[::7].astype(np.float64)
         figures = measure_quality(grey)
-        assert figures.mean == pytest.approx(grey.mean(), rel=1e-5)
-        assert figures.std == pytest.approx(grey[::4].std(), rel=1e-4)
-        assert figures.black_share == 16 / 256
-        assert figures.white_share == 8 / 256
-        expected = (np.mean(laplacian(binned)[::2] ** 2) - noise) / grey.mean(dtype=np.float64) ** 2
+        assert figures.mean == pytest.approx(mean, rel=1e-5)
+        assert figures.std == pytest.approx(np.sqrt(np.mean((rows - mean) ** 2)), rel=1e-4)
+        assert figures.black_share == 3 / 37  # rows 0, 7 and 14 of the sixteen black ones
+        assert figures.white_share == 1 / 37
+        expected = (np.mean([laplacian(group) ** 2 for group in groups]) - noise) / mean**2
         assert figures.sharpness == pytest.approx(expected, rel=1e-3)
+        np.testing.assert_allclose(figures.binned, binned, rtol=1e-5, atol=1e-6)
+        assert measure_quality(grey, binned=False).binned is None
+
+    def test_the_profile_is_the_typical_detail_at_each_size(self) -> None:
+        grey = wafer(1)
+        half = grey.astype(np.float64).reshape(128, 2, 128, 2).mean((1, 3)).reshape(8, 16, 128)[:, :8]
+        binned = grey.astype(np.float64).reshape(64, 4, 64, 4).mean((1, 3)).reshape(8, 8, 64)[:, :4]
+        middle = np.median(binned.reshape(8, 4, 8, 8).mean((1, 3)))
+        down = np.median([np.mean((group[0::2] - group[1::2]) ** 2) for group in half])
+        profile = measure_quality(grey).profile
+        assert profile is not None
+        assert profile[0] == pytest.approx(np.log(middle), abs=1e-5)
+        assert profile[1] == pytest.approx(0.5 * np.log(down / middle**2 + 1e-7), abs=1e-4)
 
     @settings(max_examples=20, deadline=None)
     @given(gain=st.floats(0.01, 1.5))
@@ -192,7 +207,7 @@ class TestFitGate:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"schema": 3}, "schema 3 is not supported"),
+        ({"schema": 2}, "schema 2 is not supported.*calibrate again"),
         ({"ranges": {}}, "must hold exactly"),
         ({"fitted_on": -1}, "number of images"),
         ({"extra": 1}, "none but"),
@@ -204,8 +219,3 @@ class TestFitGate:
 def test_a_malformed_gate_is_refused_with_the_field(fitted: QualityGate, change: dict, words: str) -> None:
     with pytest.raises(InputError, match=words):
         QualityGate.from_dict(fitted.to_dict() | change)
-
-
-def test_a_gate_of_the_first_schema_is_still_read(fitted: QualityGate) -> None:
-    old = {name: fitted.to_dict()[name] for name in ("fitted_on", "ranges")} | {"schema": 1}
-    assert QualityGate.from_dict(old).ranges == fitted.ranges

@@ -86,6 +86,28 @@ def test_an_image_gets_the_same_road_in_any_batch(scores: list[tuple[float, floa
     assert together.tolist() == alone
 
 
+_ANY = st.one_of(st.floats(2**-10, 1024, width=32), st.sampled_from([0.0, -1.0, np.nan, np.inf]))
+
+
+@given(lowres=_ANY, full=_ANY, weight=st.sampled_from([0.0, 0.3, 1.0]), reject=st.sampled_from([None, 40.0]))
+def test_one_image_alone_goes_the_way_that_arrays_go(
+    lowres: float, full: float, weight: float, reject: float | None
+) -> None:
+    policy = RoutingPolicy.from_dict(POLICY | {"full_weight": weight, "reject_above": reject})
+    asked = []
+
+    def ask_full() -> float:
+        asked.append(full)
+        return full
+
+    found = policy.route(lowres, ask_full)
+    escalated = bool(policy.escalate([lowres])[0])
+    routed = policy.routed_score([lowres], [full if escalated else np.nan])
+    assert found.escalated == escalated == bool(asked)
+    assert found.decision == policy.decide(routed, [escalated])[0]
+    np.testing.assert_array_equal(found.score, routed[0])
+
+
 @given(score=st.floats(0.01, 1e4), more=st.floats(1.0, 10.0))
 def test_a_stranger_image_never_gets_a_milder_decision(score: float, more: float) -> None:
     policy = RoutingPolicy.from_dict(POLICY)
@@ -152,7 +174,7 @@ POLICY = {
     "review_above": 2.0,
     "reject_above": 3.0,
     "gate": {
-        "schema": 1,
+        "schema": 3,
         "fitted_on": 10,
         "ranges": {name: [0.0, 1.0] for name in ("mean", "std", "black_share", "white_share", "sharpness")},
     },

@@ -55,7 +55,7 @@ def test_reconstruction_is_a_probability_for_each_pixel():
 
 
 def test_default_students_keep_their_parameter_budgets():
-    for stage, budget in ((DistillConfig().full, 2_000_000), (DistillConfig().lowres, 500_000)):
+    for stage, budget in ((DistillConfig().full, 1_000_000), (DistillConfig().lowres, 300_000)):
         likelihood = stage.student.likelihood
         used = likelihood.channels_used(32)
         model = StudentVAE(stage.student, used, likelihood.latent, stage.elbo_epochs > 0, has_head=True)

@@ -24,11 +24,15 @@ COARSE = LevelConfig()
 CHANNELS, LATENT = 12, 10
 
 
-def random_student(size: int, side: int, *, has_head: bool = False, **likelihood) -> StudentVAE:
+def random_student(
+    size: int, side: int, *, has_head: bool = False, block: str = "residual", **likelihood
+) -> StudentVAE:
     """Every weight and table at random; spreads stay positive."""
     torch.manual_seed(size + side)
     values = {"levels": [COARSE, LevelConfig(grid=side, mean_grid=8, covariance_block=2)], **likelihood}
-    config = StudentConfig(input_size=size, map_size=side, width=0.5, likelihood=LikelihoodConfig(**values))
+    config = StudentConfig(
+        input_size=size, map_size=side, width=0.5, block=block, likelihood=LikelihoodConfig(**values)
+    )
     student = StudentVAE(config, CHANNELS, LATENT, has_head=has_head)
     student.train()
     with torch.no_grad():
@@ -65,6 +69,7 @@ VARIANTS = {
         {"latent_grid": 2, "levels": [COARSE, LevelConfig(grid=32, mean_grid=4, covariance_block=16)]},
     ),
     "head": (128, 16, {"has_head": True}),
+    "inverted blocks": (128, 16, {"block": "inverted"}),
     "head on few directions of a coarse level": (
         64,
         16,

@@ -1,0 +1,147 @@
+"""What each ingredient of a student's training is worth: the low-resolution student of a finished run, trained again
+without it.
+
+    .venv/bin/python benchmarks/training_ablation.py RUN OUT [--only NAME ...]
+
+RUN is a finished run (`waferroute run`); its data, teacher, intermediate and target models are used as they are. Each row
+of the table changes one thing, trains the student, and measures it on the run's test images. Some minutes a row; rows
+that are under OUT already are not repeated.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+import yaml
+
+from distill import imitation
+from distill.config import DistillConfig
+from distill.stages import run_stage
+from eval.metrics import PixelHistograms, fnr_at_fpr, image_auroc
+from student_vae import load_student
+from student_vae.level import enlarge
+from wafer_data.errors import InputError
+from wafer_data.files import write_json
+from wafer_data.store import ImageStore
+from waferroute.allocator import keep_freed_memory
+
+Change = Callable[[DistillConfig], DistillConfig]
+
+
+def in_pool(**values: object) -> Change:
+    """The training pool changed."""
+    return lambda config: config.model_copy(update={"pool": config.pool.model_copy(update=values)})
+
+
+def in_stage(**values: object) -> Change:
+    """The student's stage changed."""
+    return lambda config: config.model_copy(update={"lowres": config.lowres.model_copy(update=values)})
+
+
+def in_student(**values: object) -> Change:
+    """The student's shape changed."""
+
+    def change(config: DistillConfig) -> DistillConfig:
+        student = config.lowres.student.model_copy(update=values)
+        return in_stage(student=student)(config)
+
+    return change
+
+
+def unchanged(config: DistillConfig) -> DistillConfig:
+    """As configured."""
+    return config
+
+
+CHANGES: dict[str, Change] = {
+    "as configured": unchanged,
+    "no copies at all: training normals only": in_pool(generated=0),
+    "copies, none with a synthetic anomaly": in_pool(synthetic_share=0.0),
+    "no mirrored copies as anomalies": in_pool(foreign_mirrors=False),
+    "directions weighted alike": unchanged,  # see `measure`
+    "a third of the epochs": lambda config: in_stage(epochs=config.lowres.epochs // 3)(config),
+    "taught by the teacher, not in stages": in_stage(teacher="teacher"),
+    "residual blocks": in_student(block="residual"),
+}
+
+
+def alike(task: imitation.ImitationTask, rows: np.ndarray) -> torch.Tensor:
+    """Weights of the directions, all one."""
+    return torch.ones(1, task.target(rows[:1]).shape[1], 1, 1)
+
+
+def measure(name: str, run: Path, out: Path) -> dict[str, float]:
+    """Train the student with one change and measure it on the test images."""
+    out.mkdir(parents=True, exist_ok=True)
+    for part in ("data", "teacher", "intermediate", "target"):
+        if not (out / part).exists():
+            (out / part).symlink_to((run / part).resolve())
+    settings = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
+    section = {**settings["distill"], "seed": settings["run"]["seed"], "wandb": "disabled"}
+    config = CHANGES[name](DistillConfig.model_validate(section))
+    weights = imitation.direction_weights
+    if name == "directions weighted alike":
+        imitation.direction_weights = alike
+    store = ImageStore.open(run / "data")
+    try:
+        run_stage("lowres", config, out, store)
+    finally:
+        imitation.direction_weights = weights
+    return figures(out, store)
+
+
+@torch.no_grad()
+def figures(out: Path, store: ImageStore) -> dict[str, float]:
+    """AUROC, FNR at 5 % FPR and pixel AUROC (where there are masks) of the trained student."""
+    student, test = load_student(out / "lowres"), store.indices("test")
+    labels = np.array([store.records[i].label for i in test])
+    scores, pixels, masks = [], PixelHistograms(), 0
+    for index in test:
+        found = student.score(torch.from_numpy(store.batch(np.array([index]))))
+        scores.append(float(found.score))
+        mask = store.mask(int(index))
+        masks += mask is not None
+        if mask is None and labels[len(scores) - 1]:
+            continue
+        area = np.zeros((store.size, store.size), bool) if mask is None else mask
+        pixels.update(enlarge(found.map[:, None], store.size)[0, 0].numpy(), area)
+    return {
+        "auroc": image_auroc(labels, np.array(scores)),
+        "fnr": fnr_at_fpr(labels, np.array(scores)),
+        "pixel_auroc": pixels.auroc() if masks else float("nan"),
+    }
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("run", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--only", nargs="+", choices=list(CHANGES), default=list(CHANGES), metavar="NAME")
+    args = parser.parse_args()
+    keep_freed_memory()
+    print("| change | AUROC | FNR | pixel AUROC |\n|---|---|---|---|")
+    for number, name in enumerate(CHANGES):
+        if name not in args.only:
+            continue
+        done = args.out / f"{number}.json"
+        if not done.is_file():
+            try:
+                write_json(done, measure(name, args.run, args.out / str(number)))
+            except InputError as error:
+                parser.error(str(error))
+        row = json.loads(done.read_text(encoding="utf-8"))
+        print(
+            f"| {name} | {row['auroc']:.4f} | {row['fnr']:.1%} | {row['pixel_auroc']:.3f} |", flush=True
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,41 @@
+"""The student's trunk: its blocks, and what they cost."""
+
+import pytest
+import torch
+
+from student_vae import StudentConfig
+from student_vae.trunk import BLOCKS, InvertedBlock, Trunk
+
+
+def weights(module: torch.nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters())
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_a_block_keeps_the_shape_and_passes_its_input_on(name):
+    block = BLOCKS[name](6).eval()
+    for parameter in block.parameters():
+        parameter.data.zero_()
+    x = torch.rand(2, 6, 5, 7)
+    torch.testing.assert_close(block(x), x)
+
+
+def test_an_inverted_block_mixes_channels_at_a_point_and_space_within_a_channel():
+    block = InvertedBlock(4).eval()
+    x = torch.zeros(1, 4, 9, 9)
+    changed = x.clone()
+    changed[0, 1, 4, 4] = 1.0
+    moved = (block(changed) - block(x)).abs().sum(1)[0] > 0
+    rows, columns = torch.nonzero(moved, as_tuple=True)
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (3, 5, 3, 5)
+
+
+def test_an_inverted_block_has_a_fraction_of_the_weights_of_a_residual_one():
+    assert weights(BLOCKS["inverted"](64)) < weights(BLOCKS["residual"](64)) / 3
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+@pytest.mark.parametrize(("size", "side"), [(256, 32), (128, 16), (64, 32)])
+def test_the_map_has_the_configured_side(name, size, side):
+    trunk = Trunk(StudentConfig(input_size=size, map_size=side, width=0.25, block=name), 5).eval()
+    assert trunk(torch.rand(2, 1, size, size)).shape == (2, 5, side, side)
