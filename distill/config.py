@@ -164,12 +164,20 @@ def _full() -> StageConfig:
 
 
 def _lowres() -> StageConfig:
-    coarse = LevelConfig(directions=12)
+    coarse = LevelConfig(directions=16)
     fine = LevelConfig(grid=16, directions=2, mean_grid=16)
     # the latent is taken from the coarse level's own cells, so its conditional mean costs no numbers
-    likelihood = LikelihoodConfig(latent_grid=8, latent_directions=12, levels=[coarse, fine])
-    student = StudentConfig(input_size=128, map_size=16, block="inverted", likelihood=likelihood)
-    return StageConfig(student=student, teacher="target", epochs=36, elbo_epochs=0)
+    likelihood = LikelihoodConfig(latent_grid=8, latent_directions=16, levels=[coarse, fine])
+    student = StudentConfig(
+        input_size=128,
+        map_size=16,
+        channels=[16, 16, 32, 64],
+        fine_blocks=2,
+        block="inverted",
+        expansion=3,
+        likelihood=likelihood,
+    )
+    return StageConfig(student=student, teacher="target", epochs=48, elbo_epochs=0)
 
 
 class DistillConfig(BaseModel):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -35,13 +33,11 @@ class ResidualBlock(nn.Module):
 
 
 class InvertedBlock(nn.Module):
-    """1x1 to twice the channels, depthwise 3x3, 1x1 back, around a shortcut (Sandler et al. 2018, figure 3b)."""
+    """1x1 to `expansion` times the channels, depthwise 3x3, 1x1 back, around a shortcut (Sandler et al. 2018, figure 3b)."""
 
-    expansion = 2
-
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, expansion: int = 2) -> None:
         super().__init__()
-        inner = self.expansion * channels
+        inner = expansion * channels
         self.widen = conv_block(channels, inner, kernel=1)
         self.depthwise = conv_block(inner, inner, groups=inner)
         self.narrow = conv_norm(inner, channels, kernel=1)
@@ -50,7 +46,14 @@ class InvertedBlock(nn.Module):
         return x + self.narrow(self.depthwise(self.widen(x)))
 
 
-BLOCKS: dict[str, type[nn.Module]] = {"residual": ResidualBlock, "inverted": InvertedBlock}
+_STEM = {1: [48], 2: [16, 48], 3: [16, 32, 48], 4: [8, 16, 32, 48]}
+
+
+def make_block(config: StudentConfig, channels: int) -> nn.Module:
+    """One block of the configured kind."""
+    if config.block == "inverted":
+        return InvertedBlock(channels, config.expansion)
+    return ResidualBlock(channels)
 
 
 class Trunk(nn.Module):
@@ -70,19 +73,18 @@ class Trunk(nn.Module):
             stem.append(conv_block(inputs, outputs, stride=2, kernel=5 if wide else 3))
             inputs = outputs
         self.stem = nn.Sequential(*stem)
-        block = BLOCKS[config.block]
-        self.fine = nn.Sequential(*(block(inputs) for _ in range(config.fine_blocks)))
+        self.fine = nn.Sequential(*(make_block(config, inputs) for _ in range(config.fine_blocks)))
         self.down = conv_block(inputs, deep_channels, stride=2)
-        self.deep = nn.Sequential(*(block(deep_channels) for _ in range(config.deep_blocks)))
+        self.deep = nn.Sequential(*(make_block(config, deep_channels) for _ in range(config.deep_blocks)))
         self.head = nn.Conv2d(inputs + deep_channels, channels, 1)
 
     @staticmethod
     def _widths(config: StudentConfig) -> tuple[list[int], int]:
         """Channels of the strided stem layers and of the deep branch."""
-        halvings = int(math.log2(config.input_size // config.map_size))
-        # the last stem layer always has 48 channels, each one before it fewer: cost per layer stays level
-        base = {1: [48], 2: [16, 48], 3: [16, 32, 48], 4: [8, 16, 32, 48]}[halvings]
-        return [max(4, round(c * config.width)) for c in base], max(4, round(64 * config.width))
+        # the last stem layer has the most channels, each one before it fewer: cost per layer stays level
+        base = config.channels or [*_STEM[config.halvings], 64]
+        *stem, deep = (max(4, round(c * config.width)) for c in base)
+        return stem, deep
 
     def forward(self, x: Tensor) -> Tensor:
         fine = self.fine(self.stem(x))

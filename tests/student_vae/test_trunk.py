@@ -2,9 +2,16 @@
 
 import pytest
 import torch
+from pydantic import ValidationError
 
 from student_vae import StudentConfig
-from student_vae.trunk import BLOCKS, InvertedBlock, Trunk
+from student_vae.trunk import InvertedBlock, Trunk, make_block
+
+BLOCKS = ("residual", "inverted")
+
+
+def block_of(name: str, channels: int) -> torch.nn.Module:
+    return make_block(StudentConfig(block=name), channels)
 
 
 def weights(module: torch.nn.Module) -> int:
@@ -13,7 +20,7 @@ def weights(module: torch.nn.Module) -> int:
 
 @pytest.mark.parametrize("name", BLOCKS)
 def test_a_block_keeps_the_shape_and_passes_its_input_on(name):
-    block = BLOCKS[name](6).eval()
+    block = block_of(name, 6).eval()
     for parameter in block.parameters():
         parameter.data.zero_()
     x = torch.rand(2, 6, 5, 7)
@@ -31,7 +38,19 @@ def test_an_inverted_block_mixes_channels_at_a_point_and_space_within_a_channel(
 
 
 def test_an_inverted_block_has_a_fraction_of_the_weights_of_a_residual_one():
-    assert weights(BLOCKS["inverted"](64)) < weights(BLOCKS["residual"](64)) / 3
+    assert weights(block_of("inverted", 64)) < weights(block_of("residual", 64)) / 3
+
+
+def test_every_number_of_channels_can_be_set():
+    config = StudentConfig(input_size=128, map_size=16, channels=[3, 5, 7, 9], block="inverted", expansion=4)
+    trunk = Trunk(config, 6)
+    assert [layer[0].out_channels for layer in trunk.stem] == [4, 5, 7]  # four at least
+    assert trunk.down[0].out_channels == 9
+    assert trunk.fine[0].widen[0].out_channels == 28
+    with pytest.raises(ValidationError, match="channels has 3 numbers.*needs 4"):
+        StudentConfig(input_size=128, map_size=16, channels=[3, 5, 7])
+    with pytest.raises(ValidationError, match="positive"):
+        StudentConfig(input_size=128, map_size=16, channels=[3, 5, 0, 7])
 
 
 @pytest.mark.parametrize("name", BLOCKS)
