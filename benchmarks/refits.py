@@ -1,6 +1,6 @@
 """What one finished run's students say under other fits of their likelihood: nothing is trained, seconds a table.
 
-    .venv/bin/python benchmarks/refits.py RUN [RUN ...] [--student full] [--per-type 40]
+    .venv/bin/python benchmarks/refits.py RUN [RUN ...] [--per-type 40] [--part 'num_([0-9]+)' --gap 200]
 
 Each RUN is a finished run without labels on a set with several defect types and masks; tables give means over the
 runs. The features are the student's, the likelihood and the defect head are fitted anew
@@ -11,11 +11,17 @@ runs. The features are the student's, the likelihood and the defect head are fit
 3. training normals contaminated with 5 % unnoticed defects, with and without the robust fit.
 4. parts of the likelihood removed once each.
 5. pixel AUROC of each type alone (its images and the normal ones).
+
+Some sets show a part several times (magnetic tiles: under up to six exposures, with running numbers in the file
+names). A defect that was labelled, or hid among the training normals, is then known from another picture. With
+--part, a pattern that finds a file's number, defects within --gap of each other (in a row) count as one part, and
+rows that end in "parts unseen" leave pictures of parts that were used out of the test.
 """
 
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -37,7 +43,7 @@ NONE = np.array([], int)
 class Tested:
     """Features of a run's training normals and test images, as one student gives them."""
 
-    def __init__(self, run: Path, name: str) -> None:
+    def __init__(self, run: Path, name: str, part: str | None = None, gap: int = 200) -> None:
         self.store = ImageStore.open(run / "data")
         self.student = load_student(run / name)
         self.test = self.store.indices("test")
@@ -45,6 +51,24 @@ class Tested:
         self.types = np.array([self.store.records[i].type for i in self.test])
         self.normals = self._features(self.store.indices("train", label=0))
         self.features = self._features(self.test)
+        self.parts = self._parts(part, gap) if part else None
+
+    def _parts(self, pattern: str, gap: int) -> np.ndarray:
+        """Number of the part that each test image shows; runs of file numbers without a step above `gap`."""
+        found = [re.search(pattern, Path(self.store.records[i].path).name) for i in self.test]
+        if not all(found):
+            raise SystemExit(f"--part {pattern!r} does not fit the name of every test image")
+        numbers = np.array([int(match.group(1)) for match in found if match])
+        order = np.argsort(numbers, kind="stable")
+        parts = np.zeros(len(numbers), int)
+        parts[order] = np.cumsum(np.r_[0, np.diff(numbers[order]) > gap])
+        return parts
+
+    def unseen(self, used: np.ndarray) -> np.ndarray:
+        """Test images but `used` and the defects of the same parts."""
+        assert self.parts is not None
+        known = np.isin(self.parts, self.parts[used]) & (self.labels == 1)
+        return np.flatnonzero(~known)
 
     @torch.no_grad()
     def _features(self, indices: np.ndarray) -> Tensor:
@@ -123,8 +147,12 @@ def labelled_all(tested: Tested, per_type: int, seed: int) -> Table:
     """AUROC and FNR on the images that are left, without and with labels."""
     labelled = np.concatenate(list(tested.choose(per_type, seed).values()))
     rest = np.setdiff1d(np.arange(len(tested.labels)), labelled)
-    before = tested.figures(tested.fit(seed=seed), rest)
-    return {f"{len(labelled)} labels": (*before, *tested.figures(tested.fit(labelled, seed), rest))}
+    before, after = tested.fit(seed=seed), tested.fit(labelled, seed)
+    found = {f"{len(labelled)} labels": (*tested.figures(before, rest), *tested.figures(after, rest))}
+    if tested.parts is not None:
+        rest = tested.unseen(labelled)
+        found["the same, parts unseen"] = (*tested.figures(before, rest), *tested.figures(after, rest))
+    return found
 
 
 def contaminated(tested: Tested, seed: int, share: float = 0.05) -> Table:
@@ -132,17 +160,18 @@ def contaminated(tested: Tested, seed: int, share: float = 0.05) -> Table:
     random = np.random.default_rng(seed)
     number = round(share / (1 - share) * len(tested.normals))
     unnoticed = random.permutation(np.flatnonzero(tested.labels == 1))[:number]
-    rest = np.setdiff1d(np.arange(len(tested.labels)), unnoticed)
     robust = tested.config.model_copy(update={"contamination": 0.1})
+    fits = {
+        "clean": tested.fit(),
+        "clean, robust fit": tested.fit(config=robust),
+        f"{share:.0%} defects among them": tested.fit(seed=seed, unnoticed=unnoticed),
+        "the same, robust fit (contamination 0.1)": tested.fit(seed=seed, config=robust, unnoticed=unnoticed),
+    }
+    rests = {"": np.setdiff1d(np.arange(len(tested.labels)), unnoticed)}
+    if tested.parts is not None:
+        rests[", parts unseen"] = tested.unseen(unnoticed)
     return {
-        "clean": tested.figures(tested.fit(), rest),
-        "clean, robust fit": tested.figures(tested.fit(config=robust), rest),
-        f"{number} defects among the normals": tested.figures(
-            tested.fit(seed=seed, unnoticed=unnoticed), rest
-        ),
-        "the same, robust fit (contamination 0.1)": tested.figures(
-            tested.fit(seed=seed, config=robust, unnoticed=unnoticed), rest
-        ),
+        name + which: tested.figures(fit, rest) for which, rest in rests.items() for name, fit in fits.items()
     }
 
 
@@ -192,8 +221,10 @@ def main() -> None:
         "--per-type", type=int, default=40, help="labelled defects a type, at most half of it"
     )
     parser.add_argument("--student", default="full", choices=("full", "lowres", "target", "intermediate"))
+    parser.add_argument("--part", metavar="PATTERN", help="finds the number in a file name; see above")
+    parser.add_argument("--gap", type=int, default=200, help="largest step of numbers within a part")
     arguments = parser.parse_args()
-    runs = [Tested(run, arguments.student) for run in arguments.runs]
+    runs = [Tested(run, arguments.student, arguments.part, arguments.gap) for run in arguments.runs]
     print(f"{arguments.student} student, mean of {len(runs)} runs\n")
     pair = "AUROC | FNR at 5 % FPR"
     both = "AUROC without labels | FNR without | AUROC with | FNR with"

@@ -3,9 +3,9 @@ without it.
 
     .venv/bin/python benchmarks/training_ablation.py RUN OUT [--only NAME ...]
 
-RUN is a finished run (`waferroute run`); its data, teacher, intermediate and target models are used as they are. Each row
-of the table changes one thing, trains the student, and measures it on the run's test images. Some minutes a row; rows
-that are under OUT already are not repeated.
+RUN is a finished run (`waferroute run`); its data, teacher, intermediate and target models are used as they are.
+Each row of the table changes one thing, trains the student, and measures it on the run's test images. Some minutes
+a row; rows that are under OUT already are not repeated.
 """
 
 from __future__ import annotations
@@ -138,9 +138,7 @@ def main() -> None:
             except InputError as error:
                 parser.error(str(error))
         row = json.loads(done.read_text(encoding="utf-8"))
-        print(
-            f"| {name} | {row['auroc']:.4f} | {row['fnr']:.1%} | {row['pixel_auroc']:.3f} |", flush=True
-        )
+        print(f"| {name} | {row['auroc']:.4f} | {row['fnr']:.1%} | {row['pixel_auroc']:.3f} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -110,7 +110,9 @@ def _looked_at(grey: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     height, width = grey.shape
     bands = height // BIN
     split = bands % (2 * _GROUP) == 0 and bands >= 2 * _GROUP * GRID
-    groups = grey.reshape(bands // (2 * _GROUP) if split else 1, -1, BIN, width)[:, : _GROUP if split else None]
+    groups = grey.reshape(bands // (2 * _GROUP) if split else 1, -1, BIN, width)[
+        :, : _GROUP if split else None
+    ]
     upper, lower = (_halve_columns(groups[:, :, i] + groups[:, :, i + 1], 0.25) for i in (0, 2))
     return upper, lower
 

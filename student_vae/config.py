@@ -211,8 +211,9 @@ class StudentConfig(BaseModel):
         if self.channels is not None:
             if len(self.channels) != self.halvings + 1:
                 raise ValueError(
-                    f"student.channels has {len(self.channels)} numbers; with input_size={self.input_size} and map_size="
-                    f"{self.map_size} it needs {self.halvings + 1}: {self.halvings} of the stem and one of the deep branch"
+                    f"student.channels has {len(self.channels)} numbers; with input_size={self.input_size} and "
+                    f"map_size={self.map_size} it needs {self.halvings + 1}: {self.halvings} of the stem and one of "
+                    "the deep branch"
                 )
             if min(self.channels) < 1:
                 raise ValueError("student.channels must be positive")

@@ -33,7 +33,10 @@ class ResidualBlock(nn.Module):
 
 
 class InvertedBlock(nn.Module):
-    """1x1 to `expansion` times the channels, depthwise 3x3, 1x1 back, around a shortcut (Sandler et al. 2018, figure 3b)."""
+    """1x1 to `expansion` times the channels, depthwise 3x3, 1x1 back, around a shortcut.
+
+    After Sandler et al. 2018, "MobileNetV2", figure 3b.
+    """
 
     def __init__(self, channels: int, expansion: int = 2) -> None:
         super().__init__()

@@ -76,10 +76,10 @@ def _blocks(b: GraphBuilder, x: str, blocks: nn.Sequential) -> str:
     for block in blocks:
         if isinstance(block, InvertedBlock):
             inner = b.conv_relu(b.conv_relu(x, block.widen), block.depthwise)
-            x = b.node("Add", x, b.conv(inner, *block.narrow))  # type: ignore[arg-type]
+            x = b.node("Add", x, b.conv(inner, *block.narrow))
         else:
             assert isinstance(block, ResidualBlock)
-            inner = b.conv(b.conv_relu(x, block.first), *block.second)  # type: ignore[arg-type]
+            inner = b.conv(b.conv_relu(x, block.first), *block.second)
             x = b.node("Relu", b.node("Add", x, inner))
     return x
 
@@ -91,11 +91,14 @@ def _likelihood(b: GraphBuilder, student: StudentVAE, features: str) -> None:
     scores, maps = [], []
     for i, level in enumerate(lik.level_list):
         averaged = _averaged(b, level, features, lik.map_size, lik.channels)
-        whitened = _whitened(b, level, b.node("Sub", averaged, _predicted(b, level, latent, encoder)))
+        residual = b.node("Sub", averaged, _predicted(b, level, latent, encoder))
         if i == 0 and lik.head is not None:
+            whitened = _whitened(b, level, residual)
             added = _defect_head(b, lik.head, averaged, whitened, level)
-        mean_square = b.node("ReduceMean", b.node("Mul", whitened, whitened), b.constant([1]), keepdims=0)
-        distance = b.node("Sqrt", mean_square)
+            mean_square = b.node("ReduceMean", b.node("Mul", whitened, whitened), b.constant([1]), keepdims=0)
+            distance = b.reshape(b.node("Sqrt", mean_square), -1, level.grid**2)
+        else:
+            distance = _distance(b, level, residual)
         if level.scored:
             scores.append(_top_mean(b, distance, level))
         heat = b.reshape(distance, -1, 1, level.grid, level.grid)
@@ -114,17 +117,12 @@ def _likelihood(b: GraphBuilder, student: StudentVAE, features: str) -> None:
 
 
 def _combined(b: GraphBuilder, lik: FeatureLikelihood, scores: list[str]) -> str:
-    """`FeatureLikelihood.combine`."""
-    columns = (
-        b.node("Concat", *(b.reshape(s, -1, 1) for s in scores), axis=1)
-        if len(scores) > 1
-        else b.reshape(scores[0], -1, 1)
-    )
-    standard = b.node(
-        "Div", b.node("Sub", columns, b.constant(lik.level_centre)), b.constant(lik.level_spread)
-    )
-    total = b.node("ReduceLogSumExp", standard, b.constant([1]), keepdims=0)
-    return b.node("Sub", total, b.constant(math.log(len(scores))))
+    """`FeatureLikelihood.combine` of [N, 1] scores; centre, spread and the logarithm of their number in one product."""
+    columns = b.node("Concat", *scores, axis=1) if len(scores) > 1 else scores[0]
+    spread = lik.level_spread.double()
+    shift = -lik.level_centre.double() / spread - math.log(len(scores))
+    standard = b.node("Gemm", columns, b.constant((1.0 / spread).diag().float()), b.constant(shift.float()))
+    return b.node("ReduceLogSumExp", standard, b.constant([1]), keepdims=0)
 
 
 def _mean_of(b: GraphBuilder, parts: list[str]) -> str:
@@ -157,29 +155,45 @@ def _averaged(b: GraphBuilder, level: FeatureLevel, features: str, side: int, av
 
 
 def _predicted(b: GraphBuilder, level: FeatureLevel, latent: str, encoder: str) -> str:
+    factor = level.grid // level.mean_grid
+    mean = [b.constant(level.mean.reshape(1, -1))] if factor == 1 else []
     if level.tied:
-        coarse = b.node("Gemm", b.node("Mul", latent, b.constant(level.gain)), encoder, transB=1)
+        coarse = b.node("Gemm", b.node("Mul", latent, b.constant(level.gain)), encoder, *mean, transB=1)
     else:
-        coarse = b.node("MatMul", latent, b.constant(level.weight))
+        coarse = b.node("Gemm", latent, b.constant(level.weight), *mean)
     coarse = b.reshape(coarse, -1, level.channels, level.mean_grid, level.mean_grid)
-    return b.node("Add", b.enlarge(coarse, level.grid // level.mean_grid), b.constant(level.mean[None]))
+    return coarse if mean else b.node("Add", b.enlarge(coarse, factor), b.constant(level.mean[None]))
 
 
-def _whitened(b: GraphBuilder, level: FeatureLevel, residual: str) -> str:
-    """(N, d, g, g) residuals -> the same, whitened; one (d, d) matrix for all cells of a block."""
+def _distance(b: GraphBuilder, level: FeatureLevel, residual: str) -> str:
+    """(N, d, g, g) residuals -> (N, g * g) distances: `FeatureLevel.whiten` and `distance`.
+
+    The root mean square over the directions is a norm of matrices that are divided by the root of their number.
+    """
+    d, cells = level.channels, level.grid**2
+    unit = 1.0 / math.sqrt(d)
+    if d < MANY_DIRECTIONS or level.block > 1:
+        norm = b.node("ReduceL2", _whitened(b, level, residual, unit), b.constant([1]), keepdims=0)
+        return b.reshape(norm, -1, cells)
+    matrices = b.constant(unit * level.whitening.transpose(1, 2))
+    rows = b.node("Transpose", b.reshape(residual, -1, d, cells), perm=[2, 0, 1])
+    norm = b.node("ReduceL2", b.node("MatMul", rows, matrices), b.constant([2]), keepdims=0)
+    return b.node("Transpose", norm, perm=[1, 0])
+
+
+def _whitened(b: GraphBuilder, level: FeatureLevel, residual: str, unit: float = 1.0) -> str:
+    """(N, d, g, g) residuals -> the same, whitened, times `unit`; one (d, d) matrix for all cells of a block."""
     d, block, side = level.channels, level.block, level.grid
-    g = side // block
+    g, whitening = side // block, unit * level.whitening
     if d < MANY_DIRECTIONS:
         # Matrices this small are products of a few numbers: a call for each would cost more than they do.
-        spread_out = b.reshape(
-            b.constant(level.whitening.permute(1, 2, 0).reshape(d * d, g * g)), d, d, g, 1, g, 1
-        )
+        spread_out = b.reshape(b.constant(whitening.permute(1, 2, 0).reshape(d * d, g * g)), d, d, g, 1, g, 1)
         if block > 1:
             spread_out = b.node("Expand", spread_out, b.constant([d, d, g, block, g, block]))
         matrices = b.reshape(spread_out, 1, d, d, side, side)
         terms = b.node("Mul", b.node("Unsqueeze", residual, b.constant([1])), matrices)
         return b.node("ReduceSum", terms, b.constant([2]), keepdims=0)
-    matrices = b.constant(level.whitening.transpose(1, 2))
+    matrices = b.constant(whitening.transpose(1, 2))
     if block == 1:
         rows = b.node("Transpose", b.reshape(residual, -1, d, g * g), perm=[2, 0, 1])
         rows = b.node("MatMul", rows, matrices)
@@ -191,13 +205,13 @@ def _whitened(b: GraphBuilder, level: FeatureLevel, residual: str) -> str:
 
 
 def _top_mean(b: GraphBuilder, distance: str, level: FeatureLevel) -> str:
+    """(N, cells) distances -> (N, 1)."""
     found, places = f"strangest{len(b.nodes)}", f"places{len(b.nodes)}"
-    flat = b.reshape(distance, -1, level.grid**2)
     top = helper.make_node(
-        "TopK", [flat, b.constant([level.top])], [found, places], name=f"n_{found}", axis=1, sorted=0
+        "TopK", [distance, b.constant([level.top])], [found, places], name=f"n_{found}", axis=1, sorted=0
     )
     b.nodes.append(top)
-    return b.node("ReduceMean", found, b.constant([1]), keepdims=0)
+    return b.node("ReduceMean", found, b.constant([1]), keepdims=1)
 
 
 def _defect_head(b: GraphBuilder, head: DefectHead, features: str, whitened: str, level: FeatureLevel) -> str:

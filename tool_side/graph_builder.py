@@ -45,7 +45,7 @@ class GraphBuilder:
         weight, bias = fold(conv, norm)
         weight = weight * gain
         stride, pad = int(conv.stride[0]), int(conv.padding[0])
-        shape = {"strides": [stride] * 2, "pads": [pad] * 4, "group": conv.groups}
+        shape: dict[str, Any] = {"strides": [stride] * 2, "pads": [pad] * 4, "group": conv.groups}
         return self.node("Conv", x, self.constant(weight), self.constant(bias), **shape)
 
     def conv_relu(self, x: str, block: nn.Module, gain: float = 1.0) -> str:

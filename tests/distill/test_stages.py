@@ -100,12 +100,16 @@ def test_a_student_may_keep_only_the_first_directions(tiny_run):
     assert full.trunk.head.weight.shape[0] == 4
 
 
-def test_only_directions_that_the_likelihood_looks_at_are_imitated(tiny_run, tiny_store, tmp_path, monkeypatch):
+def test_only_directions_that_the_likelihood_looks_at_are_imitated(
+    tiny_run, tiny_store, tmp_path, monkeypatch
+):
     seen = []
     real = imitation._errors
 
     def spy(model, task, rows, weights, device):
-        seen.append((task.target(rows).shape[1], model(torch.zeros(1, 1, 256, 256)).shape[1], weights.shape[1]))
+        seen.append(
+            (task.target(rows).shape[1], model(torch.zeros(1, 1, 256, 256)).shape[1], weights.shape[1])
+        )
         return real(model, task, rows, weights, device)
 
     monkeypatch.setattr(imitation, "_errors", spy)

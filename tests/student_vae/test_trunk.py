@@ -47,7 +47,7 @@ def test_every_number_of_channels_can_be_set():
     assert [layer[0].out_channels for layer in trunk.stem] == [4, 5, 7]  # four at least
     assert trunk.down[0].out_channels == 9
     assert trunk.fine[0].widen[0].out_channels == 28
-    with pytest.raises(ValidationError, match="channels has 3 numbers.*needs 4"):
+    with pytest.raises(ValidationError, match=r"channels has 3 numbers.*needs 4"):
         StudentConfig(input_size=128, map_size=16, channels=[3, 5, 7])
     with pytest.raises(ValidationError, match="positive"):
         StudentConfig(input_size=128, map_size=16, channels=[3, 5, 0, 7])
