@@ -94,4 +94,5 @@ def _location_scale(cells: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _distance(cells: np.ndarray, location: np.ndarray, scale: np.ndarray) -> float:
-    return float(np.minimum(np.abs(cells - location) / scale, np.float32(CAP)).mean())
+    # not .mean(): its wrapper takes longer than the sum
+    return float(np.add.reduce(np.minimum(np.abs(cells - location) / scale, np.float32(CAP)))) / cells.size

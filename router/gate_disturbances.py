@@ -98,6 +98,8 @@ class Directions:
     def reasons(self, profile: np.ndarray) -> list[str]:
         """The disturbances that an image of this profile, (11,), shows."""
         values = self.weights @ _standard(profile, self.location, self.scale) - self.offsets
+        if (values <= self.limits).all():  # not so where a value is not a number
+            return []
         if not np.isfinite(values).all():
             return ["its figures are not finite"]
         return [

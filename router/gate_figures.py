@@ -21,7 +21,7 @@ BIN = 4
 GRID = 8
 """Cells a side over which the coarse figures are taken."""
 _NOISE_EVERY, _BANDS = 16, 8
-_ROWS_EVERY = 7  # odd: it falls in step with no pattern of lines a few pixels apart
+_ROWS_EVERY = 13  # odd: it falls in step with no pattern of lines a few pixels apart
 _GROUP = 4
 _QUANTILES = [5, 16, 47, 58]  # of the ordered cells; beyond them a defect of some cells may lie
 _CELL_FLOOR, _ENERGY_FLOOR = 0.02, 1e-6
@@ -67,7 +67,7 @@ def measure_quality(grey: np.ndarray, *, binned: bool = True) -> QualityFigures:
     difference is free of noise, so a blurred picture does not pass as sharp because the camera's noise is. The tenth
     more covers the scatter of E4, some 7 % on 16 x 62 bins. Relative to the brightness and not to the variance, so that
     a large strong defect does not make a sharp image look blurred. The mean is that of the bands; standard deviation
-    (around it) and shares are those of every seventh row; rows and columns beyond a multiple of 4 do not count.
+    (around it) and shares are those of every 13th row; rows and columns beyond a multiple of 4 do not count.
 
     binned: also give the whole image's `binned`, which only a pixel mask needs. Raises ValueError for another shape
     or an integer type.

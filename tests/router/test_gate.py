@@ -40,7 +40,7 @@ def fitted() -> QualityGate:
 class TestMeasureQuality:
     def test_figures_follow_their_definition(self) -> None:
         grey = wafer(1)
-        grey[:16], grey[16:24] = 0.0, 1.0
+        grey[:16], grey[16:32] = 0.0, 1.0
         binned = grey.astype(np.float64).reshape(64, 4, 64, 4).mean((1, 3))
 
         def laplacian(x: np.ndarray) -> np.ndarray:
@@ -48,12 +48,12 @@ class TestMeasureQuality:
 
         noise = np.mean(laplacian(grey.astype(np.float64))[::16] ** 2) * 1.1 / 16
         groups = binned.reshape(8, 8, 64)[:, :4]
-        mean, rows = groups.mean(), grey[::7].astype(np.float64)
+        mean, rows = groups.mean(), grey[::13].astype(np.float64)
         figures = measure_quality(grey)
         assert figures.mean == pytest.approx(mean, rel=1e-5)
         assert figures.std == pytest.approx(np.sqrt(np.mean((rows - mean) ** 2)), rel=1e-4)
-        assert figures.black_share == 3 / 37  # rows 0, 7 and 14 of the sixteen black ones
-        assert figures.white_share == 1 / 37
+        assert figures.black_share == 2 / 20  # rows 0 and 13 of the sixteen black ones
+        assert figures.white_share == 1 / 20
         expected = (np.mean([laplacian(group) ** 2 for group in groups]) - noise) / mean**2
         assert figures.sharpness == pytest.approx(expected, rel=1e-3)
         np.testing.assert_allclose(figures.binned, binned, rtol=1e-5, atol=1e-6)
