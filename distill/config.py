@@ -168,7 +168,7 @@ def _lowres() -> StageConfig:
     fine = LevelConfig(grid=16, directions=1, mean_grid=16)
     # the latent is taken from the coarse level's own cells, so its conditional mean costs no numbers. It is wider than
     # the full student's, the VAE proper: that fits into fewer operations what its smaller trunk misses (docs/LOG.md)
-    likelihood = LikelihoodConfig(latent=176, latent_grid=8, latent_directions=16, levels=[coarse, fine])
+    likelihood = LikelihoodConfig(latent=168, latent_grid=8, latent_directions=16, levels=[coarse, fine])
     student = StudentConfig(
         input_size=128,
         map_size=16,
