@@ -4,7 +4,9 @@
 
 Reads report/predictions.json, report/report.json and router/certificate.json of each run; nothing is scored again and
 nothing is written. "Always full" and "always low" are one student alone, thresholded so that it flags as many test
-normals as the routed system does: at the same false-positive rate, misses can be compared. Intervals: Clopper-Pearson
+normals as the routed system does: at the same false-positive rate, misses can be compared. All three stand behind the
+same quality gate, whose refusals are REVIEW whichever student would have come next; the last column but one is against
+the full student alone, without a gate. Intervals: Clopper-Pearson
 for shares, paired bootstrap over test images for differences. Prints Markdown.
 """
 
@@ -26,7 +28,10 @@ SEED = 0
 
 @dataclass(frozen=True)
 class Tested:
-    """The test images of a run, each array (N,). `routed`: the routed system's ranking, unjudged images on top."""
+    """The test images of a run, each array (N,). `routed`, `low`, `full`: rankings, unjudged images on top.
+
+    full_ungated: the full student's, of all images.
+    """
 
     name: str
     labels: np.ndarray
@@ -35,6 +40,7 @@ class Tested:
     routed: np.ndarray
     low: np.ndarray
     full: np.ndarray
+    full_ungated: np.ndarray
     target: float
     cost: float
 
@@ -53,14 +59,17 @@ def read_run(run_dir: Path) -> Tested:
         judged = image["route"] != "none" and image["routed_score"] is not None
         return float(image["routed_score"]) if judged else np.inf
 
+    refused = column(lambda i: i["route"] == "none", bool)
+    low, full = (column(lambda i, name=name: i["scores"][name]) for name in ("lowres", "full"))
     return Tested(
         report["data"]["name"],
         column(lambda i: i["label"], int),
         column(lambda i: i["decision"] != "PASS", bool),
         column(lambda i: i["route"] == "full", bool),
         column(ranking),
-        column(lambda i: i["scores"]["lowres"]),
-        column(lambda i: i["scores"]["full"]),
+        np.where(refused, np.inf, low),
+        np.where(refused, np.inf, full),
+        full,
         certificate["escalation"]["target"],
         routing["mean_latency_ms"] / routing["always_full_latency_ms"],
     )
@@ -103,6 +112,7 @@ def row(run: Tested, draws: int) -> str:
     escalated = int(run.escalated[normal].sum())
     share = binomtest(escalated, int(normal.sum())).proportion_ci(0.95, "exact")
     held = "yes" if share.low <= run.target <= share.high else "NO"
+    ungated = auroc(run.labels, run.full_ungated) - auroc(run.labels, run.routed)
     removed = f"{(low - routed) / (low - full):.0%}" if low > full else "full removes none"
     return (
         f"| {run.name} | {escalated} of {normal.sum()} = {escalated / normal.sum():.1%} "
@@ -110,7 +120,7 @@ def row(run: Tested, draws: int) -> str:
         f"| {run.flagged[normal].mean():.1%} | {low} / {routed} / {full} of {defect.sum()} "
         f"| {extra:+.0f} = {extra / defect.sum():+.2%} ({extra_low / defect.sum():+.2%} to "
         f"{extra_high / defect.sum():+.2%}) | {lost:+.4f} ({lost_low:+.4f} to {lost_high:+.4f}) "
-        f"| {removed} | {run.cost:.2f} |"
+        f"| {removed} | {ungated:+.4f} | {run.cost:.2f} |"
     )
 
 
@@ -125,7 +135,9 @@ def main() -> None:
     print(
         "| run | unseen normals escalated (95 % interval) | normals flagged | defects missed: always low / routed / "
         "always full | more missed than always full (95 %) | AUROC lost against always full (95 %) | of the misses "
-        "that full removes, removed | mean time / always full |\n|---|---|---|---|---|---|---|---|"
+        "that full removes, removed | AUROC lost against full without the gate | mean time / always full |\n"
+        + "|---" * 9
+        + "|"
     )
     for run_dir in args.runs:
         print(row(read_run(run_dir), args.draws), flush=True)
