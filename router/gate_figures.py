@@ -57,7 +57,7 @@ PROFILE_LENGTH = 11
 CELL_VALUES = 3 * GRID * GRID
 
 
-def measure_quality(grey: np.ndarray, *, binned: bool = True) -> QualityFigures:
+def measure_quality(grey: np.ndarray, *, binned: bool = True, checked: bool = False) -> QualityFigures:
     """Figures of `grey`, shape (H, W), H and W >= 12, floating point in [0, 1].
 
     Of the image's bands of 4 rows every other 4 are looked at (all, where it does not divide so). Sharpness is (E4 -
@@ -69,7 +69,8 @@ def measure_quality(grey: np.ndarray, *, binned: bool = True) -> QualityFigures:
     a large strong defect does not make a sharp image look blurred. The mean is that of the bands; standard deviation
     (around it) and shares are those of every 13th row; rows and columns beyond a multiple of 4 do not count.
 
-    binned: also give the whole image's `binned`, which only a pixel mask needs. Raises ValueError for another shape
+    binned: also give the whole image's `binned`, which only a pixel mask needs. checked: the caller knows that all
+    pixels are finite, as those of a decoded image are. Raises ValueError for another shape
     or an integer type.
     """
     if grey.ndim != 2 or min(grey.shape) < MIN_SIDE or grey.dtype.kind != "f":
@@ -78,9 +79,11 @@ def measure_quality(grey: np.ndarray, *, binned: bool = True) -> QualityFigures:
             f"got {grey.dtype} {grey.shape}"
         )
     grey = np.ascontiguousarray(grey[: grey.shape[0] // BIN * BIN, : grey.shape[1] // BIN * BIN])
-    flat = grey.reshape(-1)
-    with np.errstate(all="ignore"):
-        if not math.isfinite(np.vdot(flat, flat)):
+    if not checked:
+        flat = grey.reshape(-1)
+        with np.errstate(all="ignore"):
+            finite = math.isfinite(np.vdot(flat, flat))
+        if not finite:
             return QualityFigures(math.nan, math.nan, math.nan, math.nan, math.nan)
     upper, lower = _looked_at(grey)
     coarse = _halve_columns(upper + lower, 0.25)

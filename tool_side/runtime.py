@@ -198,7 +198,7 @@ class Inspector:
     def _judge(self, square: np.ndarray, policy: RoutingPolicy, result: Inspection) -> None:
         """Fills in decision, route, scores, reasons, map, latent and times."""
         clock = perf_counter()
-        result.reasons = self._gate(measure_quality(square, binned=self._masks), policy)
+        result.reasons = self._gate(measure_quality(square, binned=self._masks, checked=True), policy)
         if not result.reasons:
             square = policy.gate.cleaned(square)
         result.seconds["gate"] = perf_counter() - clock

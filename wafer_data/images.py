@@ -87,7 +87,9 @@ def to_square(grey: np.ndarray, size: int = 256) -> np.ndarray:
     if grey.ndim != 2:
         raise ValueError(f"a grey image has two dimensions, not {grey.ndim}")
     if grey.dtype == np.uint8:
-        return _resize(grey, size).astype(np.float32) / np.float32(255)
+        square = _resize(grey, size).astype(np.float32)
+        square /= np.float32(255)  # in place: a second array of this size would cost as much as the division
+        return square
     if grey.dtype == np.uint16:
         counts = grey.astype(np.float32)
     elif grey.dtype == np.float32:
