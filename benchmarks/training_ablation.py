@@ -18,13 +18,12 @@ from pathlib import Path
 import numpy as np
 import torch
 import yaml
+from refits import Tested
 
 from distill import imitation
 from distill.config import DistillConfig
 from distill.stages import run_stage
-from eval.metrics import PixelHistograms, fnr_at_fpr, image_auroc
-from student_vae import load_student
-from student_vae.level import enlarge
+from eval.metrics import PixelHistograms
 from wafer_data.errors import InputError
 from wafer_data.files import write_json
 from wafer_data.store import ImageStore
@@ -92,29 +91,20 @@ def measure(name: str, run: Path, out: Path) -> dict[str, float]:
         run_stage("lowres", config, out, store)
     finally:
         imitation.direction_weights = weights
-    return figures(out, store)
+    return figures(out)
 
 
-@torch.no_grad()
-def figures(out: Path, store: ImageStore) -> dict[str, float]:
+def figures(out: Path) -> dict[str, float]:
     """AUROC, FNR at 5 % FPR and pixel AUROC (where there are masks) of the trained student."""
-    student, test = load_student(out / "lowres"), store.indices("test")
-    labels = np.array([store.records[i].label for i in test])
-    scores, pixels, masks = [], PixelHistograms(), 0
-    for index in test:
-        found = student.score(torch.from_numpy(store.batch(np.array([index]))))
-        scores.append(float(found.score))
-        mask = store.mask(int(index))
-        masks += mask is not None
-        if mask is None and labels[len(scores) - 1]:
-            continue
-        area = np.zeros((store.size, store.size), bool) if mask is None else mask
-        pixels.update(enlarge(found.map[:, None], store.size)[0, 0].numpy(), area)
-    return {
-        "auroc": image_auroc(labels, np.array(scores)),
-        "fnr": fnr_at_fpr(labels, np.array(scores)),
-        "pixel_auroc": pixels.auroc() if masks else float("nan"),
-    }
+    tested = Tested(out, "lowres")
+    auroc, fnr = tested.figures(tested.student.likelihood, np.arange(len(tested.labels)))
+    pixels, masks = PixelHistograms(), 0
+    for kind, heat, mask in tested.maps():
+        masks += mask.any()
+        if kind == "good" or mask.any():  # a defect without a mask says nothing about where it is
+            pixels.update(heat, mask)
+    pixel_auroc = pixels.auroc() if masks else float("nan")
+    return {"auroc": auroc, "fnr": fnr, "pixel_auroc": pixel_auroc}
 
 
 def main() -> None:

@@ -175,10 +175,16 @@ def _distance(b: GraphBuilder, level: FeatureLevel, residual: str) -> str:
     if d < MANY_DIRECTIONS or level.block > 1:
         norm = b.node("ReduceL2", _whitened(b, level, residual, unit), b.constant([1]), keepdims=0)
         return b.reshape(norm, -1, cells)
-    matrices = b.constant(unit * level.whitening.transpose(1, 2))
-    rows = b.node("Transpose", b.reshape(residual, -1, d, cells), perm=[2, 0, 1])
-    norm = b.node("ReduceL2", b.node("MatMul", rows, matrices), b.constant([2]), keepdims=0)
+    rows = _whitened_cells(b, level, residual, unit)
+    norm = b.node("ReduceL2", rows, b.constant([2]), keepdims=0)
     return b.node("Transpose", norm, perm=[1, 0])
+
+
+def _whitened_cells(b: GraphBuilder, level: FeatureLevel, residual: str, unit: float) -> str:
+    """(N, d, g, g) residuals -> (g * g, N, d), whitened, times `unit`; a matrix for each cell."""
+    matrices = b.constant(unit * level.whitening.transpose(1, 2))
+    rows = b.node("Transpose", b.reshape(residual, -1, level.channels, level.grid**2), perm=[2, 0, 1])
+    return b.node("MatMul", rows, matrices)
 
 
 def _whitened(b: GraphBuilder, level: FeatureLevel, residual: str, unit: float = 1.0) -> str:
@@ -193,11 +199,10 @@ def _whitened(b: GraphBuilder, level: FeatureLevel, residual: str, unit: float =
         matrices = b.reshape(spread_out, 1, d, d, side, side)
         terms = b.node("Mul", b.node("Unsqueeze", residual, b.constant([1])), matrices)
         return b.node("ReduceSum", terms, b.constant([2]), keepdims=0)
-    matrices = b.constant(whitening.transpose(1, 2))
     if block == 1:
-        rows = b.node("Transpose", b.reshape(residual, -1, d, g * g), perm=[2, 0, 1])
-        rows = b.node("MatMul", rows, matrices)
+        rows = _whitened_cells(b, level, residual, unit)
         return b.reshape(b.node("Transpose", rows, perm=[1, 2, 0]), -1, d, g, g)
+    matrices = b.constant(whitening.transpose(1, 2))
     rows = b.node("Transpose", b.reshape(residual, -1, d, g, block, g, block), perm=[2, 4, 0, 3, 5, 1])
     rows = b.node("MatMul", b.reshape(rows, g * g, -1, d), matrices)
     rows = b.reshape(rows, g, g, -1, block, block, d)

@@ -45,8 +45,8 @@ class GraphBuilder:
         weight, bias = fold(conv, norm)
         weight = weight * gain
         stride, pad = int(conv.stride[0]), int(conv.padding[0])
-        shape: dict[str, Any] = {"strides": [stride] * 2, "pads": [pad] * 4, "group": conv.groups}
-        return self.node("Conv", x, self.constant(weight), self.constant(bias), **shape)
+        tables = self.constant(weight), self.constant(bias)
+        return self.node("Conv", x, *tables, strides=[stride] * 2, pads=[pad] * 4, group=conv.groups)
 
     def conv_relu(self, x: str, block: nn.Module, gain: float = 1.0) -> str:
         """Convolution of `gain` times x, normalisation, ReLU (`student_vae.trunk.conv_block`)."""
