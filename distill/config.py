@@ -28,6 +28,11 @@ class StageConfig(BaseModel):
         None,
         description="begin with this stage's trunk weights (needs the same architecture) instead of at random",
     )
+    copies: int = Field(
+        1,
+        ge=1,
+        description="this stage's pool has that many times distill.pool.generated augmented copies",
+    )
     epochs: int = Field(10, ge=1, description="passes over the training pool")
     batch_size: int = Field(
         16,
@@ -107,7 +112,11 @@ class PoolConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
-    generated: int = Field(1600, ge=0, description="augmented copies of training images in the pool")
+    generated: int = Field(
+        1600,
+        ge=0,
+        description="augmented copies of training images in the pool; a stage may ask for a multiple (copies)",
+    )
     synthetic_share: float = Field(
         0.6, ge=0, le=1, description="share of the copies of normals that get a synthetic anomaly"
     )
@@ -178,7 +187,9 @@ def _lowres() -> StageConfig:
         expansion=3,
         likelihood=likelihood,
     )
-    return StageConfig(student=student, teacher="target", epochs=48, elbo_epochs=0)
+    # copies are cheap at this resolution, and what so small a trunk makes of images that it has not seen is better the
+    # more different ones it has seen (docs/LOG.md)
+    return StageConfig(student=student, teacher="target", copies=3, epochs=24, elbo_epochs=0)
 
 
 class DistillConfig(BaseModel):
@@ -210,6 +221,10 @@ class DistillConfig(BaseModel):
         False, description="keep the pool and its cached teacher features after the last stage"
     )
     seed: int = Field(0, ge=0, description="seed of the pool, the initial weights and the order of images")
+
+    def pool_of(self, stage: StageConfig) -> PoolConfig:
+        """The pool that one stage trains on."""
+        return self.pool.model_copy(update={"generated": stage.copies * self.pool.generated})
 
     @model_validator(mode="after")
     def _fits_together(self) -> DistillConfig:

@@ -61,7 +61,8 @@ def run_stage(name: str, config: DistillConfig, run_dir: Path, store: ImageStore
     accelerator = Accelerator(mixed_precision=config.mixed_precision)
     augmentation = choose_augmentation(config.pool, run_dir / "teacher")
     with accelerator.main_process_first():
-        pool = open_pool(cache, store, config.pool, config.seed, augmentation.config, augmentation.foreign)
+        pool_config = config.pool_of(stage)
+        pool = open_pool(cache, store, pool_config, config.seed, augmentation.config, augmentation.foreign)
         targets = open_targets(cache, run_dir, stage.teacher, pool, config.cache_gb, accelerator.device)
     # after whatever loading a model for the caches drew from the generator
     set_seed(config.seed)

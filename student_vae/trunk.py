@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -91,6 +90,17 @@ class Trunk(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         fine = self.fine(self.stem(x))
-        deep = self.deep(self.down(fine))
+        of_fine, of_deep = self.head_parts()
+        deep = F.conv2d(self.deep(self.down(fine)), of_deep)
         deep = F.interpolate(deep, scale_factor=2, mode="bilinear", align_corners=False)
-        return self.head(torch.cat([fine, deep], 1))
+        return F.conv2d(fine, of_fine, self.head.bias) + deep
+
+    def head_parts(self) -> tuple[Tensor, Tensor]:
+        """The head's weights for the map and for the branch at half of it, (channels, inputs, 1, 1) each.
+
+        A 1x1 convolution and an enlargement may change places: so the branch goes through the head first, where it has
+        fewer pixels, and is enlarged after it, where it has fewer channels.
+        """
+        deep = self.down[0].out_channels
+        of_fine, of_deep = self.head.weight.split([self.head.in_channels - deep, deep], 1)
+        return of_fine, of_deep

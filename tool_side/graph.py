@@ -69,7 +69,9 @@ def _trunk(b: GraphBuilder, student: StudentVAE, x: str) -> str:
         x = b.conv_relu(x, block, gain=CONTRAST if i == 0 else 1.0)
     fine = _blocks(b, x, trunk.fine)
     deep = _blocks(b, b.conv_relu(fine, trunk.down), trunk.deep)
-    return b.conv(b.node("Concat", fine, b.enlarge(deep, 2), axis=1), trunk.head)
+    of_fine, of_deep = trunk.head_parts()
+    deep = b.enlarge(b.node("Conv", deep, b.constant(of_deep)), 2)
+    return b.node("Add", b.node("Conv", fine, b.constant(of_fine), b.constant(trunk.head.bias)), deep)
 
 
 def _blocks(b: GraphBuilder, x: str, blocks: nn.Sequential) -> str:
@@ -172,6 +174,9 @@ def _distance(b: GraphBuilder, level: FeatureLevel, residual: str) -> str:
     """
     d, cells = level.channels, level.grid**2
     unit = 1.0 / math.sqrt(d)
+    if d == 1 and level.block == 1:
+        scale = b.constant(level.whitening.reshape(1, cells))
+        return b.node("Abs", b.node("Mul", b.reshape(residual, -1, cells), scale))
     if d < MANY_DIRECTIONS or level.block > 1:
         norm = b.node("ReduceL2", _whitened(b, level, residual, unit), b.constant([1]), keepdims=0)
         return b.reshape(norm, -1, cells)

@@ -4,10 +4,11 @@ import csv
 import json
 import shutil
 
+import numpy as np
 import pytest
 import torch
 
-from distill import imitation
+from distill import imitation, stages
 from distill.config import DistillConfig, StageConfig
 from distill.stages import run_stage
 from student_vae import LevelConfig, LikelihoodConfig, StudentConfig, load_student
@@ -115,6 +116,19 @@ def test_only_directions_that_the_likelihood_looks_at_are_imitated(
     monkeypatch.setattr(imitation, "_errors", spy)
     run_stage("full", tiny_distill_config(), copy_of(tiny_run, tmp_path, without=["full"]), tiny_store)
     assert set(seen) == {(4, 4, 4)}
+
+
+def test_a_stage_may_ask_for_a_multiple_of_the_copies(tiny_run, tiny_store, tmp_path, monkeypatch):
+    pools = []
+    monkeypatch.setattr(stages, "imitate", lambda task, *others: pools.append(task.pool))
+    config = tiny_distill_config()
+    three = config.model_copy(update={"lowres": config.lowres.model_copy(update={"copies": 3})})
+    for place, chosen in enumerate((config, three)):
+        run_dir = copy_of(tiny_run, tmp_path / str(place), without=["lowres"])
+        run_stage("lowres", chosen, run_dir, tiny_store)
+    one, many = pools
+    assert len(many) - len(one) == 2 * config.pool.generated
+    np.testing.assert_array_equal(many.images[: len(one)], one.images)  # the first ones are the same
 
 
 def test_a_student_that_does_not_fit_its_teacher_is_refused(tiny_run, tiny_store, tmp_path):

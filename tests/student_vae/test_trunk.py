@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from pydantic import ValidationError
 
 from student_vae import StudentConfig
@@ -58,3 +59,11 @@ def test_every_number_of_channels_can_be_set():
 def test_the_map_has_the_configured_side(name, size, side):
     trunk = Trunk(StudentConfig(input_size=size, map_size=side, width=0.25, block=name), 5).eval()
     assert trunk(torch.rand(2, 1, size, size)).shape == (2, 5, side, side)
+
+
+def test_the_head_is_one_over_the_map_and_its_enlarged_branch():
+    trunk = Trunk(StudentConfig(input_size=128, map_size=16, width=0.5), 5).eval()
+    x = torch.rand(2, 1, 128, 128)
+    fine = trunk.fine(trunk.stem(x))
+    deep = F.interpolate(trunk.deep(trunk.down(fine)), scale_factor=2, mode="bilinear", align_corners=False)
+    torch.testing.assert_close(trunk(x), trunk.head(torch.cat([fine, deep], 1)))

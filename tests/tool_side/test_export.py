@@ -70,6 +70,11 @@ VARIANTS = {
     ),
     "head": (128, 16, {"has_head": True}),
     "inverted blocks": (128, 16, {"block": "inverted"}),
+    "a fine level of one direction": (
+        128,
+        16,
+        {"levels": [COARSE, LevelConfig(grid=16, mean_grid=16, directions=1)]},
+    ),
     "head on few directions of a coarse level": (
         64,
         16,
