@@ -78,6 +78,7 @@ class Trunk(nn.Module):
         self.fine = nn.Sequential(*(make_block(config, inputs) for _ in range(config.fine_blocks)))
         self.down = conv_block(inputs, deep_channels, stride=2)
         self.deep = nn.Sequential(*(make_block(config, deep_channels) for _ in range(config.deep_blocks)))
+        self._head_inputs = [inputs, deep_channels]
         self.head = nn.Conv2d(inputs + deep_channels, channels, 1)
 
     @staticmethod
@@ -90,17 +91,17 @@ class Trunk(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         fine = self.fine(self.stem(x))
-        of_fine, of_deep = self.head_parts()
+        of_fine, of_deep, bias = self.head_parts()
         deep = F.conv2d(self.deep(self.down(fine)), of_deep)
         deep = F.interpolate(deep, scale_factor=2, mode="bilinear", align_corners=False)
-        return F.conv2d(fine, of_fine, self.head.bias) + deep
+        return F.conv2d(fine, of_fine, bias) + deep
 
-    def head_parts(self) -> tuple[Tensor, Tensor]:
-        """The head's weights for the map and for the branch at half of it, (channels, inputs, 1, 1) each.
+    def head_parts(self) -> tuple[Tensor, Tensor, Tensor]:
+        """The head's weights for the map and for the branch at half of it, (channels, inputs, 1, 1), and its bias.
 
         A 1x1 convolution and an enlargement may change places: so the branch goes through the head first, where it has
         fewer pixels, and is enlarged after it, where it has fewer channels.
         """
-        deep = self.down[0].out_channels
-        of_fine, of_deep = self.head.weight.split([self.head.in_channels - deep, deep], 1)
-        return of_fine, of_deep
+        of_fine, of_deep = self.head.weight.split(self._head_inputs, 1)
+        assert self.head.bias is not None
+        return of_fine, of_deep, self.head.bias

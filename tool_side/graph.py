@@ -69,9 +69,8 @@ def _trunk(b: GraphBuilder, student: StudentVAE, x: str) -> str:
         x = b.conv_relu(x, block, gain=CONTRAST if i == 0 else 1.0)
     fine = _blocks(b, x, trunk.fine)
     deep = _blocks(b, b.conv_relu(fine, trunk.down), trunk.deep)
-    of_fine, of_deep = trunk.head_parts()
-    deep = b.enlarge(b.node("Conv", deep, b.constant(of_deep)), 2)
-    return b.node("Add", b.node("Conv", fine, b.constant(of_fine), b.constant(trunk.head.bias)), deep)
+    of_fine, of_deep, bias = (b.constant(part) for part in trunk.head_parts())
+    return b.node("Add", b.node("Conv", fine, of_fine, bias), b.enlarge(b.node("Conv", deep, of_deep), 2))
 
 
 def _blocks(b: GraphBuilder, x: str, blocks: nn.Sequential) -> str:
