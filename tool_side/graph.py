@@ -24,6 +24,8 @@ from tool_side.graph_builder import GraphBuilder
 
 CONTRAST = 4.0
 """`StudentVAE.prepare` multiplies by it; a power of two, so the weights take it without rounding."""
+FEATURES = "features"
+"""Name of what the trunk gives to the likelihood: the sum of the graph's last two convolutions."""
 MANY_DIRECTIONS = 16
 """From here on a matrix product whitens faster than the product written out; measured in docs/tool_side.md."""
 
@@ -70,7 +72,8 @@ def _trunk(b: GraphBuilder, student: StudentVAE, x: str) -> str:
     fine = _blocks(b, x, trunk.fine)
     deep = _blocks(b, b.conv_relu(fine, trunk.down), trunk.deep)
     of_fine, of_deep, bias = (b.constant(part) for part in trunk.head_parts())
-    return b.node("Add", b.node("Conv", fine, of_fine, bias), b.enlarge(b.node("Conv", deep, of_deep), 2))
+    deep = b.enlarge(b.node("Conv", deep, of_deep), 2)
+    return b.node("Add", b.node("Conv", fine, of_fine, bias), deep, out=FEATURES)
 
 
 def _blocks(b: GraphBuilder, x: str, blocks: nn.Sequential) -> str:

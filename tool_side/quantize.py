@@ -19,6 +19,7 @@ import onnxruntime
 from onnx import helper, numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
+from tool_side.graph import FEATURES
 from tool_side.session import session_options
 
 _FOLLOWERS = {"Relu", "Add", "Concat", "Resize"}
@@ -31,12 +32,12 @@ def convolutions(model: onnx.ModelProto) -> list[str]:
 
 
 def sensitive(model: onnx.ModelProto) -> set[str]:
-    """Convolutions that stay in float: the first, which sees pixels, and the last, whose output is scored.
+    """Convolutions that stay in float: the first, which sees pixels, and the last two, whose sum is scored.
 
-    All of the likelihood, which compares that output with what it expects, stays in float too.
+    All of the likelihood, which compares that sum with what it expects, stays in float too.
     """
-    names = convolutions(model)
-    return {names[0], names[-1]}
+    first, *_, deep, fine = convolutions(model)
+    return {first, deep, fine}
 
 
 def quantize(
@@ -99,8 +100,7 @@ def _with_followers(model: onnx.ModelProto, layers: Collection[str]) -> list[str
 def _correct_bias(model: onnx.ModelProto, exact: onnx.ModelProto, images: np.ndarray) -> None:
     """Shift the last convolution's bias so that every feature has its old mean over `images`."""
     last = convolutions(exact)[-1]
-    node = next(node for node in exact.graph.node if node.name == last)
-    shift = _means(exact, node.output[0], images) - _means(model, node.output[0], images)
+    shift = _means(exact, FEATURES, images) - _means(model, FEATURES, images)
     ours = next(node for node in model.graph.node if node.name == last)
     bias = next(table for table in model.graph.initializer if table.name == ours.input[2])
     bias.CopyFrom(
