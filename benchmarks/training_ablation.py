@@ -3,9 +3,9 @@ without it.
 
     .venv/bin/python benchmarks/training_ablation.py RUN OUT [--only NAME ...]
 
-RUN is a finished run (`waferroute run`); its data, teacher, intermediate and target models are used as they are.
-Each row of the table changes one thing, trains the student, and measures it on the run's test images. Some minutes
-a row; rows that are under OUT already are not repeated.
+RUN is a finished run (`waferroute run`); its data, teacher, intermediate and target models are used as they are, and
+its own low-resolution student is the first row. Each further row changes one thing, trains the student with as many
+steps, and measures it on the run's test images. Some minutes a row; rows that are under OUT already are not repeated.
 """
 
 from __future__ import annotations
@@ -29,43 +29,66 @@ from wafer_data.files import write_json
 from wafer_data.store import ImageStore
 from waferroute.allocator import keep_freed_memory
 
-Change = Callable[[DistillConfig], DistillConfig]
+Change = Callable[[DistillConfig, int], DistillConfig]
+"""Of the configuration and the number of training normals."""
+CONFIGURED = "as configured"
 
 
 def in_pool(**values: object) -> Change:
     """The training pool changed."""
-    return lambda config: config.model_copy(update={"pool": config.pool.model_copy(update=values)})
+    return lambda config, normals: config.model_copy(update={"pool": config.pool.model_copy(update=values)})
 
 
 def in_stage(**values: object) -> Change:
     """The student's stage changed."""
-    return lambda config: config.model_copy(update={"lowres": config.lowres.model_copy(update=values)})
+    return lambda config, normals: config.model_copy(
+        update={"lowres": config.lowres.model_copy(update=values)}
+    )
+
+
+def with_copies(share: float) -> Change:
+    """That share of the copies, as many steps in all."""
+
+    def change(config: DistillConfig, normals: int) -> DistillConfig:
+        before = normals + config.pool_of(config.lowres).generated
+        after = normals + round(share * config.pool_of(config.lowres).generated)
+        epochs = round(config.lowres.epochs * before / after)
+        fewer = in_pool(generated=after - normals)(config, normals)
+        return in_stage(copies=1, epochs=epochs)(fewer, normals)
+
+    return change
 
 
 def in_student(**values: object) -> Change:
     """The student's shape changed."""
 
-    def change(config: DistillConfig) -> DistillConfig:
+    def change(config: DistillConfig, normals: int) -> DistillConfig:
         student = config.lowres.student.model_copy(update=values)
-        return in_stage(student=student)(config)
+        return in_stage(student=student)(config, normals)
 
     return change
 
 
-def unchanged(config: DistillConfig) -> DistillConfig:
+def fewer_steps(config: DistillConfig, normals: int) -> DistillConfig:
+    """A third of the epochs."""
+    return in_stage(epochs=config.lowres.epochs // 3)(config, normals)
+
+
+def unchanged(config: DistillConfig, normals: int) -> DistillConfig:
     """As configured."""
     return config
 
 
 CHANGES: dict[str, Change] = {
-    "as configured": unchanged,
-    "no copies at all: training normals only": in_pool(generated=0),
+    CONFIGURED: unchanged,
+    "no copies: training normals only": with_copies(0.0),
+    "a third of the copies": with_copies(1 / 3),
     "copies, none with a synthetic anomaly": in_pool(synthetic_share=0.0),
     "no mirrored copies as anomalies": in_pool(foreign_mirrors=False),
     "directions weighted alike": unchanged,  # see `measure`
-    "a third of the epochs": lambda config: in_stage(epochs=config.lowres.epochs // 3)(config),
     "taught by the teacher, not in stages": in_stage(teacher="teacher"),
     "residual blocks": in_student(block="residual"),
+    "a third of the steps": fewer_steps,
 }
 
 
@@ -76,17 +99,19 @@ def alike(task: imitation.ImitationTask, rows: np.ndarray) -> torch.Tensor:
 
 def measure(name: str, run: Path, out: Path) -> dict[str, float]:
     """Train the student with one change and measure it on the test images."""
+    if name == CONFIGURED:
+        return figures(run)
     out.mkdir(parents=True, exist_ok=True)
     for part in ("data", "teacher", "intermediate", "target"):
         if not (out / part).exists():
             (out / part).symlink_to((run / part).resolve())
     settings = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
     section = {**settings["distill"], "seed": settings["run"]["seed"], "wandb": "disabled"}
-    config = CHANGES[name](DistillConfig.model_validate(section))
+    store = ImageStore.open(run / "data")
+    config = CHANGES[name](DistillConfig.model_validate(section), len(store.indices("train", label=0)))
     weights = imitation.direction_weights
     if name == "directions weighted alike":
         imitation.direction_weights = alike
-    store = ImageStore.open(run / "data")
     try:
         run_stage("lowres", config, out, store)
     finally:
