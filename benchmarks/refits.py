@@ -118,11 +118,13 @@ class Tested:
 
     @torch.no_grad()
     def maps(self) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-        """Type, heat map and mask of each test image."""
+        """Type, heat map and mask of each test image but defects without a mask: those do not say where they are."""
         for row, index in enumerate(self.test):
             heat = self.student.likelihood(self.features[row : row + 1]).map
             mask = self.store.mask(int(index))
             if mask is None:
+                if self.labels[row]:
+                    continue
                 mask = np.zeros((self.store.size, self.store.size), bool)
             yield self.types[row], enlarge(heat[:, None], self.store.size)[0, 0].numpy(), mask
 

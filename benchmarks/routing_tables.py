@@ -21,6 +21,7 @@ import numpy as np
 from scipy.stats import binomtest
 from sklearn.metrics import roc_auc_score
 
+from wafer_data.errors import InputError
 from wafer_data.files import read_json
 
 SEED = 0
@@ -140,7 +141,11 @@ def main() -> None:
         + "|"
     )
     for run_dir in args.runs:
-        print(row(read_run(run_dir), args.draws), flush=True)
+        try:
+            run = read_run(run_dir)
+        except InputError as error:
+            parser.error(f"{run_dir} is not a finished run: {error}")
+        print(row(run, args.draws), flush=True)
 
 
 if __name__ == "__main__":

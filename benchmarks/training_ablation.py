@@ -124,10 +124,9 @@ def figures(out: Path) -> dict[str, float]:
     tested = Tested(out, "lowres")
     auroc, fnr = tested.figures(tested.student.likelihood, np.arange(len(tested.labels)))
     pixels, masks = PixelHistograms(), 0
-    for kind, heat, mask in tested.maps():
+    for _, heat, mask in tested.maps():
         masks += mask.any()
-        if kind == "good" or mask.any():  # a defect without a mask says nothing about where it is
-            pixels.update(heat, mask)
+        pixels.update(heat, mask)
     pixel_auroc = pixels.auroc() if masks else float("nan")
     return {"auroc": auroc, "fnr": fnr, "pixel_auroc": pixel_auroc}
 

@@ -51,7 +51,7 @@ class ImitationTask:
 
     def target(self, rows: np.ndarray) -> Tensor:
         """What the teacher says about images `rows`, (B, d, map, map) float32."""
-        targets = self.targets.rows(rows)[:, : self.directions]
+        targets = self.targets.rows(rows, self.directions)
         factor = targets.shape[-1] // self.config.student.map_size
         return F.avg_pool2d(targets, factor) if factor > 1 else targets
 

@@ -38,8 +38,11 @@ class Targets(Protocol):
     def shape(self) -> tuple[int, ...]:
         """(M, d, map, map)."""
 
-    def rows(self, indices: np.ndarray) -> Tensor:
-        """Features of the images `indices` of the pool, (B, d, map, map) float32 on the float16 grid."""
+    def rows(self, indices: np.ndarray, directions: int | None = None) -> Tensor:
+        """Features of the images `indices` of the pool, (B, d, map, map) float32 on the float16 grid.
+
+        directions: how many of them, the first ones; None: all.
+        """
 
 
 class CachedTargets:
@@ -52,9 +55,9 @@ class CachedTargets:
     def shape(self) -> tuple[int, ...]:
         return self._features.shape
 
-    def rows(self, indices: np.ndarray) -> Tensor:
+    def rows(self, indices: np.ndarray, directions: int | None = None) -> Tensor:
         """On the CPU."""
-        return torch.from_numpy(self._features[indices].astype(np.float32))
+        return torch.from_numpy(self._features[indices, :directions].astype(np.float32))
 
 
 class LiveTargets:
@@ -65,12 +68,12 @@ class LiveTargets:
         self.shape: tuple[int, ...] = (len(pool), *self.rows(np.arange(1)).shape[1:])
 
     @torch.no_grad()
-    def rows(self, indices: np.ndarray) -> Tensor:
+    def rows(self, indices: np.ndarray, directions: int | None = None) -> Tensor:
         """On the model's device."""
         parts = []
         for start in range(0, len(indices), _CHUNK):
             images = torch.from_numpy(self._pool.batch(indices[start : start + _CHUNK]))
-            parts.append(self._model.features(images.to(self._device)).half().float())
+            parts.append(self._model.features(images.to(self._device))[:, :directions].half().float())
         return torch.cat(parts)
 
 

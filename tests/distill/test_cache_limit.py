@@ -67,6 +67,8 @@ def test_both_give_the_same_numbers(cache, tiny_run, pool):
     torch.testing.assert_close(cached.rows(some), live.rows(some), rtol=2**-10, atol=1e-4)
     assert live.rows(some).dtype == torch.float32
     assert torch.equal(live.rows(some).half().float(), live.rows(some))
+    for one in (cached, live):
+        assert torch.equal(one.rows(some, 3), one.rows(some)[:, :3])
 
 
 def test_a_lower_limit_than_before_frees_the_disk(cache, tiny_run, pool):
