@@ -24,12 +24,14 @@ class Augmentation:
     """The changes in use, every flip true or false, and a sentence for each flip that says why.
 
     foreign: mirrors that the surface does not have. Copies so mirrored show the students more of what their teacher
-    sees, and count as anomalies, not as normals.
+    sees, and count as anomalies, not as normals. exact: changes after which normals cannot be told from others; the
+    likelihood is fitted to copies so changed, too.
     """
 
     config: AugmentConfig
     foreign: AugmentConfig
     reasons: dict[str, str]
+    exact: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Content of `augmentation.json`."""
@@ -37,6 +39,7 @@ class Augmentation:
             "schema": SCHEMA,
             "augment": self.config.model_dump(mode="json"),
             "anomalous": self._anomalous,
+            "in_the_fit": list(self.exact),
             "reasons": self.reasons,
         }
 
@@ -59,6 +62,7 @@ def choose_augmentation(config: PoolConfig, teacher_dir: Path) -> Augmentation:
     if config.flips == "measured" and None in given.values():
         measured = read_symmetries(teacher_dir)
     chosen, reasons, foreign = {}, {}, {}
+    exact: list[str] = []
     for name, value in given.items():
         if value is not None:
             chosen[name] = value
@@ -69,10 +73,14 @@ def choose_augmentation(config: PoolConfig, teacher_dir: Path) -> Augmentation:
             if told_apart and name in _MIRRORS and config.foreign_mirrors:
                 foreign[name] = True
                 reasons[name] += "; copies so mirrored join as anomalies"
+            if chosen[name] and measured["changes"][name]["interval95"][1] < config.exact_symmetry:
+                exact.append(name)
+                reasons[name] += ", in the fit of the likelihood too"
         else:
             chosen[name] = config.flips == "all"
             reasons[name] = f"set by distill.pool.flips={config.flips}"
-    return Augmentation(config.augment.model_copy(update=chosen), AugmentConfig(**foreign), reasons)
+    augment = config.augment.model_copy(update=chosen)
+    return Augmentation(augment, AugmentConfig(**foreign), reasons, tuple(exact))
 
 
 def _judge(name: str, measured: dict[str, Any], limit: float) -> tuple[bool, str]:

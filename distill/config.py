@@ -139,6 +139,13 @@ class PoolConfig(BaseModel):
         le=1,
         description="flips=measured: a change is used if changed normals are told from others with an AUROC below this",
     )
+    exact_symmetry: float = Field(
+        0.6,
+        ge=0.5,
+        le=1,
+        description="flips=measured: where even the upper end of that AUROC's 95 % interval is below this, the "
+        "likelihood is fitted to changed normals too (0.5: never). Beyond it copies only teach imitation",
+    )
     foreign_mirrors: bool = Field(
         True,
         description="flips=measured: copies mirrored as the surface never is join the pool as anomalies "

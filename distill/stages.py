@@ -21,6 +21,7 @@ from distill.config import STAGES, DistillConfig, StageConfig
 from distill.elbo_phase import train_elbo
 from distill.imitation import ImitationTask, imitate
 from distill.pool import Pool, open_pool
+from distill.symmetric_copies import SAME, Change, changes_from, normals_and_copies
 from distill.targets import CACHE, Targets, load_model, open_targets, weights_file
 from distill.tracking import LossLog, WandbRun
 from student_vae import StudentVAE, save_student
@@ -87,7 +88,15 @@ def run_stage(name: str, config: DistillConfig, run_dir: Path, store: ImageStore
     )
     if accelerator.is_main_process:
         finish = student.to(accelerator.device).eval()
-        complete = _fit_and_decode(finish, store, pool, stage, config.seed, lambda e, v: record("elbo", e, v))
+        complete = _fit_and_decode(
+            finish,
+            store,
+            pool,
+            stage,
+            config.seed,
+            changes_from(augmentation.exact),
+            lambda e, v: record("elbo", e, v),
+        )
         with new_directory(run_dir / name) as folder:
             save_student(complete.cpu(), folder, {"stage": name, "teacher": stage.teacher})
             write_json(folder / "augmentation.json", augmentation.to_dict())
@@ -128,20 +137,27 @@ def _work_key(name: str, stage: StageConfig, seed: int, run_dir: Path, pool: Poo
 
 
 def _fit_and_decode(
-    student: StudentVAE, store: ImageStore, pool: Pool, stage: StageConfig, seed: int, on_epoch: OnEpoch
+    student: StudentVAE,
+    store: ImageStore,
+    pool: Pool,
+    stage: StageConfig,
+    seed: int,
+    changes: list[Change],
+    on_epoch: OnEpoch,
 ) -> StudentVAE:
-    """Likelihood and ELBO phase of a student whose trunk is trained."""
+    """Likelihood (fitted to normals with all `changes`) and ELBO phase of a student whose trunk is trained."""
     device = next(student.parameters()).device
     config = stage.student.likelihood
 
     @torch.no_grad()
-    def features_of(indices: np.ndarray) -> Iterator[Tensor]:
-        for start in range(0, len(indices), 32):
-            images = torch.from_numpy(store.batch(indices[start : start + 32])).to(device)
-            yield student.features(images).cpu()
+    def features_of(indices: np.ndarray, changes: list[Change]) -> Iterator[Tensor]:
+        for images in normals_and_copies(store, indices, changes, config.folds):
+            yield student.features(torch.from_numpy(images).to(device)).cpu()
 
     normals, defects = (store.indices("train", label=label) for label in (0, 1))
-    likelihood = fit_with_labels(lambda: features_of(normals), features_of(defects), config, seed)
+    likelihood = fit_with_labels(
+        lambda: features_of(normals, changes), features_of(defects, [SAME]), config, seed
+    )
     set_seed(seed)
     complete = StudentVAE(
         stage.student,
