@@ -117,18 +117,24 @@ def _composed(mean: dict[str, float], share: float) -> dict[str, float]:
     }
 
 
-def measure_outside(ours: dict[str, Call], share: float, runs: int) -> float:
-    """Share of the routed time, array in, that no network uses: checks, conversion, quality gate, policy, result.
+def measure_route(ours: dict[str, Call], share: float, runs: int) -> dict[str, float]:
+    """Two shares of the routed time, array in, from the median times that the results carry.
 
-    From the times that each result carries. An array needs no decoding; its conversion counts as outside.
+    outside_share: what no network uses: checks, conversion, quality gate, policy, result. An array needs no decoding;
+    its conversion counts as outside. routed_by_always_full: the routed mean by the time of an image that goes through
+    the gate to the full student straight away, which is an escalated one's without its low-resolution graph.
     """
-    outside = networks = 0.0
+    outside = networks = routed = 0.0
     for name, weight in (("lowres_array", 1 - share), ("full_array", share)):
         seconds = [ours[name](run).seconds for run in range(runs)]  # type: ignore[attr-defined]
         inside = float(np.median([one["lowres"] + one["full"] for one in seconds]))
+        total = float(np.median([one["total"] for one in seconds]))
         networks += weight * inside
-        outside += weight * (float(np.median([one["total"] for one in seconds])) - inside)
-    return outside / (outside + networks)
+        outside += weight * (total - inside)
+        routed += weight * total
+        if name == "full_array":
+            always_full = float(np.median([one["total"] - one["lowres"] for one in seconds]))
+    return {"outside_share": outside / (outside + networks), "routed_by_always_full": routed / always_full}
 
 
 def measure_steadiness(ours: dict[str, Call], seconds: float) -> dict[str, float] | None:
@@ -206,7 +212,7 @@ def main() -> int:
             "escalation": share,
             "load_average_before": load,
             **measure_times(ours, theirs, share, args.rounds, args.seconds),
-            "outside_share": measure_outside(ours, share, 300),
+            **measure_route(ours, share, 300),
             "p99_by_p50": measure_steadiness(ours, 5 * args.seconds),
             "start_up_s": start.seconds,
             "peak_bytes": start.peak_bytes,

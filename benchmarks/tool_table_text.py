@@ -13,6 +13,7 @@ ROWS = (
     ("routed mean, PNG file in", "routed_png_ms", "ms", "<", 0.6, 1.2),
     ("routed mean against WideResNet-50 features", "times_faster_than_wide_resnet50", "x", ">", 500, 250),
     ("routed mean against EfficientAD-S", "times_faster_than_efficient_ad_s", "x", ">", 1000, 400),
+    ("routed mean against always full, array in", "routed_by_always_full", "%", "<", 0.20, 0.30),
     ("share of the routed time outside the networks", "outside_share", "%", "<", 0.25, 0.40),
     ("p99 / p50, not escalated, other core busy", "p99_by_p50.lowres_array", "", "<", 1.5, 2.5),
     ("p99 / p50, escalated, other core busy", "p99_by_p50.full_array", "", "<", 1.5, 2.5),

@@ -38,6 +38,7 @@ def found(table: ModuleType) -> dict[str, Any]:
         **table._composed(means | {"wide_resnet50": 150.0, "efficient_ad_s": 400.0}, 0.1),
         "least_cores": 0.99,
         "outside_share": 0.2,
+        "routed_by_always_full": 0.31,
         "p99_by_p50": {"lowres_array": 3.0, "full_array": 1.2},
         "start_up_s": 0.4,
         "peak_bytes": 92e6,
@@ -55,6 +56,7 @@ def test_each_figure_is_held_against_goal_and_least(table: ModuleType, found: di
     text = table.as_text(found)
     rows = {line.split(" | ")[0]: line for line in text.splitlines() if line.startswith("| ")}
     assert rows["| share of the routed time outside the networks"].endswith("| 20% | 25% | 40% | goal |")
+    assert rows["| routed mean against always full, array in"].endswith("| 31% | 20% | 30% | short |")
     assert rows["| routed mean against WideResNet-50 features"].endswith("| 300x | 500x | 250x | enough |")
     assert rows["| p99 / p50, not escalated, other core busy"].endswith("| short |")
     assert rows["| peak memory of the process"].endswith("| 92 MB | 120 MB | 200 MB | goal |")
@@ -65,3 +67,16 @@ def test_each_figure_is_held_against_goal_and_least(table: ModuleType, found: di
 def test_a_busy_computer_is_told(table: ModuleType, found: dict[str, Any]) -> None:
     text = table.as_text(found | {"least_cores": 0.4, "processor_routed_array_ms": 0.45})
     assert "WARNING" in text and "By processor time" in text and "routed mean, array in 0.45 ms" in text
+
+
+def test_always_full_is_an_escalated_image_without_its_low_resolution_graph(table: ModuleType) -> None:
+    def result(**seconds: float) -> object:
+        return type("Result", (), {"seconds": seconds})
+
+    calls = {
+        "lowres_array": lambda run: result(lowres=0.2, full=0.0, total=0.4),
+        "full_array": lambda run: result(lowres=0.2, full=1.1, total=1.5),
+    }
+    found = table.measure_route(calls, 0.1, 3)
+    assert found["routed_by_always_full"] == pytest.approx((0.9 * 0.4 + 0.1 * 1.5) / 1.3)
+    assert found["outside_share"] == pytest.approx(0.2 / (0.9 * 0.4 + 0.1 * 1.5))
