@@ -11,7 +11,6 @@ repeated. One to fifteen minutes a row.
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 import time
 from pathlib import Path
@@ -22,7 +21,7 @@ from teacher.config import TeacherConfig
 from teacher.fit import fit_teacher
 from teacher.gradient.config import DecoderConfig, GradientConfig
 from wafer_data.errors import InputError
-from wafer_data.files import write_json
+from wafer_data.files import read_json, write_json
 from wafer_data.store import ImageStore
 from waferroute.allocator import keep_freed_memory
 
@@ -73,7 +72,7 @@ def main() -> None:
                     write_json(done, measure(run, WAYS[name], folder))
                 except InputError as error:
                     parser.error(str(error))
-            row = json.loads(done.read_text(encoding="utf-8"))
+            row = read_json(done)
             pixel = "-" if row["pixel_auroc"] is None else f"{row['pixel_auroc']:.3f}"
             print(
                 f"| {run.name} | {name} | {row['auroc']:.4f} | {row['fnr']:.1%} | {pixel} | {row['seconds']:.0f} |",

@@ -124,17 +124,22 @@ def measure_route(ours: dict[str, Call], share: float, runs: int) -> dict[str, f
     its conversion counts as outside. routed_by_always_full: the routed mean by the time of an image that goes through
     the gate to the full student straight away, which is an escalated one's without its low-resolution graph.
     """
-    outside = networks = routed = 0.0
-    for name, weight in (("lowres_array", 1 - share), ("full_array", share)):
-        seconds = [ours[name](run).seconds for run in range(runs)]  # type: ignore[attr-defined]
-        inside = float(np.median([one["lowres"] + one["full"] for one in seconds]))
-        total = float(np.median([one["total"] for one in seconds]))
-        networks += weight * inside
-        outside += weight * (total - inside)
-        routed += weight * total
-        if name == "full_array":
-            always_full = float(np.median([one["total"] - one["lowres"] for one in seconds]))
-    return {"outside_share": outside / (outside + networks), "routed_by_always_full": routed / always_full}
+    seconds = {
+        name: [ours[name](run).seconds for run in range(runs)]  # type: ignore[attr-defined]
+        for name in ("lowres_array", "full_array")
+    }
+
+    def middle(name: str, time: Callable[[dict[str, float]], float]) -> float:
+        return float(np.median([time(one) for one in seconds[name]]))
+
+    def routed(time: Callable[[dict[str, float]], float]) -> float:
+        return (1 - share) * middle("lowres_array", time) + share * middle("full_array", time)
+
+    total = routed(lambda one: one["total"])
+    return {
+        "outside_share": 1 - routed(lambda one: one["lowres"] + one["full"]) / total,
+        "routed_by_always_full": total / middle("full_array", lambda one: one["total"] - one["lowres"]),
+    }
 
 
 def measure_steadiness(ours: dict[str, Call], seconds: float) -> dict[str, float] | None:

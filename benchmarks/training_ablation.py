@@ -11,7 +11,6 @@ steps, and measures it on the run's test images. Some minutes a row; rows that a
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,7 +24,7 @@ from distill.config import DistillConfig
 from distill.stages import run_stage
 from eval.metrics import PixelHistograms
 from wafer_data.errors import InputError
-from wafer_data.files import write_json
+from wafer_data.files import read_json, write_json
 from wafer_data.store import ImageStore
 from waferroute.allocator import keep_freed_memory
 
@@ -151,7 +150,7 @@ def main() -> None:
                 write_json(done, measure(name, args.run, args.out / str(number)))
             except InputError as error:
                 parser.error(str(error))
-        row = json.loads(done.read_text(encoding="utf-8"))
+        row = read_json(done)
         print(f"| {name} | {row['auroc']:.4f} | {row['fnr']:.1%} | {row['pixel_auroc']:.3f} |", flush=True)
 
 

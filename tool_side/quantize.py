@@ -22,7 +22,7 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 from tool_side.graph import FEATURES
 from tool_side.session import session_options
 
-_FOLLOWERS = {"Relu", "Add", "Concat", "Resize"}
+_FOLLOWERS = {"Relu", "Add"}
 """Operators between convolutions, which stay in 8 bits where all that they join is."""
 
 
