@@ -80,8 +80,8 @@ class Tested:
 
     @property
     def config(self) -> LikelihoodConfig:
-        """Of the student's likelihood."""
-        return self.student.config.likelihood
+        """Of the student's likelihood, with the coordinates that it has."""
+        return self.student.config.likelihood.for_images(len(self.normals))
 
     def fit(
         self,
@@ -183,10 +183,11 @@ def without(tested: Tested) -> Table:
     scored = [level for level in config.levels if level.scored]
     changes: dict[str, dict[str, Any]] = {
         "as configured": {},
-        "no latent (k = 1)": {"latent": 1},
-        "k = 32": {"latent": 32},
-        "k = 64": {"latent": 64},
-        "k = 192": {"latent": 192},
+        "one coordinate": {"latent": 1, "extra_coordinates": 0},
+        "32 coordinates": {"latent": 32, "extra_coordinates": 0},
+        "64 coordinates": {"latent": 64, "extra_coordinates": 0},
+        "128 coordinates": {"latent": 128, "extra_coordinates": 0},
+        "256 coordinates": {"latent": 128, "extra_coordinates": 128},
         "latent of the first eight directions, 8 x 8 cells": {"latent_grid": 8, "latent_directions": 8},
         "coarsest scored level only": {"levels": scored[:1]},
         "finest scored level only": {"levels": scored[-1:]},

@@ -3,7 +3,7 @@
     .venv/bin/python benchmarks/symmetric_fit.py RUN ... [--changes vertical_flip ...]
 
 Each RUN is a finished run (`waferroute run`). The features of its two students are kept; their likelihoods are fitted
-anew without copies and with those of the changes that `distill.pool.exact_symmetry` admits there (or of `--changes`),
+anew without copies and with those of the changes that `teacher.exact_symmetry` admits there (or of `--changes`),
 and measured on the run's test images.
 """
 
@@ -18,9 +18,9 @@ from refits import Tested
 
 from distill.augmentation import choose_augmentation
 from distill.config import PoolConfig
-from distill.symmetric_copies import Change, changes_from, normals_and_copies
 from student_vae.fit import fit_likelihood
 from wafer_data.errors import InputError
+from wafer_data.symmetric_copies import Change, changes_from, normals_and_copies, within
 from waferroute.allocator import keep_freed_memory
 
 
@@ -28,9 +28,12 @@ from waferroute.allocator import keep_freed_memory
 def measure(tested: Tested, changes: list[Change]) -> tuple[float, float]:
     """AUROC and FNR at 5 % FPR of a student whose likelihood is fitted to training normals with all `changes`."""
     student, normals = tested.student, tested.store.indices("train", label=0)
+    changes = within(changes, len(normals))
     images = normals_and_copies(tested.store, normals, changes, tested.config.folds)
     features = [student.features(torch.from_numpy(part)).half() for part in images]
-    likelihood = fit_likelihood(lambda: features, tested.config)
+    likelihood = fit_likelihood(
+        lambda: features, tested.student.config.likelihood.for_images(len(normals), len(changes))
+    )
     return tested.figures(likelihood, np.arange(len(tested.labels)))
 
 

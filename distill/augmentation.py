@@ -73,7 +73,7 @@ def choose_augmentation(config: PoolConfig, teacher_dir: Path) -> Augmentation:
             if told_apart and name in _MIRRORS and config.foreign_mirrors:
                 foreign[name] = True
                 reasons[name] += "; copies so mirrored join as anomalies"
-            if chosen[name] and measured["changes"][name]["interval95"][1] < config.exact_symmetry:
+            if chosen[name] and name in measured["exact"]:
                 exact.append(name)
                 reasons[name] += ", in the fit of the likelihood too"
         else:

@@ -139,13 +139,6 @@ class PoolConfig(BaseModel):
         le=1,
         description="flips=measured: a change is used if changed normals are told from others with an AUROC below this",
     )
-    exact_symmetry: float = Field(
-        0.6,
-        ge=0.5,
-        le=1,
-        description="flips=measured: where even the upper end of that AUROC's 95 % interval is below this, the "
-        "likelihood is fitted to changed normals too (0.5: never). Beyond it copies only teach imitation",
-    )
     foreign_mirrors: bool = Field(
         True,
         description="flips=measured: copies mirrored as the surface never is join the pool as anomalies "
@@ -159,8 +152,9 @@ class PoolConfig(BaseModel):
 
 
 def _wide_likelihood() -> LikelihoodConfig:
-    """For models that stay in the fab: all directions at both resolutions."""
-    return LikelihoodConfig(levels=[LevelConfig(), LevelConfig(grid=32, mean_grid=32, covariance_block=2)])
+    """For models that stay in the fab: all directions at both resolutions, and more coordinates."""
+    levels = [LevelConfig(), LevelConfig(grid=32, mean_grid=32, covariance_block=2)]
+    return LikelihoodConfig(extra_coordinates=64, levels=levels)
 
 
 def _intermediate() -> StageConfig:
@@ -182,9 +176,11 @@ def _full() -> StageConfig:
 def _lowres() -> StageConfig:
     coarse = LevelConfig(directions=16)
     fine = LevelConfig(grid=16, directions=1, mean_grid=16)
-    # the latent is taken from the coarse level's own cells, so its conditional mean costs no numbers. It is wider than
-    # the full student's, the VAE proper: that fits into fewer operations what its smaller trunk misses (docs/LOG.md)
-    likelihood = LikelihoodConfig(latent=168, latent_grid=8, latent_directions=16, levels=[coarse, fine])
+    # the latent is taken from the coarse level's own cells, so its conditional mean costs no numbers, and with more
+    # coordinates it makes up for what the smaller trunk misses (docs/LOG.md)
+    likelihood = LikelihoodConfig(
+        extra_coordinates=40, latent_grid=8, latent_directions=16, levels=[coarse, fine]
+    )
     student = StudentConfig(
         input_size=128,
         map_size=16,

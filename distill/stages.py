@@ -21,7 +21,6 @@ from distill.config import STAGES, DistillConfig, StageConfig
 from distill.elbo_phase import train_elbo
 from distill.imitation import ImitationTask, imitate
 from distill.pool import Pool, open_pool
-from distill.symmetric_copies import SAME, Change, changes_from, normals_and_copies
 from distill.targets import CACHE, Targets, load_model, open_targets, weights_file
 from distill.tracking import LossLog, WandbRun
 from student_vae import StudentVAE, save_student
@@ -30,6 +29,7 @@ from teacher.gradient.checkpoints import forget_other_work
 from wafer_data.errors import InputError
 from wafer_data.files import new_directory, sha256_file, sha256_json, write_json, write_text
 from wafer_data.store import ImageStore
+from wafer_data.symmetric_copies import SAME, Change, changes_from, normals_and_copies, within
 
 OnEpoch = Callable[[int, dict[str, float]], None]
 
@@ -94,7 +94,7 @@ def run_stage(name: str, config: DistillConfig, run_dir: Path, store: ImageStore
             pool,
             stage,
             config.seed,
-            changes_from(augmentation.exact),
+            within(changes_from(augmentation.exact), len(store.indices("train", label=0))),
             lambda e, v: record("elbo", e, v),
         )
         with new_directory(run_dir / name) as folder:
@@ -115,7 +115,7 @@ def _new_student(name: str, stage: StageConfig, targets: Targets, run_dir: Path)
         )
     # only what its likelihood looks at: a small trunk that imitates more of its teacher imitates all of it worse
     imitated = stage.student.likelihood.channels_used(available)
-    student = StudentVAE(stage.student, imitated, stage.student.likelihood.latent, has_decoder=False)
+    student = StudentVAE(stage.student, imitated, stage.student.likelihood.coordinates, has_decoder=False)
     if stage.start_from:
         start = load_model(run_dir, stage.start_from)
         assert isinstance(start, StudentVAE)
@@ -156,13 +156,16 @@ def _fit_and_decode(
 
     normals, defects = (store.indices("train", label=label) for label in (0, 1))
     likelihood = fit_with_labels(
-        lambda: features_of(normals, changes), features_of(defects, [SAME]), config, seed
+        lambda: features_of(normals, changes),
+        features_of(defects, [SAME]),
+        config.for_images(len(normals), len(changes)),
+        seed,
     )
     set_seed(seed)
     complete = StudentVAE(
         stage.student,
         student.channels,
-        likelihood.latent,
+        likelihood.coordinates,
         has_decoder=stage.elbo_epochs > 0,
         has_head=likelihood.head is not None,
     )

@@ -14,7 +14,7 @@ from student_vae.model import StudentVAE
 from wafer_data.errors import InputError
 from wafer_data.files import read_json, write_bytes, write_json
 
-SCHEMA = 2
+SCHEMA = 3
 
 
 def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
@@ -47,7 +47,7 @@ def save_student(model: StudentVAE, directory: Path, extra: dict[str, Any] | Non
         "schema": SCHEMA,
         "student": model.config.model_dump(mode="json"),
         "channels": model.channels,
-        "latent": model.likelihood.latent,
+        "coordinates": model.likelihood.coordinates,
         "has_decoder": model.decoder is not None,
         "has_head": model.likelihood.head is not None,
         "parameters": model.parameter_count,
@@ -72,7 +72,7 @@ def load_student(directory: str | Path) -> StudentVAE:
     model = StudentVAE(
         config,
         description["channels"],
-        description["latent"],
+        description["coordinates"],
         description["has_decoder"],
         description["has_head"],
     )

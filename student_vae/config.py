@@ -69,7 +69,14 @@ class LikelihoodConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     latent: int = Field(
-        128, ge=1, le=1024, description="dimension k of the latent z (fewer if there are fewer images)"
+        128, ge=1, le=1024, description="dimension of the latent z (fewer if there are fewer images)"
+    )
+    extra_coordinates: int = Field(
+        32,
+        ge=0,
+        le=2048,
+        description="so many further principal coordinates, beyond the latent, take part in the conditional mean; "
+        "reported and decoded is the latent alone",
     )
     latent_grid: int = Field(
         4, ge=1, le=32, description="features are pooled to this grid before the latent is taken"
@@ -132,6 +139,22 @@ class LikelihoodConfig(BaseModel):
         if self.map_smoothing % 2 == 0:
             raise ValueError(f"likelihood.map_smoothing={self.map_smoothing} must be odd")
         return self
+
+    @property
+    def coordinates(self) -> int:
+        """How many principal coordinates the conditional mean may use: the latent and those beyond it."""
+        return self.latent + self.extra_coordinates
+
+    def for_images(self, images: int, copies: int = 1) -> LikelihoodConfig:
+        """The same with as many coordinates as a fit to `images` images, each in `copies` ways round, can use.
+
+        A surface that is met in four or eight ways round is so many surfaces: two and three times the coordinates
+        tell them apart. More than three quarters of the images would learn the images (docs/LOG.md has the figures).
+        """
+        wanted = self.coordinates * max(1, copies // 4 + (copies >= 4))
+        most = max(1, min(wanted, 3 * images // 4))
+        latent = min(self.latent, most)
+        return self.model_copy(update={"latent": latent, "extra_coordinates": most - latent})
 
     @property
     def map_side(self) -> int:

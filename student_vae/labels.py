@@ -45,5 +45,5 @@ def fit_with_labels(
 
 @torch.no_grad()
 def _describe(likelihood: FeatureLikelihood, features: Tensor) -> np.ndarray:
-    latent = likelihood.encode(features)
-    return likelihood.compare(features, likelihood.residuals(features, latent))[2].numpy()
+    residuals = likelihood.residuals(features, likelihood.encode(features))
+    return likelihood.compare(features, residuals)[2].numpy()

@@ -8,6 +8,9 @@ from torch import Tensor, nn
 
 from student_vae.config import LevelConfig
 
+OWN, ENCODER, FIRST = "own", "encoder", "first"
+"""What a level's conditional mean follows from: weights of its own, the encoder, the first level's mean."""
+
 
 class FeatureLevel(nn.Module):
     """p(F_g | z) = N(mean + W z, S), cell by cell, of the features averaged to a g x g grid.
@@ -15,10 +18,12 @@ class FeatureLevel(nn.Module):
     Args:
         config: grid, directions, grid of the conditional mean, block of the covariance.
         channels: features a position that there are; the level looks at the first `config.directions` of them.
-        latent: k, dimension of z.
+        coordinates: k, of z and what takes part beyond it.
         top_positions: share of cells whose mean distance is the level's score.
-        tied: the latent is taken from the very cells that this level compares, so W follows from the encoder
-            (W = diag(gain) encoder'; probabilistic PCA reconstructs with the directions it encodes with).
+        mean_from: `OWN`, or what W follows from without numbers of its own. `ENCODER`: the latent is taken from the
+            very cells that this level compares (W = diag(gain) encoder'; probabilistic PCA reconstructs with the
+            directions it encodes with). `FIRST`: the first level's cells average to those of this one's mean, and
+            the regression of an average is the average of the regressions.
     """
 
     mean: Tensor
@@ -27,26 +32,27 @@ class FeatureLevel(nn.Module):
     whitening: Tensor
 
     def __init__(
-        self, config: LevelConfig, channels: int, latent: int, top_positions: float, tied: bool = False
+        self, config: LevelConfig, channels: int, coordinates: int, top_positions: float, mean_from: str = OWN
     ) -> None:
         super().__init__()
-        self.tied, self.scored = tied, config.scored
+        self.mean_from, self.scored = mean_from, config.scored
         self.grid, self.mean_grid, self.block = config.grid, config.mean_grid, config.covariance_block
         self.channels = min(config.directions or channels, channels)
         self.top = max(1, round(top_positions * self.grid**2))
         blocks = (self.grid // self.block) ** 2
         self.register_buffer("mean", torch.zeros(self.channels, self.grid, self.grid))
-        if tied:
-            self.register_buffer("gain", torch.zeros(latent))
-        else:
-            self.register_buffer("weight", torch.zeros(latent, self.channels * self.mean_grid**2))
+        if mean_from == ENCODER:
+            self.register_buffer("gain", torch.zeros(coordinates))
+        elif mean_from == OWN:
+            self.register_buffer("weight", torch.zeros(coordinates, self.channels * self.mean_grid**2))
         self.register_buffer("whitening", torch.eye(self.channels).repeat(blocks, 1, 1))
 
     @property
     def parameter_count(self) -> int:
         """Numbers that were learned (a whitening matrix is triangular)."""
         d = self.channels
-        mean_of_z = self.gain.numel() if self.tied else self.weight.numel()
+        of_z = {ENCODER: "gain", OWN: "weight"}.get(self.mean_from)
+        mean_of_z = getattr(self, of_z).numel() if of_z else 0
         return self.mean.numel() + mean_of_z + self.whitening.shape[0] * d * (d + 1) // 2
 
     def average(self, features: Tensor) -> Tensor:
@@ -54,11 +60,21 @@ class FeatureLevel(nn.Module):
         own = features[:, : self.channels]
         return own if own.shape[-1] == self.grid else F.avg_pool2d(own, own.shape[-1] // self.grid)
 
-    def predict(self, latent: Tensor, encoder: Tensor) -> Tensor:
-        """The conditional mean at z, (B, k) -> (B, channels, grid, grid). `encoder`: (pooled, k), used if tied."""
-        flat = (latent * self.gain) @ encoder.T if self.tied else latent @ self.weight
-        coarse = flat.reshape(-1, self.channels, self.mean_grid, self.mean_grid)
-        return self.mean + enlarge(coarse, self.grid)
+    def explained(self, coordinates: Tensor, encoder: Tensor, first: Tensor | None = None) -> Tensor:
+        """W z, (B, k) -> (B, channels, mean_grid, mean_grid).
+
+        encoder: (pooled, k), for `ENCODER`. first: what this returned at the first level, for `FIRST`.
+        """
+        if self.mean_from == FIRST:
+            assert first is not None
+            return F.avg_pool2d(first[:, : self.channels], first.shape[-1] // self.mean_grid)
+        own = self.mean_from == OWN
+        flat = coordinates @ self.weight if own else (coordinates * self.gain) @ encoder.T
+        return flat.reshape(-1, self.channels, self.mean_grid, self.mean_grid)
+
+    def predict(self, explained: Tensor) -> Tensor:
+        """The conditional mean, from W z: (B, channels, mean_grid, mean_grid) -> (B, channels, grid, grid)."""
+        return self.mean + enlarge(explained, self.grid)
 
     def whiten(self, residual: Tensor) -> Tensor:
         """Residuals in units of their spread on unseen normals, (B, channels, g, g) -> (B, channels, g, g)."""

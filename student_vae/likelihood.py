@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from student_vae.config import LevelConfig, LikelihoodConfig
 from student_vae.defect_head import DefectHead, describe
-from student_vae.level import FeatureLevel, enlarge
+from student_vae.level import ENCODER, FIRST, OWN, FeatureLevel, enlarge
 
 UNIT, FARTHEST = 0.1, 800.0
 
@@ -45,7 +45,7 @@ class FeatureLikelihood(nn.Module):
         config: latent, grids, levels.
         channels: d, features a position.
         map_size: h = w, side of the feature map.
-        latent: k really fitted, at most `config.latent`.
+        coordinates: k really fitted, of the latent and what takes part in the conditional mean beyond it.
         has_head: whether labelled defects taught a `DefectHead`.
     """
 
@@ -55,28 +55,41 @@ class FeatureLikelihood(nn.Module):
     level_spread: Tensor
 
     def __init__(
-        self, config: LikelihoodConfig, channels: int, map_size: int, latent: int, has_head: bool = False
+        self,
+        config: LikelihoodConfig,
+        channels: int,
+        map_size: int,
+        coordinates: int,
+        has_head: bool = False,
     ) -> None:
         super().__init__()
         config = config.within(map_size)
-        self.config, self.channels, self.map_size, self.latent = config, channels, map_size, latent
+        self.config, self.channels, self.map_size = config, channels, map_size
+        self.coordinates, self.latent = coordinates, min(config.latent, coordinates)
         self.latent_grid = config.latent_grid
         self.latent_channels = min(config.latent_directions or channels, channels)
         pooled = self.latent_channels * config.latent_grid**2
         self.register_buffer("pooled_mean", torch.zeros(pooled))
-        self.register_buffer("encoder", torch.zeros(pooled, latent))
+        self.register_buffer("encoder", torch.zeros(pooled, coordinates))
         scored = sum(level.scored for level in config.levels)
         self.register_buffer("level_centre", torch.zeros(scored))
         self.register_buffer("level_spread", torch.ones(scored))
         self.levels = nn.ModuleList(
-            FeatureLevel(level, channels, latent, config.top_positions, self._is_tied(level))
+            FeatureLevel(level, channels, coordinates, config.top_positions, self._mean_from(level))
             for level in config.levels
         )
         self.head = DefectHead(self.level_list[0].channels) if has_head else None
 
-    def _is_tied(self, level: LevelConfig) -> bool:
-        same_cells = level.grid == level.mean_grid == self.latent_grid
-        return same_cells and min(level.directions or self.channels, self.channels) == self.latent_channels
+    def _mean_from(self, level: LevelConfig) -> str:
+        """What the level's conditional mean follows from; the fewest numbers that give the same mean."""
+        first = self.config.levels[0]
+        looks_at, first_looks_at = (
+            min(one.directions or self.channels, self.channels) for one in (level, first)
+        )
+        if level.grid == level.mean_grid == self.latent_grid and looks_at == self.latent_channels:
+            return ENCODER
+        averages = first.mean_grid == first.grid and first.mean_grid % level.mean_grid == 0
+        return FIRST if level is not first and averages and looks_at <= first_looks_at else OWN
 
     @property
     def level_list(self) -> list[FeatureLevel]:
@@ -101,12 +114,18 @@ class FeatureLikelihood(nn.Module):
         return F.avg_pool2d(own, own.shape[-1] // self.latent_grid).flatten(1)
 
     def encode(self, features: Tensor) -> Tensor:
-        """The mean of q(z|x), (B, k), about N(0, I) on normal images."""
+        """All coordinates, (B, k), about N(0, I) on normal images; the first `latent` are the mean of q(z|x)."""
         return (self.pool(features) - self.pooled_mean) @ self.encoder
 
-    def residuals(self, features: Tensor, latent: Tensor) -> list[Tensor]:
-        """What z does not explain, one (B, channels, g, g) a level."""
-        return [level.average(features) - level.predict(latent, self.encoder) for level in self.level_list]
+    def residuals(self, features: Tensor, coordinates: Tensor) -> list[Tensor]:
+        """What the coordinates do not explain, one (B, channels, g, g) a level."""
+        first: Tensor | None = None
+        found = []
+        for level in self.level_list:
+            explained = level.explained(coordinates, self.encoder, first)
+            first = explained if first is None else first
+            found.append(level.average(features) - level.predict(explained))
+        return found
 
     def compare(self, features: Tensor, residuals: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         """From residuals to scores (B, L) of the scored levels, the map (B, side, side) and descriptions (B, m)."""
@@ -136,12 +155,12 @@ class FeatureLikelihood(nn.Module):
 
     def forward(self, features: Tensor) -> Scores:
         """Scores of a batch of features (B, d, h, h)."""
-        latent = self.encode(features)
-        level_scores, heat, description = self.compare(features, self.residuals(features, latent))
+        coordinates = self.encode(features)
+        level_scores, heat, description = self.compare(features, self.residuals(features, coordinates))
         standard = self.combine(level_scores)
         if self.head is not None:
             standard = standard + self.head(description)
-        return Scores(positive(standard), heat, latent)
+        return Scores(positive(standard), heat, coordinates[:, : self.latent])
 
 
 def positive(standard: Tensor) -> Tensor:

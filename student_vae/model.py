@@ -17,13 +17,15 @@ IMAGE_SIZE = 256
 class StudentVAE(nn.Module):
     """A compact convolutional VAE whose decoder predicts features (Gaussian) and pixels (Bernoulli).
 
-    q(z|x) = N(mu(x), diag sigma^2(x)); mu is the likelihood's linear encoder, sigma a linear head beside it.
+    q(z|x) = N(mu(x), diag sigma^2(x)); mu is the likelihood's linear encoder (the first coordinates of it, where the
+    conditional mean uses more), sigma a linear head beside it.
     The score is the conditional feature likelihood at z = mu; the reconstruction is on request.
 
     Args:
         config: architecture.
         channels: d, features a position (directions of the teacher).
-        latent: k actually fitted (`config.likelihood.latent` or fewer with few images).
+        coordinates: of the likelihood, actually fitted (fewer than configured with few images, more where a
+            surface's symmetries multiply them); the latent is the first `config.likelihood.latent` of them.
         has_decoder: whether the ELBO phase ran.
         has_head: whether labelled defects taught a defect head.
     """
@@ -32,14 +34,17 @@ class StudentVAE(nn.Module):
         self,
         config: StudentConfig,
         channels: int,
-        latent: int,
+        coordinates: int,
         has_decoder: bool = True,
         has_head: bool = False,
     ) -> None:
         super().__init__()
         self.config, self.channels = config, channels
         self.trunk = Trunk(config, channels)
-        self.likelihood = FeatureLikelihood(config.likelihood, channels, config.map_size, latent, has_head)
+        self.likelihood = FeatureLikelihood(
+            config.likelihood, channels, config.map_size, coordinates, has_head
+        )
+        latent = self.likelihood.latent
         self.log_variance = nn.Linear(latent, latent) if has_decoder else None
         self.decoder = ImageDecoder(latent, config.input_size) if has_decoder else None
 
@@ -77,7 +82,7 @@ class StudentVAE(nn.Module):
         """Mean and log variance of q(z|x), both (B, k)."""
         if self.log_variance is None:
             raise RuntimeError("this student was trained without the ELBO phase")
-        mean = self.likelihood.encode(features)
+        mean = self.likelihood.encode(features)[:, : self.likelihood.latent]
         return mean, self.log_variance_at(mean)
 
     def log_variance_at(self, mean: Tensor) -> Tensor:

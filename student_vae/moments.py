@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from student_vae.config import LikelihoodConfig
+from student_vae.level import ENCODER, FIRST, OWN
 from student_vae.likelihood import FeatureLikelihood
 
 
@@ -24,7 +25,7 @@ class Moments:
         tensors = {"pooled": torch.zeros(pooled), "pooled_pooled": torch.zeros(pooled, pooled)}
         for i, level in enumerate(shape.level_list):
             tensors[f"mean{i}"] = torch.zeros_like(level.mean)
-            if level.tied:
+            if level.mean_from != OWN:
                 continue
             coarse = level.weight.shape[1]
             tensors[f"coarse{i}"] = torch.zeros(coarse)
@@ -40,7 +41,7 @@ class Moments:
         for i, level in enumerate(shape.level_list):
             own = level.average(features)
             self.tensors[f"mean{i}"] += own.sum(0, dtype=torch.float64)
-            if level.tied:
+            if level.mean_from != OWN:
                 continue
             coarse = F.adaptive_avg_pool2d(own, level.mean_grid).flatten(1)
             self.tensors[f"coarse{i}"] += coarse.sum(0, dtype=torch.float64)
@@ -59,15 +60,17 @@ def solve(moments: Moments, config: LikelihoodConfig, channels: int, map_size: i
     covariance = sums["pooled_pooled"] / n - torch.outer(pooled_mean, pooled_mean)
     variance, directions = torch.linalg.eigh(covariance)
     usable = int((variance > 1e-8 * variance[-1].clamp_min(1e-12)).sum())
-    latent = max(1, min(config.latent, n - 1, usable))
-    variance, directions = variance[-latent:].flip(0), directions[:, -latent:].flip(1)
+    coordinates = max(1, min(config.coordinates, n - 1, usable))
+    variance, directions = variance[-coordinates:].flip(0), directions[:, -coordinates:].flip(1)
     encoder = directions / variance.clamp_min(1e-12).sqrt()
-    model = FeatureLikelihood(config, channels, map_size, latent)
+    model = FeatureLikelihood(config, channels, map_size, coordinates)
     model.pooled_mean.copy_(pooled_mean)
     model.encoder.copy_(encoder)
     for i, level in enumerate(model.level_list):
         level.mean.copy_(sums[f"mean{i}"] / n)
-        if level.tied:
+        if level.mean_from == FIRST:
+            continue
+        if level.mean_from == ENCODER:
             level.gain.copy_(variance * (n / (n + config.ridge)))
             continue
         cross = sums[f"pooled_coarse{i}"] / n - torch.outer(pooled_mean, sums[f"coarse{i}"] / n)

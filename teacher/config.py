@@ -15,7 +15,7 @@ BackboneSource = Literal["efficientnet_lite0", "timm", "transformers", "file"]
 def _likelihood() -> LikelihoodConfig:
     """Larger than a student's: all directions at both resolutions, and means that keep the map's."""
     fine = LevelConfig(grid=32, mean_grid=32, covariance_block=2)
-    return LikelihoodConfig(levels=[LevelConfig(), fine])
+    return LikelihoodConfig(extra_coordinates=64, levels=[LevelConfig(), fine])
 
 
 class TeacherConfig(BaseModel):
@@ -58,6 +58,14 @@ class TeacherConfig(BaseModel):
     gradient: GradientConfig = Field(
         default_factory=GradientConfig,
         description="adaptation by gradient descent before the closed-form fit",
+    )
+    exact_symmetry: float = Field(
+        0.6,
+        ge=0.5,
+        le=1,
+        description="the likelihoods, the teacher's and the students', are fitted to mirrored or turned normals too "
+        "where those are told from others with an AUROC below this and the upper end of its 95 % interval is less than "
+        "0.1 above it (0.5: never)",
     )
     likelihood: LikelihoodConfig = Field(default_factory=_likelihood, description="the conditional Gaussian")
     seed: int = Field(0, ge=0, description="seed of the folds of the defect head")

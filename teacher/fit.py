@@ -29,6 +29,7 @@ from wafer_data.files import new_directory, sha256_json, write_json
 from wafer_data.progress import track
 from wafer_data.spread import spread
 from wafer_data.store import ImageStore
+from wafer_data.symmetric_copies import SAME, Change, changes_from, in_folds, within
 
 BASIS_IMAGES = 400
 """Images that set channel scales and directions: 400 x 1 024 positions is ample for a C x C covariance."""
@@ -67,18 +68,42 @@ def fit_teacher(config: TeacherConfig, store: ImageStore, out_dir: Path) -> Teac
         config.batch_size,
     )
     symmetries = measure_symmetries(teacher, store, config, config.seed, features.rows)
+    changes = within(changes_from(symmetries["exact"]), len(normals))
     residuals: Callable[[], Iterable[Tensor]] = features.batches
     if config.gradient.uses_decoder:
+        changes = [SAME]  # the decoder has learned from the images as they are
         fitted = fit_decoder(features.rows, len(normals), config.gradient, work, key)
         teacher.decoder = fitted.decoder
-        residuals = lambda: fitted.residuals(features.rows)  # noqa: E731 (one of two ways to read them)
+        residuals = lambda: fitted.residuals(features.rows)  # noqa: E731 (one of three ways to read them)
+    elif len(changes) > 1:
+        residuals = _with_copies(teacher, store, changes, config, work, key).batches
     labelled = _labelled(teacher, store, compute, config)
-    teacher.likelihood = fit_with_labels(residuals, labelled, config.likelihood, config.seed)
+    likelihood = config.likelihood.for_images(len(normals), len(changes))
+    teacher.likelihood = fit_with_labels(residuals, labelled, likelihood, config.seed)
     teacher = teacher.cpu().eval()
     with new_directory(out_dir) as folder:
         save_teacher(teacher, config.likelihood, folder)
         write_json(folder / SYMMETRIES, symmetries)
     return teacher
+
+
+def _with_copies(
+    teacher: Teacher, store: ImageStore, changes: list[Change], config: TeacherConfig, work: Path, key: str
+) -> NormalFeatures:
+    """Features of the training normals and of their mirrored and turned copies, as the students' fits see them."""
+    normals = store.indices("train", label=0)
+    order = list(in_folds(len(normals), len(changes), config.likelihood.folds))
+
+    def compute(rows: np.ndarray) -> Tensor:
+        pairs = [order[row] for row in rows]
+        images = [changes[copy].of(store.grey(int(normals[image]))) for image, copy in pairs]
+        return project_images(teacher, torch.from_numpy(np.stack(images)[:, None]), config)
+
+    shape = (config.directions, config.map_size, config.map_size)
+    own_key = sha256_json([key, [list(change) for change in changes], config.likelihood.folds])
+    return NormalFeatures(
+        compute, len(order), shape, work / "copies", own_key, config.cache_gb, config.batch_size
+    )
 
 
 @torch.no_grad()
@@ -120,7 +145,12 @@ def fit_projection(teacher: Teacher, store: ImageStore, indices: np.ndarray, con
 @torch.no_grad()
 def project(teacher: Teacher, store: ImageStore, indices: np.ndarray, config: TeacherConfig) -> Tensor:
     """Projected features of `indices`, (B, d, map, map)."""
+    return project_images(teacher, torch.from_numpy(store.batch(indices)), config)
+
+
+@torch.no_grad()
+def project_images(teacher: Teacher, images: Tensor, config: TeacherConfig) -> Tensor:
+    """Projected features of images (B, 1, 256, 256) in [0, 1], (B, d, map, map)."""
     device = teacher.projection.device
-    batch = torch.from_numpy(store.batch(indices)).to(device)
     with torch.autocast(device.type, torch.bfloat16, enabled=config.bf16 and device.type == "cuda"):
-        return teacher.features(batch)
+        return teacher.features(images.to(device))

@@ -1,9 +1,10 @@
 """Which symmetries a surface has: is a mirrored or turned normal image still normal here?
 
 A coarse likelihood is fitted to the teacher's features of one half of the training normals. It then judges the other
-half as it is and changed. Where both score alike, the change leaves a normal image normal and may widen what the
-students imitate; where the changed ones stand out, a mirrored part is itself a defect, and showing it to them as
-ordinary would cost detection. Only training normals are read. `distill.augmentation` decides by these figures.
+half as it is and changed; with few images each half takes its turn. Where both score alike, the change leaves a normal
+image normal and may widen what the students imitate; where the changed ones stand out, a mirrored part is itself a
+defect, and showing it to them as ordinary would cost detection. Only training normals are read.
+`distill.augmentation` decides by these figures.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from student_vae.fit import fit_likelihood
 from student_vae.likelihood import FeatureLikelihood
 from teacher.config import TeacherConfig
 from teacher.model import Teacher
-from teacher.symmetry_record import FEWEST_JUDGED, SCHEMA
+from teacher.symmetry_record import FEWEST_JUDGED, SCHEMA, exact_symmetries
 from wafer_data.progress import track
 from wafer_data.store import ImageStore
 
@@ -48,7 +49,7 @@ def measure_symmetries(
 ) -> dict[str, Any]:
     """How well changed normals are told from unchanged ones, for each of `CHANGES`; what `symmetries.json` holds.
 
-    At most 400 normals take part, so 600 passes of the backbone, and 400 more where `known` is not given.
+    At most 400 normals take part, so at most 600 passes of the backbone, and 400 more where `known` is not given.
 
     Args:
         teacher: its projection is fitted; its likelihood is not used.
@@ -56,53 +57,71 @@ def measure_symmetries(
         known: (positions among the training normals) -> their features (B, d, map, map), if they are at hand.
 
     Returns:
-        schema, `fitted` and `judged` (numbers of images), and `changes`: name -> `auroc` in [0, 1], 0.5 where a
-        changed image looks as normal as an unchanged one, and its `interval95`; both None with fewer than
-        `FEWEST_JUDGED` images to judge.
+        schema, `fitted` and `judged` (numbers of images), `changes`: name -> `auroc` in [0, 1], 0.5 where a changed
+        image looks as normal as an unchanged one, and its `interval95`, both None with fewer than `FEWEST_JUDGED`
+        images to judge; and `exact`, the names of `exact_symmetries`.
     """
     normals = store.indices("train", label=0)
     chosen = np.linspace(0, len(normals) - 1, min(len(normals), MOST_IMAGES)).round().astype(int)
     shuffled = np.random.default_rng((seed, 31)).permutation(chosen)
-    fitted, judged = np.sort(shuffled[: len(chosen) // 2]), np.sort(shuffled[len(chosen) // 2 :])
-    result: dict[str, Any] = {"schema": SCHEMA, "fitted": len(fitted), "judged": len(judged)}
-    if len(judged) < FEWEST_JUDGED:
-        return result | {"changes": {name: {"auroc": None, "interval95": None} for name in CHANGES}}
+    halves = [np.sort(shuffled[: len(chosen) // 2]), np.sort(shuffled[len(chosen) // 2 :])]
+    turns = [(halves[0], halves[1])]
+    if len(chosen) <= MOST_IMAGES // 2:
+        turns.append(
+            (halves[1], halves[0])
+        )  # twice the images to judge, for as many passes as many images take
+    judged = sum(len(judges) for _, judges in turns)
+    result: dict[str, Any] = {"schema": SCHEMA, "fitted": len(halves[0]), "judged": judged}
+    if len(halves[1]) < FEWEST_JUDGED:
+        undecided = {name: {"auroc": None, "interval95": None} for name in CHANGES}
+        return result | {"changes": undecided, "exact": []}
 
     def images(positions: np.ndarray) -> Tensor:
         return torch.from_numpy(store.batch(normals[positions]))
 
     features_of = known or (lambda positions: _features(teacher, images(positions), config))
     size = config.batch_size
-    fit_to, unchanged = (
-        torch.cat([_coarse(features_of(part)) for part in _parts(positions, size)])
-        for positions in (fitted, judged)
-    )
-    likelihood = fit_likelihood(lambda: fit_to.split(64), _likelihood(len(fitted), fit_to.shape[-1]))
-    ordinary = _score(likelihood, unchanged)
-    work = [(name, start) for name in CHANGES for start in range(0, len(judged), size)]
-    scores: dict[str, list[np.ndarray]] = {name: [] for name in CHANGES}
-    for name, start in track(work, "symmetries of the surface"):
-        batch = images(judged[start : start + size]).numpy()[:, 0]
+    coarse = [torch.cat([_coarse(features_of(part)) for part in _parts(half, size)]) for half in halves]
+    likelihoods = [
+        fit_likelihood(lambda own=own: own.split(64), _likelihood(len(own), own.shape[-1]))  # type: ignore[misc]
+        for own in coarse[: len(turns)]
+    ]
+    ordinary = [_score(likelihoods[turn], coarse[1 - turn]) for turn in range(len(turns))]
+    work = [
+        (name, turn, start)
+        for name in CHANGES
+        for turn, (_, judges) in enumerate(turns)
+        for start in range(0, len(judges), size)
+    ]
+    scores: dict[tuple[str, int], list[np.ndarray]] = {(name, turn): [] for name, turn, _ in work}
+    for name, turn, start in track(work, "symmetries of the surface"):
+        batch = images(turns[turn][1][start : start + size]).numpy()[:, 0]
         changed = np.stack([CHANGES[name](image, start + place) for place, image in enumerate(batch)])
         features = _features(teacher, torch.from_numpy(changed)[:, None], config)
-        scores[name].append(_score(likelihood, _coarse(features)))
+        scores[name, turn].append(_score(likelihoods[turn], _coarse(features)))
     changes = {}
-    for name, parts in scores.items():
-        auroc, interval = paired_auroc(ordinary, np.concatenate(parts))
+    for name in CHANGES:
+        pairs = [(before, np.concatenate(scores[name, turn])) for turn, before in enumerate(ordinary)]
+        auroc, interval = paired_auroc(pairs)
         changes[name] = {"auroc": auroc, "interval95": list(interval)}
-    return result | {"changes": changes}
+    return result | {"changes": changes, "exact": exact_symmetries(changes, config.exact_symmetry)}
 
 
-def paired_auroc(before: np.ndarray, after: np.ndarray) -> tuple[float, tuple[float, float]]:
-    """AUROC of `after` against `before`, both (N,) scores of the same images, and its 95 % interval.
+def paired_auroc(pairs: list[tuple[np.ndarray, np.ndarray]]) -> tuple[float, tuple[float, float]]:
+    """AUROC of scores after a change against those before, both (N,) of the same images, and its 95 % interval.
 
     The share of pairs in which a changed image scores above an unchanged one, ties counting half (Mann & Whitney
-    1947). The interval is the normal one with the variance of DeLong et al. 1988 for clustered data, each image
-    being a cluster of two (Obuchowski 1997, "Nonparametric analysis of clustered ROC curve data").
+    1947); of several sets, each scored by a likelihood of its own, the mean. The interval is the normal one with the
+    variance of DeLong et al. 1988 for clustered data, each image being a cluster of two (Obuchowski 1997,
+    "Nonparametric analysis of clustered ROC curve data").
     """
-    wins = (after[:, None] > before) + 0.5 * (after[:, None] == before)
-    auroc = float(wins.mean())
-    error = float((wins.mean(1) + wins.mean(0)).std(ddof=1)) / math.sqrt(len(before))
+    shares, variances = [], []
+    for before, after in pairs:
+        wins = (after[:, None] > before) + 0.5 * (after[:, None] == before)
+        shares.append(float(wins.mean()))
+        variances.append(float((wins.mean(1) + wins.mean(0)).var(ddof=1)) / len(before))
+    auroc = sum(shares) / len(shares)
+    error = math.sqrt(sum(variances)) / len(shares)
     return auroc, (max(0.0, auroc - 1.96 * error), min(1.0, auroc + 1.96 * error))
 
 
@@ -110,7 +129,11 @@ def _likelihood(images: int, grid: int) -> LikelihoodConfig:
     # eight directions for the latent, not all: half a second of linear algebra instead of a minute
     level = LevelConfig(grid=grid, mean_grid=grid)
     return LikelihoodConfig(
-        latent=min(_LATENT, images // 2), latent_grid=grid, latent_directions=8, levels=[level]
+        latent=min(_LATENT, images // 2),
+        extra_coordinates=0,
+        latent_grid=grid,
+        latent_directions=8,
+        levels=[level],
     )
 
 

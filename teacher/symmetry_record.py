@@ -9,10 +9,27 @@ from wafer_data.errors import InputError
 from wafer_data.files import read_json
 
 SYMMETRIES = "symmetries.json"
-SCHEMA = 1
+SCHEMA = 2
 
 FEWEST_JUDGED = 20
 """With fewer images the 95 % interval of the AUROC reaches 0.18 and more to either side, and nothing is concluded."""
+
+
+UNSURE = 0.1
+"""The interval's upper end may lie that far above the limit: of few images, none would ever be sure enough."""
+
+
+def exact_symmetries(changes: dict[str, Any], limit: float) -> list[str]:
+    """The changes after which normals cannot be told from others, so that a changed image is one more normal.
+
+    changes: name -> `auroc` and `interval95`. limit: the AUROC must be below it, the upper end of its interval not
+    `UNSURE` or more above it.
+    """
+    return [
+        name
+        for name, found in changes.items()
+        if found["auroc"] is not None and found["auroc"] < limit and found["interval95"][1] < limit + UNSURE
+    ]
 
 
 def read_symmetries(teacher_dir: Path) -> dict[str, Any]:

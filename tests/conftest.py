@@ -97,7 +97,9 @@ def tiny_teacher_config(tiny_weights: Path):
     from teacher import TeacherConfig
 
     levels = [LevelConfig(grid=4, mean_grid=4), LevelConfig(grid=16, mean_grid=4, covariance_block=2)]
-    likelihood = LikelihoodConfig(latent=8, latent_grid=4, latent_directions=None, levels=levels, folds=3)
+    likelihood = LikelihoodConfig(
+        latent=8, extra_coordinates=0, latent_grid=4, latent_directions=None, levels=levels, folds=3
+    )
     return TeacherConfig(
         backbone="file",
         model="test_efficientnet",
@@ -141,7 +143,9 @@ def tiny_distill_config():
             LevelConfig(grid=4, directions=directions, mean_grid=4),
             LevelConfig(grid=8, directions=3, mean_grid=4, covariance_block=4),
         ]
-        likelihood = LikelihoodConfig(latent=6, latent_grid=4, latent_directions=4, levels=levels, folds=3)
+        likelihood = LikelihoodConfig(
+            latent=6, extra_coordinates=4, latent_grid=4, latent_directions=4, levels=levels, folds=3
+        )
         return StudentConfig(input_size=size, width=0.25, likelihood=likelihood, **{"map_size": 16, **more})
 
     def stage(size: int, shape: dict | None = None, **more) -> StageConfig:

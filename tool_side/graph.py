@@ -10,13 +10,14 @@ from __future__ import annotations
 import math
 
 import onnx
+import torch.nn.functional as F
 from onnx import helper
-from torch import nn
+from torch import Tensor, nn
 
 from student_vae import StudentVAE
 from student_vae.decoder import ImageDecoder
 from student_vae.defect_head import SMALLEST, DefectHead
-from student_vae.level import FeatureLevel
+from student_vae.level import ENCODER, FIRST, FeatureLevel, enlarge
 from student_vae.likelihood import FARTHEST, UNIT, FeatureLikelihood
 from student_vae.model import IMAGE_SIZE
 from student_vae.trunk import InvertedBlock, ResidualBlock
@@ -91,11 +92,13 @@ def _blocks(b: GraphBuilder, x: str, blocks: nn.Sequential) -> str:
 def _likelihood(b: GraphBuilder, student: StudentVAE, features: str) -> None:
     lik = student.likelihood
     encoder = b.constant(lik.encoder)
-    latent = _latent(b, lik, features, encoder)
-    scores, maps = [], []
+    coordinates = _coordinates(b, lik, features, encoder)
+    first, scores, maps = "", [], []
     for i, level in enumerate(lik.level_list):
         averaged = _averaged(b, level, features, lik.map_size, lik.channels)
-        residual = b.node("Sub", averaged, _predicted(b, level, latent, encoder))
+        predicted = _predicted(b, lik, level, coordinates, encoder, first)
+        first = first or predicted
+        residual = b.node("Sub", averaged, predicted)
         if i == 0 and lik.head is not None:
             whitened = _whitened(b, level, residual)
             added = _defect_head(b, lik.head, averaged, whitened, level)
@@ -146,27 +149,47 @@ def _first_channels(b: GraphBuilder, x: str, count: int, available: int) -> str:
     return b.node("Slice", x, b.constant([0]), b.constant([count]), b.constant([1]))
 
 
-def _latent(b: GraphBuilder, lik: FeatureLikelihood, features: str, encoder: str) -> str:
+def _coordinates(b: GraphBuilder, lik: FeatureLikelihood, features: str, encoder: str) -> str:
+    """`FeatureLikelihood.encode`; the latent is the first of them."""
     own = _first_channels(b, features, lik.latent_channels, lik.channels)
     pooled = _average_to(b, own, lik.map_size, lik.latent_grid)
     pooled = b.reshape(pooled, -1, lik.latent_channels * lik.latent_grid**2)
     centred = b.node("Sub", pooled, b.constant(lik.pooled_mean))
-    return b.node("MatMul", centred, encoder, out="latent")
+    if lik.coordinates == lik.latent:
+        return b.node("MatMul", centred, encoder, out="latent")
+    coordinates = b.node("MatMul", centred, encoder)
+    b.node("Slice", coordinates, b.constant([0]), b.constant([lik.latent]), b.constant([1]), out="latent")
+    return coordinates
 
 
 def _averaged(b: GraphBuilder, level: FeatureLevel, features: str, side: int, available: int) -> str:
     return _average_to(b, _first_channels(b, features, level.channels, available), side, level.grid)
 
 
-def _predicted(b: GraphBuilder, level: FeatureLevel, latent: str, encoder: str) -> str:
+def _predicted(
+    b: GraphBuilder, lik: FeatureLikelihood, level: FeatureLevel, coordinates: str, encoder: str, first: str
+) -> str:
+    """`FeatureLevel.predict`; `first`: the same at the first level, (N, d, grid, grid)."""
     factor = level.grid // level.mean_grid
+    if level.mean_from == FIRST:
+        source = lik.level_list[0]
+        own = _first_channels(b, first, level.channels, source.channels)
+        own = b.enlarge(_average_to(b, own, source.grid, level.mean_grid), factor)
+        # what this level expects without the latent, instead of what the first one does
+        return b.node("Add", own, b.constant((level.mean - _expected(source, level))[None]))
     mean = [b.constant(level.mean.reshape(1, -1))] if factor == 1 else []
-    if level.tied:
-        coarse = b.node("Gemm", b.node("Mul", latent, b.constant(level.gain)), encoder, *mean, transB=1)
+    if level.mean_from == ENCODER:
+        coarse = b.node("Gemm", b.node("Mul", coordinates, b.constant(level.gain)), encoder, *mean, transB=1)
     else:
-        coarse = b.node("Gemm", latent, b.constant(level.weight), *mean)
+        coarse = b.node("Gemm", coordinates, b.constant(level.weight), *mean)
     coarse = b.reshape(coarse, -1, level.channels, level.mean_grid, level.mean_grid)
     return coarse if mean else b.node("Add", b.enlarge(coarse, factor), b.constant(level.mean[None]))
+
+
+def _expected(first: FeatureLevel, level: FeatureLevel) -> Tensor:
+    """The first level's mean on the grid of another one, (channels, grid, grid)."""
+    coarse = F.avg_pool2d(first.mean[: level.channels], first.grid // level.mean_grid)
+    return enlarge(coarse[None], level.grid)[0]
 
 
 def _distance(b: GraphBuilder, level: FeatureLevel, residual: str) -> str:

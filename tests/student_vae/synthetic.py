@@ -17,6 +17,7 @@ COARSE = LevelConfig(grid=4, mean_grid=4)
 FINE = LevelConfig(grid=8, mean_grid=4, covariance_block=2)
 SMALL = LikelihoodConfig(
     latent=6,
+    extra_coordinates=0,
     latent_grid=2,
     latent_directions=None,
     levels=[FINE],

@@ -10,7 +10,7 @@ from scipy.ndimage import zoom
 from scipy.spatial.distance import mahalanobis
 
 from student_vae import LevelConfig
-from student_vae.level import FeatureLevel, enlarge
+from student_vae.level import ENCODER, FIRST, OWN, FeatureLevel, enlarge
 
 BLOCKS = st.sampled_from([1, 2, 4, 8])
 
@@ -23,12 +23,12 @@ def level_of(
     directions: int | None = None,
     latent: int = 4,
     top_positions: float = 0.1,
-    tied: bool = False,
+    mean_from: str = OWN,
 ) -> FeatureLevel:
     config = LevelConfig(
         grid=grid, directions=directions, mean_grid=mean_grid or grid, covariance_block=block
     )
-    return FeatureLevel(config, channels, latent, top_positions, tied)
+    return FeatureLevel(config, channels, latent, top_positions, mean_from)
 
 
 def random(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -52,16 +52,16 @@ class TestAverage:
 
 class TestPrediction:
     def test_a_tied_level_predicts_what_an_untied_one_does_with_the_weight_written_out(self):
-        tied, untied = level_of(tied=True, grid=4), level_of(grid=4)
+        tied, untied = level_of(mean_from=ENCODER, grid=4), level_of(grid=4)
         encoder, gain, latent = random(3 * 16, 4), random(4, seed=1), random(5, 4, seed=2)
         for level in (tied, untied):
             level.mean.copy_(random(3, 4, 4, seed=3))
         tied.gain.copy_(gain)
         untied.weight.copy_(torch.diag(gain) @ encoder.T)
-        torch.testing.assert_close(tied.predict(latent, encoder), untied.predict(latent, encoder))
+        torch.testing.assert_close(tied.explained(latent, encoder), untied.explained(latent, encoder))
 
     def test_a_tied_level_holds_far_fewer_numbers(self):
-        assert level_of(tied=True).parameter_count == level_of().parameter_count - 4 * 3 * 64 + 4
+        assert level_of(mean_from=ENCODER).parameter_count == level_of().parameter_count - 4 * 3 * 64 + 4
 
     def test_a_coarse_mean_is_bilinear_in_between(self):
         level = level_of(mean_grid=4)
@@ -69,15 +69,21 @@ class TestPrediction:
         latent = random(2, 4, seed=1)
         coarse = (latent @ level.weight).reshape(2, 3, 4, 4).numpy()
         expected = zoom(coarse, (1, 1, 2, 2), order=1, mode="nearest", grid_mode=True)
-        np.testing.assert_allclose(
-            level.predict(latent, torch.empty(0)).numpy(), expected, rtol=1e-5, atol=1e-6
-        )
+        predicted = level.predict(level.explained(latent, torch.empty(0)))
+        np.testing.assert_allclose(predicted.numpy(), expected, rtol=1e-5, atol=1e-6)
 
     def test_at_the_latent_zero_it_is_the_mean(self):
         level = level_of(mean_grid=2)
         level.weight.copy_(random(4, 3 * 4))
         level.mean.copy_(random(3, 8, 8, seed=1))
-        assert torch.equal(level.predict(torch.zeros(1, 4), torch.empty(0))[0], level.mean)
+        explained = level.explained(torch.zeros(1, 4), torch.empty(0))
+        assert torch.equal(level.predict(explained)[0], level.mean)
+
+    def test_what_follows_from_the_first_level_is_the_average_of_its_first_directions(self):
+        first = random(2, 5, 8, 8)
+        level = level_of(mean_from=FIRST, channels=3, mean_grid=4)
+        explained = level.explained(torch.empty(0), torch.empty(0), first)
+        torch.testing.assert_close(explained, first[:, :3].reshape(2, 3, 4, 2, 4, 2).mean((3, 5)))
 
 
 class TestDistance:
@@ -144,10 +150,10 @@ def test_enlarging_to_the_same_size_changes_nothing():
     torch.testing.assert_close(enlarge(torch.ones(1, 1, 4, 4), 16), torch.ones(1, 1, 16, 16))
 
 
-@pytest.mark.parametrize("tied", [True, False])
-def test_parameters_are_the_learned_numbers(tied):
+@pytest.mark.parametrize("mean_from", [OWN, ENCODER, FIRST])
+def test_parameters_are_the_learned_numbers(mean_from):
     """A whitening matrix is triangular: three of its nine numbers are always zero."""
-    level = level_of(block=2, tied=tied, mean_grid=4 if not tied else None)
+    level = level_of(block=2, mean_from=mean_from, mean_grid=None if mean_from == ENCODER else 4)
     stored = sum(buffer.numel() for buffer in level.buffers())
     assert level.parameter_count == stored - 16 * 3
 

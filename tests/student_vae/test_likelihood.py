@@ -14,6 +14,7 @@ from sklearn.linear_model import Ridge
 
 from student_vae import LevelConfig, LikelihoodConfig
 from student_vae.fit import fit_likelihood
+from student_vae.level import ENCODER, FIRST, OWN
 from student_vae.likelihood import FARTHEST, UNIT, FeatureLikelihood, positive
 from tests.student_vae.synthetic import (
     CHANNELS,
@@ -51,6 +52,19 @@ class TestLatent:
         assert torch.equal(model.encode(features), model.encode(changed))
         assert model.pool(features).shape == (4, 2 * 2 * 2)
 
+    def test_is_the_first_of_the_coordinates(self):
+        """The conditional mean may use more of them; what is reported, and decoded, keeps its size."""
+        wide, narrow = fitted(with_values(latent=2, extra_coordinates=3)), fitted(with_values(latent=2))
+        features = normal_features(4, seed=1)
+        assert (wide.latent, wide.coordinates) == (2, 5)
+        torch.testing.assert_close(wide(features).latent, narrow(features).latent)
+        torch.testing.assert_close(wide.encode(features)[:, :2], wide(features).latent)
+
+    def test_further_coordinates_score_as_a_larger_latent(self):
+        features = normal_features(4, seed=1)
+        wide, large = fitted(with_values(latent=2, extra_coordinates=4)), fitted(with_values(latent=6))
+        torch.testing.assert_close(wide(features).score, large(features).score)
+
     def test_is_about_standard_normal_on_unseen_normals(self):
         latent = fitted(with_values(latent=3), images=200).encode(normal_features(400, seed=1))
         torch.testing.assert_close(latent.mean(0), torch.zeros(3), rtol=0, atol=0.25)
@@ -59,41 +73,54 @@ class TestLatent:
 
 class TestConditionalMean:
     @pytest.mark.parametrize(
-        ("latent_grid", "latent_directions", "level", "tied"),
+        ("latent_grid", "latent_directions", "level", "source"),
         [
-            (2, None, LevelConfig(grid=8, mean_grid=8), False),
-            (4, None, LevelConfig(grid=4, mean_grid=4, directions=2), False),
-            (4, None, LevelConfig(grid=4, mean_grid=4), True),
-            (4, 3, LevelConfig(grid=4, mean_grid=4, directions=3), True),
+            (2, None, LevelConfig(grid=8, mean_grid=8), OWN),
+            (4, None, LevelConfig(grid=4, mean_grid=4, directions=2), OWN),
+            (4, None, LevelConfig(grid=4, mean_grid=4), ENCODER),
+            (4, 3, LevelConfig(grid=4, mean_grid=4, directions=3), ENCODER),
         ],
     )
-    def test_is_ridge_regression_on_the_latent(self, latent_grid, latent_directions, level, tied):
+    def test_is_ridge_regression_on_the_latent(self, latent_grid, latent_directions, level, source):
         config = with_values(latent_grid=latent_grid, latent_directions=latent_directions, levels=[level])
         features, model = normal_features(60), fitted(config, images=60)
         (own,) = model.level_list
-        assert own.tied == tied
+        assert own.mean_from == source
         latent, target = model.encode(features), own.average(features).flatten(1)
         reference = Ridge(alpha=config.ridge).fit(latent.numpy(), target.numpy()).predict(latent.numpy())
-        ours = own.predict(latent, model.encoder).flatten(1).numpy()
+        ours = own.predict(own.explained(latent, model.encoder)).flatten(1).numpy()
         np.testing.assert_allclose(ours, reference, rtol=1e-3, atol=1e-3)
 
-    def test_a_tied_level_scores_as_the_same_level_untied(self, monkeypatch):
-        """Tying saves memory: the regression on the encoder's own cells is the encoder turned round."""
-        config = with_values(latent_grid=4, levels=[COARSE, FINE])
-        tied = fitted(config)
+    @pytest.mark.parametrize(
+        ("latent_grid", "levels", "sources"),
+        [
+            (4, [COARSE, FINE], [ENCODER, FIRST]),
+            (2, [COARSE, FINE], [OWN, FIRST]),
+            (2, [COARSE, LevelConfig(grid=2, mean_grid=2, directions=3)], [OWN, FIRST]),
+            (2, [LevelConfig(grid=4, mean_grid=4, directions=2), FINE], [OWN, OWN]),
+            (2, [COARSE, LevelConfig(grid=8, mean_grid=8)], [OWN, OWN]),
+            (2, [FINE, COARSE], [OWN, OWN]),
+        ],
+    )
+    def test_a_mean_that_follows_from_another_needs_no_numbers(
+        self, monkeypatch, latent_grid, levels, sources
+    ):
+        """The regression on the encoder's own cells is the encoder turned round; that of an average, an average."""
+        config = with_values(latent_grid=latent_grid, levels=levels)
+        small = fitted(config)
         with monkeypatch.context() as patch:
-            patch.setattr(FeatureLikelihood, "_is_tied", lambda *_: False)
-            untied = fitted(config)
-        assert [level.tied for level in tied.level_list] == [True, False]
-        assert not any(level.tied for level in untied.level_list)
+            patch.setattr(FeatureLikelihood, "_mean_from", lambda *_: OWN)
+            large = fitted(config)
+        assert [level.mean_from for level in small.level_list] == sources
+        assert small.parameter_count <= large.parameter_count - sum(source != OWN for source in sources)
         unseen = normal_features(20, seed=4)
-        for one, other in zip(tied(unseen), untied(unseen), strict=True):
+        for one, other in zip(small(unseen), large(unseen), strict=True):
             torch.testing.assert_close(one, other, rtol=1e-3, atol=2e-3)
 
-    def test_a_mean_grid_smaller_than_the_level_is_not_tied(self):
+    def test_a_mean_grid_smaller_than_the_level_has_its_own_numbers(self):
         level = LevelConfig(grid=8, mean_grid=4)
         model = FeatureLikelihood(with_values(latent_grid=8, levels=[level]), CHANNELS, SIDE, 4)
-        assert not model.level_list[0].tied
+        assert model.level_list[0].mean_from == OWN
 
 
 class TestScore:
@@ -249,3 +276,20 @@ class TestConfiguration:
     def test_only_directions_that_somebody_looks_at_are_used(self, latent, levels, used):
         grids = [LevelConfig(directions=d) for d in levels]
         assert with_values(latent_directions=latent, levels=grids).channels_used(9) == used
+
+
+@pytest.mark.parametrize(
+    ("images", "copies", "latent", "extra"),
+    [
+        (1000, 1, 128, 32),
+        (1000, 2, 128, 32),
+        (1000, 4, 128, 192),
+        (1000, 8, 128, 352),
+        (200, 8, 128, 22),
+        (40, 1, 30, 0),
+        (1, 1, 1, 0),
+    ],
+)
+def test_coordinates_follow_the_images_and_the_ways_round(images, copies, latent, extra):
+    config = LikelihoodConfig(latent=128, extra_coordinates=32).for_images(images, copies)
+    assert (config.latent, config.extra_coordinates) == (latent, extra)

@@ -8,11 +8,12 @@ import torch
 from sklearn.metrics import roc_auc_score
 from torch import nn
 
+from teacher import fit
 from teacher.config import TeacherConfig
 from teacher.fit import fit_teacher
 from teacher.model import Teacher
 from teacher.symmetry import CHANGES, measure_symmetries, paired_auroc
-from teacher.symmetry_record import FEWEST_JUDGED, read_symmetries
+from teacher.symmetry_record import FEWEST_JUDGED, exact_symmetries, read_symmetries
 from wafer_data.errors import InputError
 
 SIDE, MAP = 32, 16
@@ -92,7 +93,7 @@ def test_the_interval_holds_the_estimate_and_the_seed_draws_the_halves():
         measure_symmetries(teacher(), surface("noise"), CONFIG, seed) for seed in (0, 0, 1)
     )
     assert first == again != other
-    assert (first["fitted"], first["judged"]) == (60, 60)
+    assert (first["fitted"], first["judged"]) == (60, 120)  # each half is judged by the other
     for values in first["changes"].values():
         low, high = values["interval95"]
         assert 0 <= low < values["auroc"] < high <= 1
@@ -106,7 +107,7 @@ def test_features_at_hand_are_not_computed_again():
     features = teacher().features(images)
     known = measure_symmetries(with_known, store, CONFIG, 0, lambda rows: features[rows])
     assert known == alone
-    assert (ours.backbone.seen, with_known.backbone.seen) == (100 + 3 * 50, 3 * 50)
+    assert (ours.backbone.seen, with_known.backbone.seen) == (100 + 3 * 100, 3 * 100)
 
 
 def test_never_more_than_600_passes_beside_the_features_at_hand():
@@ -121,7 +122,7 @@ def test_never_more_than_600_passes_beside_the_features_at_hand():
 @pytest.mark.parametrize("count", [2, 2 * FEWEST_JUDGED - 2])
 def test_too_few_images_leave_it_undecided(count):
     found = measure_symmetries(teacher(), surface("slope", count), CONFIG, 0)
-    assert found["judged"] == count // 2
+    assert found["judged"] == count and found["exact"] == []
     assert all(v == {"auroc": None, "interval95": None} for v in found["changes"].values())
 
 
@@ -135,17 +136,20 @@ def test_the_auroc_is_that_of_scikit_learn_also_with_ties():
     for decimals in (1, 6):
         before, after = rng.normal(0, 1, 50).round(decimals), rng.normal(0.5, 1, 50).round(decimals)
         reference = roc_auc_score(np.r_[np.zeros(50), np.ones(50)], np.r_[before, after])
-        assert paired_auroc(before, after)[0] == pytest.approx(reference, abs=1e-12)
+        assert paired_auroc([(before, after)])[0] == pytest.approx(reference, abs=1e-12)
 
 
-@pytest.mark.parametrize("shared", [0.0, 0.8])
-def test_the_interval_covers_the_truth_as_often_as_it_says(shared):
+@pytest.mark.parametrize(("shared", "sets"), [(0.0, 1), (0.8, 1), (0.8, 2)])
+def test_the_interval_covers_the_truth_as_often_as_it_says(shared, sets):
     """Scores of an image before and after share much of their spread; the interval must know."""
     rng, hits = np.random.default_rng(1), 0
     for _ in range(400):
-        common = np.sqrt(shared) * rng.normal(size=100)
-        before, after = (common + np.sqrt(1 - shared) * rng.normal(size=100) for _ in range(2))
-        low, high = paired_auroc(before, after + 0.5)[1]
+        pairs = []
+        for _ in range(sets):
+            common = np.sqrt(shared) * rng.normal(size=100)
+            before, after = (common + np.sqrt(1 - shared) * rng.normal(size=100) for _ in range(2))
+            pairs.append((before, after + 0.5))
+        low, high = paired_auroc(pairs)[1]
         hits += low <= 0.6382 <= high  # Phi(0.5 / sqrt 2)
     assert 0.92 <= hits / 400 <= 0.98
 
@@ -153,13 +157,40 @@ def test_the_interval_covers_the_truth_as_often_as_it_says(shared):
 def test_a_fitted_teacher_has_its_symmetries_beside_it(tiny_store, tiny_teacher_config, tmp_path):
     fit_teacher(tiny_teacher_config, tiny_store, tmp_path / "teacher")
     found = read_symmetries(tmp_path / "teacher")
-    assert found["schema"] == 1 and set(found["changes"]) == set(CHANGES)
-    assert found["fitted"] + found["judged"] == len(tiny_store.indices("train", label=0))
+    assert found["schema"] == 2 and set(found["changes"]) == set(CHANGES)
+    assert found["judged"] == len(tiny_store.indices("train", label=0))
 
 
 def test_a_teacher_without_them_or_of_another_schema_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"adapt the teacher again.*distill\.pool\.flips"):
         read_symmetries(tmp_path)
     (tmp_path / "symmetries.json").write_text('{"schema": 99}')
-    with pytest.raises(InputError, match="schema 99, expected 1"):
+    with pytest.raises(InputError, match="schema 99, expected 2"):
         read_symmetries(tmp_path)
+
+
+def test_exact_is_what_cannot_be_told_and_is_known_well_enough():
+    changes = {
+        "horizontal_flip": {"auroc": 0.52, "interval95": [0.48, 0.56]},
+        "vertical_flip": {"auroc": 0.64, "interval95": [0.6, 0.68]},
+        "rotate90": {"auroc": 0.55, "interval95": [0.4, 0.7]},  # too few images to be sure
+    }
+    assert exact_symmetries(changes, 0.6) == ["horizontal_flip"]
+    assert exact_symmetries(changes, 0.65) == ["horizontal_flip", "vertical_flip", "rotate90"]
+    assert exact_symmetries(changes, 0.5) == []
+    assert exact_symmetries({"rotate90": {"auroc": None, "interval95": None}}, 0.6) == []
+
+
+def test_a_teacher_of_a_symmetric_surface_is_fitted_to_its_copies(
+    tiny_store, tiny_teacher_config, tmp_path, monkeypatch
+):
+    real = fit.measure_symmetries
+    monkeypatch.setattr(fit, "measure_symmetries", lambda *args: real(*args) | {"exact": ["vertical_flip"]})
+    symmetric = fit_teacher(tiny_teacher_config, tiny_store, tmp_path / "symmetric")
+    normals = torch.from_numpy(tiny_store.batch(tiny_store.indices("train", label=0)))
+    monkeypatch.undo()
+    plain = fit_teacher(tiny_teacher_config, tiny_store, tmp_path / "plain")
+    mirrored, images = normals.flip(2), normals
+    with torch.no_grad():
+        gain = [(t.score(mirrored).score.mean() / t.score(images).score.mean()) for t in (symmetric, plain)]
+    assert gain[0] < gain[1], "mirrored images are as ordinary to it as the others"

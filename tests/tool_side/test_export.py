@@ -68,6 +68,12 @@ VARIANTS = {
         32,
         {"latent_grid": 2, "levels": [COARSE, LevelConfig(grid=32, mean_grid=4, covariance_block=16)]},
     ),
+    "more coordinates than the latent": (256, 32, {"latent": 6, "levels": LikelihoodConfig().levels}),
+    "a mean that follows from a tied level": (
+        64,
+        16,
+        {"latent_grid": 8, "latent_directions": None, "levels": LikelihoodConfig().levels},
+    ),
     "head": (128, 16, {"has_head": True}),
     "inverted blocks": (128, 16, {"block": "inverted"}),
     "a fine level of one direction": (

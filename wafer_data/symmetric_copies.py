@@ -58,11 +58,15 @@ def in_folds(count: int, copies: int, folds: int) -> Iterator[tuple[int, int]]:
     yield from ((image, 0) for image in range(whole, count))
 
 
+def within(changes: list[Change], images: int) -> list[Change]:
+    """As many of the `changes` as a fit to that many images makes use of, at least one."""
+    return changes[: max(1, MOST_FITTED // max(1, images))]
+
+
 def normals_and_copies(
     store: ImageStore, indices: np.ndarray, changes: list[Change], folds: int, batch: int = 32
 ) -> Iterator[np.ndarray]:
     """Images `indices` and their copies, float32 (B, 1, S, S) in [0, 1]; in the order of `in_folds`."""
-    changes = changes[: max(1, MOST_FITTED // max(1, len(indices)))]
     rows: list[np.ndarray] = []
     for image, copy in in_folds(len(indices), len(changes), folds):
         rows.append(changes[copy].of(store.grey(int(indices[image]))))
