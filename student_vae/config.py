@@ -149,10 +149,13 @@ class LikelihoodConfig(BaseModel):
         """The same with as many coordinates as a fit to `images` images, each in `copies` ways round, can use.
 
         A surface that is met in four or eight ways round is so many surfaces: two and three times the coordinates
-        tell them apart. More than three quarters of the images would learn the images (docs/LOG.md has the figures).
+        tell them apart. More than three quarters of the images would learn the images; copies make them go further,
+        to as many as there are images (docs/LOG.md has the figures).
         """
-        wanted = self.coordinates * max(1, copies // 4 + (copies >= 4))
-        most = max(1, min(wanted, 3 * images // 4))
+        wanted, bound = self.coordinates, 3 * images // 4
+        if copies >= 4:
+            wanted, bound = wanted * (1 + copies // 4), images
+        most = max(1, min(wanted, bound))
         latent = min(self.latent, most)
         return self.model_copy(update={"latent": latent, "extra_coordinates": most - latent})
 
