@@ -67,9 +67,8 @@ def measure_symmetries(
     halves = [np.sort(shuffled[: len(chosen) // 2]), np.sort(shuffled[len(chosen) // 2 :])]
     turns = [(halves[0], halves[1])]
     if len(chosen) <= MOST_IMAGES // 2:
-        turns.append(
-            (halves[1], halves[0])
-        )  # twice the images to judge, for as many passes as many images take
+        # twice the images to judge, and still no more passes than with many images
+        turns.append((halves[1], halves[0]))
     judged = sum(len(judges) for _, judges in turns)
     result: dict[str, Any] = {"schema": SCHEMA, "fitted": len(halves[0]), "judged": judged}
     if len(halves[1]) < FEWEST_JUDGED:
@@ -82,10 +81,7 @@ def measure_symmetries(
     features_of = known or (lambda positions: _features(teacher, images(positions), config))
     size = config.batch_size
     coarse = [torch.cat([_coarse(features_of(part)) for part in _parts(half, size)]) for half in halves]
-    likelihoods = [
-        fit_likelihood(lambda own=own: own.split(64), _likelihood(len(own), own.shape[-1]))  # type: ignore[misc]
-        for own in coarse[: len(turns)]
-    ]
+    likelihoods = [_fitted(own) for own in coarse[: len(turns)]]
     ordinary = [_score(likelihoods[turn], coarse[1 - turn]) for turn in range(len(turns))]
     work = [
         (name, turn, start)
@@ -125,16 +121,19 @@ def paired_auroc(pairs: list[tuple[np.ndarray, np.ndarray]]) -> tuple[float, tup
     return auroc, (max(0.0, auroc - 1.96 * error), min(1.0, auroc + 1.96 * error))
 
 
-def _likelihood(images: int, grid: int) -> LikelihoodConfig:
+def _fitted(coarse: Tensor) -> FeatureLikelihood:
+    """A likelihood of coarse features (N, d, grid, grid)."""
+    images, grid = len(coarse), coarse.shape[-1]
     # eight directions for the latent, not all: half a second of linear algebra instead of a minute
     level = LevelConfig(grid=grid, mean_grid=grid)
-    return LikelihoodConfig(
+    config = LikelihoodConfig(
         latent=min(_LATENT, images // 2),
         extra_coordinates=0,
         latent_grid=grid,
         latent_directions=8,
         levels=[level],
     )
+    return fit_likelihood(lambda: coarse.split(64), config)
 
 
 def _coarse(features: Tensor) -> Tensor:

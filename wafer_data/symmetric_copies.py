@@ -13,7 +13,7 @@ import numpy as np
 
 from wafer_data.store import ImageStore
 
-MOST_FITTED = 20_000
+MOST_FITTED = 10_000
 """No copies are added beyond this many images: so many need none, and a fit takes as long as there are images."""
 
 
