@@ -108,7 +108,7 @@ def reconstruction_error(student: StudentVAE) -> Detector:
     """Squared error of the student's own image decoder: mean, and map."""
 
     def detect(images: Tensor) -> tuple[Tensor, Tensor]:
-        latent = student.likelihood.encode(student.features(images))
+        latent = student.score(images).latent
         error = (student.reconstruct(latent) - student.shrink(images))[:, 0].square()
         return error.mean((1, 2)), error
 

@@ -117,7 +117,7 @@ def see(
         student = students.full
     if not reconstruct or student.decoder is None:
         return heat, None
-    latent = student.likelihood.encode(student.features(torch.from_numpy(grey[None, None])))
+    latent = student.score(torch.from_numpy(grey[None, None])).latent
     return heat, student.reconstruct(latent)[0, 0].numpy()
 
 
