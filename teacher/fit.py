@@ -22,6 +22,7 @@ from teacher.gradient import adapt_by_gradient, fit_decoder
 from teacher.gradient.checkpoints import weights_digest
 from teacher.model import Teacher, save_teacher
 from teacher.normal_features import NormalFeatures
+from teacher.project import project_images
 from teacher.symmetry import measure_symmetries
 from teacher.symmetry_record import SYMMETRIES
 from wafer_data.errors import InputError
@@ -146,11 +147,3 @@ def fit_projection(teacher: Teacher, store: ImageStore, indices: np.ndarray, con
 def project(teacher: Teacher, store: ImageStore, indices: np.ndarray, config: TeacherConfig) -> Tensor:
     """Projected features of `indices`, (B, d, map, map)."""
     return project_images(teacher, torch.from_numpy(store.batch(indices)), config)
-
-
-@torch.no_grad()
-def project_images(teacher: Teacher, images: Tensor, config: TeacherConfig) -> Tensor:
-    """Projected features of images (B, 1, 256, 256) in [0, 1], (B, d, map, map)."""
-    device = teacher.projection.device
-    with torch.autocast(device.type, torch.bfloat16, enabled=config.bf16 and device.type == "cuda"):
-        return teacher.features(images.to(device))

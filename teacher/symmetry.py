@@ -23,6 +23,7 @@ from student_vae.fit import fit_likelihood
 from student_vae.likelihood import FeatureLikelihood
 from teacher.config import TeacherConfig
 from teacher.model import Teacher
+from teacher.project import project_images
 from teacher.symmetry_record import FEWEST_JUDGED, SCHEMA, exact_symmetries
 from wafer_data.progress import track
 from wafer_data.store import ImageStore
@@ -78,7 +79,7 @@ def measure_symmetries(
     def images(positions: np.ndarray) -> Tensor:
         return torch.from_numpy(store.batch(normals[positions]))
 
-    features_of = known or (lambda positions: _features(teacher, images(positions), config))
+    features_of = known or (lambda positions: project_images(teacher, images(positions), config))
     size = config.batch_size
     coarse = [torch.cat([_coarse(features_of(part)) for part in _parts(half, size)]) for half in halves]
     likelihoods = [_fitted(own) for own in coarse[: len(turns)]]
@@ -93,7 +94,7 @@ def measure_symmetries(
     for name, turn, start in track(work, "symmetries of the surface"):
         batch = images(turns[turn][1][start : start + size]).numpy()[:, 0]
         changed = np.stack([CHANGES[name](image, start + place) for place, image in enumerate(batch)])
-        features = _features(teacher, torch.from_numpy(changed)[:, None], config)
+        features = project_images(teacher, torch.from_numpy(changed)[:, None], config)
         scores[name, turn].append(_score(likelihoods[turn], _coarse(features)))
     changes = {}
     for name in CHANGES:
@@ -145,13 +146,6 @@ def _coarse(features: Tensor) -> Tensor:
 
 def _parts(positions: np.ndarray, size: int) -> list[np.ndarray]:
     return [positions[start : start + size] for start in range(0, len(positions), size)]
-
-
-@torch.no_grad()
-def _features(teacher: Teacher, images: Tensor, config: TeacherConfig) -> Tensor:
-    device = teacher.projection.device
-    with torch.autocast(device.type, torch.bfloat16, enabled=config.bf16 and device.type == "cuda"):
-        return teacher.features(images.to(device))
 
 
 @torch.no_grad()
