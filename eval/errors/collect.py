@@ -109,16 +109,18 @@ def see(
     if name is None:
         return None, None
     student = getattr(students, name)
-    found = student.score(torch.from_numpy(grey[None, None]))
+    image = torch.from_numpy(grey[None, None])
+    found = student.score(image)
     heat = found.map[0].numpy() / np.float32(references[name])
-    if (
-        student.decoder is None
-    ):  # as a rule the low-resolution one: what the full student draws is closest to it
-        student = students.full
-    if not reconstruct or student.decoder is None:
+    if not reconstruct:
         return heat, None
-    latent = student.score(torch.from_numpy(grey[None, None])).latent
-    return heat, student.reconstruct(latent)[0, 0].numpy()
+    if student.decoder is None:
+        # as a rule the low-resolution one: what the full student draws is closest to it
+        student = students.full
+        found = student.score(image)
+    if student.decoder is None:
+        return heat, None
+    return heat, student.reconstruct(found.latent)[0, 0].numpy()
 
 
 def short_path(path: str | Path) -> str:
