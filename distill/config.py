@@ -178,8 +178,10 @@ def _lowres() -> StageConfig:
     fine = LevelConfig(grid=16, directions=1, mean_grid=16)
     # the latent is taken from the coarse level's own cells, so its conditional mean costs no numbers, and with more
     # coordinates it makes up for what the smaller trunk misses (docs/LOG.md)
+    # no prototypes: they would take a twentieth of the time of every image, to draw maps that are looked at where an
+    # image was escalated, and then the full student draws
     likelihood = LikelihoodConfig(
-        extra_coordinates=40, latent_grid=8, latent_directions=16, levels=[coarse, fine]
+        extra_coordinates=40, latent_grid=8, latent_directions=16, levels=[coarse, fine], prototypes=0
     )
     student = StudentConfig(
         input_size=128,

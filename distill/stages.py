@@ -168,6 +168,7 @@ def _fit_and_decode(
         likelihood.coordinates,
         has_decoder=stage.elbo_epochs > 0,
         has_head=likelihood.head is not None,
+        prototypes=likelihood.prototype_count,
     )
     complete.trunk.load_state_dict(student.trunk.state_dict())
     complete.likelihood.load_state_dict(likelihood.state_dict())

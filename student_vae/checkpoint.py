@@ -14,7 +14,7 @@ from student_vae.model import StudentVAE
 from wafer_data.errors import InputError
 from wafer_data.files import read_json, write_bytes, write_json
 
-SCHEMA = 3
+SCHEMA = 4
 
 
 def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
@@ -50,6 +50,7 @@ def save_student(model: StudentVAE, directory: Path, extra: dict[str, Any] | Non
         "coordinates": model.likelihood.coordinates,
         "has_decoder": model.decoder is not None,
         "has_head": model.likelihood.head is not None,
+        "prototypes": model.likelihood.prototype_count,
         "parameters": model.parameter_count,
         **(extra or {}),
     }
@@ -75,6 +76,7 @@ def load_student(directory: str | Path) -> StudentVAE:
         description["coordinates"],
         description["has_decoder"],
         description["has_head"],
+        description["prototypes"],
     )
     load_weights(model, directory / "student.safetensors")
     return model.eval()

@@ -115,6 +115,13 @@ class LikelihoodConfig(BaseModel):
         le=15,
         description="side of the square of map cells that the heat map is averaged over; odd, 1: none",
     )
+    prototypes: int = Field(
+        256,
+        ge=0,
+        le=4096,
+        description="the heat map also asks how far a cell is from the nearest of so many appearances that normal "
+        "cells have anywhere (0: it does not); fewer with few images",
+    )
     contamination: float = Field(
         0.0,
         ge=0,

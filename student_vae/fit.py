@@ -1,10 +1,11 @@
 """Fitting the feature likelihood in closed form, in three passes over the normal images.
 
 Pass one collects moments (means, pooled covariance, pooled-to-feature covariance), split into folds; pass two
-collects residual covariances; pass three judges every image by a likelihood that has not seen it, which gives the
-centre and the spread of each level's score. Memory does not depend on the number of images. Residuals are
-cross-fitted: those of an image come from a mean and a latent that never saw its fold, so the covariance is honest on
-unseen images. The robust fit then fits again without the images that pass three found far beyond the others.
+collects residual covariances, and cells for the heat map's prototypes; pass three judges every image by a likelihood
+that has not seen it, which gives the centre and the spread of each level's score. Memory does not depend on the
+number of images. Residuals are cross-fitted: those of an image come from a mean and a latent that never saw its fold,
+so the covariance is honest on unseen images. The robust fit then fits again without the images that pass three found
+far beyond the others.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from student_vae.config import LikelihoodConfig
 from student_vae.level import FeatureLevel
 from student_vae.likelihood import FeatureLikelihood
 from student_vae.moments import Moments, solve
+from student_vae.prototypes import CellSample, fit_prototypes
 from wafer_data.errors import InputError
 
 FeatureBatches = Callable[[], Iterable[Tensor]]
@@ -104,7 +106,9 @@ def _fit(batches: FeatureBatches, config: LikelihoodConfig, kept: np.ndarray | N
         )
     held_out = [solve(total.combine(fold, -1), config, channels, size) for fold in folds]
     model = solve(total, config, channels, size)
-    _fit_covariances(model, batches, held_out, config, kept)
+    cells = _fit_covariances(model, batches, held_out, config, kept, seen)
+    if config.prototypes:
+        model.prototypes = fit_prototypes(cells.rows(), config.prototypes, config.floor)
     kept = np.ones(seen, bool) if kept is None else kept
     unseen = _judge_unseen(model, held_out, batches, config, seen)
     model.level_centre.copy_(torch.from_numpy(unseen.scores[kept].mean(0)))
@@ -195,17 +199,21 @@ def _fit_covariances(
     held_out: list[FeatureLikelihood],
     config: LikelihoodConfig,
     kept: np.ndarray | None,
-) -> None:
-    """Whitening matrices of every level from cross-fitted residuals, in place."""
+    seen: int,
+) -> CellSample:
+    """Whitening matrices of every level from cross-fitted residuals, in place; cells of the first level."""
+    cells = CellSample(np.arange(seen) if kept is None else np.flatnonzero(kept))
     totals = [torch.zeros_like(level.whitening, dtype=torch.float64) for level in model.level_list]
     count = 0
-    for fold, _, part in _by_fold(batches, config.folds, kept):
+    for fold, places, part in _by_fold(batches, config.folds, kept):
         count += len(part)
+        cells.add(places, model.level_list[0].average(part))
         residuals = held_out[fold].residuals(part, held_out[fold].encode(part))
         for total, level, residual in zip(totals, model.level_list, residuals, strict=True):
             total += level.covariance(residual)
     for total, level in zip(totals, model.level_list, strict=True):
         level.whitening.copy_(_whitening(total, count, level, config.floor))
+    return cells
 
 
 def _whitening(total: Tensor, images: int, level: FeatureLevel, floor: float) -> Tensor:

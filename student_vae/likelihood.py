@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from student_vae.config import LevelConfig, LikelihoodConfig
 from student_vae.defect_head import DefectHead, describe
 from student_vae.level import ENCODER, FIRST, OWN, FeatureLevel, enlarge
+from student_vae.prototypes import Prototypes
 
 UNIT, FARTHEST = 0.1, 800.0
 
@@ -47,6 +48,7 @@ class FeatureLikelihood(nn.Module):
         map_size: h = w, side of the feature map.
         coordinates: k really fitted, of the latent and what takes part in the conditional mean beyond it.
         has_head: whether labelled defects taught a `DefectHead`.
+        prototypes: how many the heat map compares cells with, really fitted.
     """
 
     pooled_mean: Tensor
@@ -61,6 +63,7 @@ class FeatureLikelihood(nn.Module):
         map_size: int,
         coordinates: int,
         has_head: bool = False,
+        prototypes: int = 0,
     ) -> None:
         super().__init__()
         config = config.within(map_size)
@@ -79,6 +82,7 @@ class FeatureLikelihood(nn.Module):
             for level in config.levels
         )
         self.head = DefectHead(self.level_list[0].channels) if has_head else None
+        self.prototypes = Prototypes(self.level_list[0].channels, prototypes) if prototypes else None
 
     def _mean_from(self, level: LevelConfig) -> str:
         """What the level's conditional mean follows from; the fewest numbers that give the same mean."""
@@ -97,6 +101,11 @@ class FeatureLikelihood(nn.Module):
         return [level for level in self.levels if isinstance(level, FeatureLevel)]
 
     @property
+    def prototype_count(self) -> int:
+        """How many prototypes the heat map compares cells with."""
+        return self.prototypes.count if self.prototypes is not None else 0
+
+    @property
     def map_side(self) -> int:
         """Side of the heat map: the finest level's grid."""
         return self.config.map_side
@@ -105,8 +114,8 @@ class FeatureLikelihood(nn.Module):
     def parameter_count(self) -> int:
         """Numbers that were learned."""
         own = self.pooled_mean.numel() + self.encoder.numel() + 2 * self.level_centre.numel()
-        head = self.head.parameter_count if self.head is not None else 0
-        return own + head + sum(level.parameter_count for level in self.level_list)
+        parts = [*self.level_list, *(part for part in (self.head, self.prototypes) if part is not None)]
+        return own + sum(part.parameter_count for part in parts)
 
     def pool(self, features: Tensor) -> Tensor:
         """What the latent is taken from, (B, d, h, h) -> (B, latent_channels * latent_grid^2)."""
@@ -133,9 +142,18 @@ class FeatureLikelihood(nn.Module):
         distances = [level.distance(w) for level, w in zip(self.level_list, whitened, strict=True)]
         pairs = zip(self.level_list, distances, strict=True)
         scores = [level.score(d) for level, d in pairs if level.scored]
-        maps = [enlarge(d[:, None], self.map_side)[:, 0] for d in distances]
-        description = describe(self.level_list[0].average(features), whitened[0])
-        return torch.stack(scores, 1), self.smooth(torch.stack(maps).mean(0)), description
+        cells = self.level_list[0].average(features)
+        return torch.stack(scores, 1), self.heat_map(distances, cells), describe(cells, whitened[0])
+
+    def heat_map(self, distances: list[Tensor], cells: Tensor) -> Tensor:
+        """One map (B, side, side) of those of all levels; `cells`: what the first level looks at.
+
+        Unexpected at its place and unlike anything normal: the geometric mean of both, where there are prototypes.
+        """
+        heat = torch.stack([enlarge(d[:, None], self.map_side)[:, 0] for d in distances]).mean(0)
+        if self.prototypes is not None:
+            heat = (heat * enlarge(self.prototypes(cells)[:, None], self.map_side)[:, 0]).sqrt()
+        return self.smooth(heat)
 
     def smooth(self, heat: Tensor) -> Tensor:
         """Average over a few neighbours, (B, side, side) -> the same: single cells are noisy."""

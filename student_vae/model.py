@@ -28,6 +28,7 @@ class StudentVAE(nn.Module):
             surface's symmetries multiply them); the latent is the first `config.likelihood.latent` of them.
         has_decoder: whether the ELBO phase ran.
         has_head: whether labelled defects taught a defect head.
+        prototypes: of the heat map, actually fitted (`student_vae.prototypes`).
     """
 
     def __init__(
@@ -37,12 +38,13 @@ class StudentVAE(nn.Module):
         coordinates: int,
         has_decoder: bool = True,
         has_head: bool = False,
+        prototypes: int = 0,
     ) -> None:
         super().__init__()
         self.config, self.channels = config, channels
         self.trunk = Trunk(config, channels)
         self.likelihood = FeatureLikelihood(
-            config.likelihood, channels, config.map_size, coordinates, has_head
+            config.likelihood, channels, config.map_size, coordinates, has_head, prototypes
         )
         latent = self.likelihood.latent
         self.log_variance = nn.Linear(latent, latent) if has_decoder else None

@@ -16,7 +16,7 @@ from teacher.gradient.decoder import BottleneckDecoder, rebuild_decoder
 from wafer_data.errors import InputError
 from wafer_data.files import read_json, write_json
 
-SCHEMA = 3
+SCHEMA = 4
 
 
 class Teacher(nn.Module):
@@ -92,6 +92,7 @@ def save_teacher(teacher: Teacher, likelihood: LikelihoodConfig, directory: Path
         "decoder": teacher.decoder.describe() if teacher.decoder else None,
         "coordinates": teacher.likelihood.coordinates,
         "has_head": teacher.likelihood.head is not None,
+        "prototypes": teacher.likelihood.prototype_count,
         "likelihood": likelihood.model_dump(mode="json"),
         "parameters": teacher.parameter_count,
     }
@@ -110,7 +111,12 @@ def load_teacher(directory: str | Path) -> Teacher:
         raise InputError(f"{directory / 'teacher.json'}: schema {about.get('schema')}, expected {SCHEMA}")
     lik = LikelihoodConfig.model_validate(about["likelihood"])
     likelihood = FeatureLikelihood(
-        lik, about["directions"], about["map_size"], about["coordinates"], about["has_head"]
+        lik,
+        about["directions"],
+        about["map_size"],
+        about["coordinates"],
+        about["has_head"],
+        about["prototypes"],
     )
     decoder = rebuild_decoder(about["decoder"]) if about["decoder"] else None
     teacher = Teacher(rebuild(about["backbone"], about["map_size"]), about["directions"], likelihood, decoder)

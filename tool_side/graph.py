@@ -20,6 +20,7 @@ from student_vae.defect_head import SMALLEST, DefectHead
 from student_vae.level import ENCODER, FIRST, FeatureLevel, enlarge
 from student_vae.likelihood import FARTHEST, UNIT, FeatureLikelihood
 from student_vae.model import IMAGE_SIZE
+from student_vae.prototypes import Prototypes
 from student_vae.trunk import InvertedBlock, ResidualBlock
 from tool_side.graph_builder import GraphBuilder
 
@@ -93,11 +94,11 @@ def _likelihood(b: GraphBuilder, student: StudentVAE, features: str) -> None:
     lik = student.likelihood
     encoder = b.constant(lik.encoder)
     coordinates = _coordinates(b, lik, features, encoder)
-    first, scores, maps = "", [], []
+    first, cells, scores, maps = "", "", [], []
     for i, level in enumerate(lik.level_list):
         averaged = _averaged(b, level, features, lik.map_size, lik.channels)
         predicted = _predicted(b, lik, level, coordinates, encoder, first)
-        first = first or predicted
+        first, cells = first or predicted, cells or averaged
         residual = b.node("Sub", averaged, predicted)
         if i == 0 and lik.head is not None:
             whitened = _whitened(b, level, residual)
@@ -115,7 +116,7 @@ def _likelihood(b: GraphBuilder, student: StudentVAE, features: str) -> None:
         score = b.node("Add", score, added)
     score = b.node("Clip", score, b.constant(-FARTHEST), b.constant(FARTHEST))
     b.node("Exp", b.node("Mul", score, b.constant(UNIT)), out="score")
-    heat, window = _mean_of(b, maps), lik.config.map_smoothing
+    heat, window = _heat(b, lik, maps, cells), lik.config.map_smoothing
     if window > 1:
         heat = b.node(
             "AveragePool", heat, kernel_shape=[window] * 2, pads=[window // 2] * 4, count_include_pad=0
@@ -130,6 +131,30 @@ def _combined(b: GraphBuilder, lik: FeatureLikelihood, scores: list[str]) -> str
     shift = -lik.level_centre.double() / spread - math.log(len(scores))
     standard = b.node("Gemm", columns, b.constant((1.0 / spread).diag().float()), b.constant(shift.float()))
     return b.node("ReduceLogSumExp", standard, b.constant([1]), keepdims=0)
+
+
+def _heat(b: GraphBuilder, lik: FeatureLikelihood, maps: list[str], cells: str) -> str:
+    """`FeatureLikelihood.heat_map` before it is smoothed, (N, 1, side, side)."""
+    heat = _mean_of(b, maps)
+    if lik.prototypes is None:
+        return heat
+    grid = lik.level_list[0].grid
+    nearest = _nearest(b, lik.prototypes, b.reshape(cells, -1, lik.level_list[0].channels, grid**2))
+    nearest = b.enlarge(b.reshape(nearest, -1, 1, grid, grid), lik.map_side // grid)
+    return b.node("Sqrt", b.node("Mul", heat, nearest))
+
+
+def _nearest(b: GraphBuilder, prototypes: Prototypes, columns: str) -> str:
+    """`Prototypes.nearest`: (N, d, n) -> (N, n)."""
+    whitening, axis = prototypes.whitening.double(), b.constant([1])
+    shift = -(whitening @ prototypes.mean.double()).float()
+    white = b.node("MatMul", b.constant(prototypes.whitening), columns)
+    white = b.node("Add", white, b.constant(shift[:, None]))
+    nearness = b.node("MatMul", b.constant(2.0 * prototypes.centres), white)
+    offset = prototypes.centres.square().sum(1, keepdim=True)
+    nearness = b.node("ReduceMax", b.node("Sub", nearness, b.constant(offset)), axis, keepdims=0)
+    squared = b.node("Sub", b.node("ReduceSumSquare", white, axis, keepdims=0), nearness)
+    return b.node("Sqrt", b.node("Relu", squared))
 
 
 def _mean_of(b: GraphBuilder, parts: list[str]) -> str:

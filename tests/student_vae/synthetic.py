@@ -26,8 +26,9 @@ SMALL = LikelihoodConfig(
     folds=4,
     top_positions=0.1,
     map_smoothing=1,
+    prototypes=0,
 )
-"""One level, at the features' full resolution."""
+"""One level, at the features' full resolution, and a heat map of nothing else."""
 
 
 def with_values(config: LikelihoodConfig = SMALL, **values) -> LikelihoodConfig:

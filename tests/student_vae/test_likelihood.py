@@ -211,9 +211,11 @@ class TestMap:
         torch.testing.assert_close(model(features).map, (enlarged + fine) / 2)
 
 
-def test_parameters_are_the_learned_numbers():
-    model = fitted(TWO_LEVELS)
-    triangles = sum(w.whitening.shape[0] * CHANNELS * (CHANNELS - 1) // 2 for w in model.level_list)
+@pytest.mark.parametrize("prototypes", [0, 16])
+def test_parameters_are_the_learned_numbers(prototypes):
+    model = fitted(with_values(TWO_LEVELS, prototypes=prototypes))
+    matrices = sum(level.whitening.shape[0] for level in model.level_list) + (prototypes > 0)
+    triangles = matrices * CHANNELS * (CHANNELS - 1) // 2
     assert model.parameter_count == sum(buffer.numel() for buffer in model.buffers()) - triangles
 
 

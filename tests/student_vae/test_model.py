@@ -15,11 +15,13 @@ CHANNELS, LATENT = 8, 12
 FINE = LevelConfig(grid=16, mean_grid=8, covariance_block=2, directions=4)
 
 
-def small_student(has_decoder: bool = True, has_head: bool = False, **likelihood) -> StudentVAE:
+def small_student(
+    has_decoder: bool = True, has_head: bool = False, prototypes: int = 0, **likelihood
+) -> StudentVAE:
     torch.manual_seed(0)
     values = {"levels": [LevelConfig(), FINE], **likelihood}
     config = StudentConfig(input_size=64, map_size=16, width=0.25, likelihood=LikelihoodConfig(**values))
-    student = StudentVAE(config, CHANNELS, LATENT, has_decoder, has_head).eval()
+    student = StudentVAE(config, CHANNELS, LATENT, has_decoder, has_head, prototypes).eval()
     for name, buffer in student.likelihood.named_buffers():
         if not name.endswith(("whitening", "level_spread")):
             buffer.copy_(torch.randn_like(buffer) * 0.1)
@@ -58,7 +60,14 @@ def test_default_students_keep_their_parameter_budgets():
     for stage, budget in ((DistillConfig().full, 1_000_000), (DistillConfig().lowres, 300_000)):
         likelihood = stage.student.likelihood
         used = likelihood.channels_used(32)
-        model = StudentVAE(stage.student, used, likelihood.latent, stage.elbo_epochs > 0, has_head=True)
+        model = StudentVAE(
+            stage.student,
+            used,
+            likelihood.coordinates,
+            has_decoder=stage.elbo_epochs > 0,
+            has_head=True,
+            prototypes=likelihood.prototypes,
+        )
         assert model.parameter_count < budget
 
 
@@ -91,6 +100,7 @@ def test_without_the_elbo_phase_there_is_nothing_to_reconstruct_with():
         {},
         {"has_decoder": False},
         {"has_head": True},
+        {"prototypes": 9},
         {"latent_directions": 4},  # the first level is no longer tied to the latent
         {"levels": [LevelConfig(grid=4, mean_grid=4), FINE, LevelConfig(scored=False)], "map_smoothing": 1},
     ],
@@ -106,12 +116,12 @@ def test_a_saved_student_scores_the_same(tmp_path, changes):
             assert torch.equal(before, after)
 
 
-@pytest.mark.parametrize("schema", [1, 2, None])
+@pytest.mark.parametrize("schema", [1, 3, None])
 def test_a_student_of_another_schema_is_refused(tmp_path, schema):
     save_student(small_student(), tmp_path)
     path = tmp_path / "student.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"schema": schema}))
-    with pytest.raises(InputError, match=f"schema {schema}, expected 3"):
+    with pytest.raises(InputError, match=f"schema {schema}, expected 4"):
         load_student(tmp_path)
 
 

@@ -100,7 +100,7 @@ def test_a_teacher_of_another_schema_is_refused(teacher_dir, tmp_path, schema):
     shutil.copytree(teacher_dir, tmp_path / "teacher")
     path = tmp_path / "teacher" / "teacher.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"schema": schema}))
-    with pytest.raises(InputError, match=f"schema {schema}, expected 3"):
+    with pytest.raises(InputError, match=f"schema {schema}, expected 4"):
         load_teacher(tmp_path / "teacher")
 
 

@@ -25,7 +25,13 @@ CHANNELS, LATENT = 12, 10
 
 
 def random_student(
-    size: int, side: int, *, has_head: bool = False, block: str = "residual", **likelihood
+    size: int,
+    side: int,
+    *,
+    has_head: bool = False,
+    prototypes: int = 0,
+    block: str = "residual",
+    **likelihood,
 ) -> StudentVAE:
     """Every weight and table at random; spreads stay positive."""
     torch.manual_seed(size + side)
@@ -33,7 +39,7 @@ def random_student(
     config = StudentConfig(
         input_size=size, map_size=side, width=0.5, block=block, likelihood=LikelihoodConfig(**values)
     )
-    student = StudentVAE(config, CHANNELS, LATENT, has_head=has_head)
+    student = StudentVAE(config, CHANNELS, LATENT, has_head=has_head, prototypes=prototypes)
     student.train()
     with torch.no_grad():
         student.score(torch.rand(8, 1, 256, 256))  # gives batch normalisation statistics of its own
@@ -75,6 +81,12 @@ VARIANTS = {
         {"latent_grid": 8, "latent_directions": None, "levels": LikelihoodConfig().levels},
     ),
     "head": (128, 16, {"has_head": True}),
+    "prototypes": (256, 32, {"prototypes": 20, "levels": LikelihoodConfig().levels}),
+    "prototypes on the map's own grid": (
+        64,
+        16,
+        {"prototypes": 3, "has_head": True, "levels": [LevelConfig(grid=16, directions=5), COARSE]},
+    ),
     "inverted blocks": (128, 16, {"block": "inverted"}),
     "a fine level of one direction": (
         128,
