@@ -10,7 +10,7 @@ runs. The features are the student's, the likelihood and the defect head are fit
 2. labelled defects of all types: what the rest of the test images gains.
 3. training normals contaminated with 5 % unnoticed defects, with and without the robust fit.
 4. parts of the likelihood removed once each.
-5. pixel AUROC of each type alone (its images and the normal ones).
+5. pixel AUROC of each type alone (its images and the normal ones), with and without the map's prototypes.
 
 Some sets show a part several times (magnetic tiles: under up to six exposures, with running numbers in the file
 names). A defect that was labelled, or hid among the training normals, is then known from another picture. With
@@ -117,10 +117,10 @@ class Tested:
         return torch.cat([likelihood(part).score for part in self.features[rows].split(64)]).numpy()
 
     @torch.no_grad()
-    def maps(self) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    def maps(self, likelihood: FeatureLikelihood) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
         """Type, heat map and mask of each test image but defects without a mask: those do not say where they are."""
         for row, index in enumerate(self.test):
-            heat = self.student.likelihood(self.features[row : row + 1]).map
+            heat = likelihood(self.features[row : row + 1]).map
             mask = self.store.mask(int(index))
             if mask is None:
                 if self.labels[row]:
@@ -205,13 +205,17 @@ def without(tested: Tested) -> Table:
 
 
 def pixel_by_type(tested: Tested) -> Table:
-    """Pixel AUROC of each type together with the normal images, and of all."""
+    """Pixel AUROC of each type together with the normal images, and of all; as configured, without prototypes."""
     names = [*sorted(set(tested.types) - {"good"}), "all"]
-    histograms = {name: PixelHistograms() for name in names}
-    for kind, heat, mask in tested.maps():
-        for name in names if kind == "good" else (kind, "all"):
-            histograms[name].update(heat, mask)
-    return {name: (histogram.auroc(),) for name, histogram in histograms.items()}
+    found: dict[str, tuple[float, ...]] = dict.fromkeys(names, ())
+    for change in ({}, {"prototypes": 0}):
+        likelihood = tested.fit(config=tested.config.model_copy(update=change))
+        histograms = {name: PixelHistograms() for name in names}
+        for kind, heat, mask in tested.maps(likelihood):
+            for name in names if kind == "good" else (kind, "all"):
+                histograms[name].update(heat, mask)
+        found = {name: (*found[name], histograms[name].auroc()) for name in names}
+    return found
 
 
 def main() -> None:
@@ -236,7 +240,7 @@ def main() -> None:
     show("labels of all types", both, [labelled_all(t, arguments.per_type, seed) for seed, t in seeds])
     show("training normals", pair, [contaminated(t, seed) for seed, t in seeds])
     show("likelihood", pair, [without(t) for t in runs])
-    show("type", "pixel AUROC", [pixel_by_type(t) for t in runs])
+    show("type", "pixel AUROC | without prototypes", [pixel_by_type(t) for t in runs])
 
 
 def show(first: str, others: str, tables: list[Table]) -> None:

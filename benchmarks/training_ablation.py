@@ -123,7 +123,7 @@ def figures(out: Path) -> dict[str, float]:
     tested = Tested(out, "lowres")
     auroc, fnr = tested.figures(tested.student.likelihood, np.arange(len(tested.labels)))
     pixels, masks = PixelHistograms(), 0
-    for _, heat, mask in tested.maps():
+    for _, heat, mask in tested.maps(tested.student.likelihood):
         masks += mask.any()
         pixels.update(heat, mask)
     pixel_auroc = pixels.auroc() if masks else float("nan")

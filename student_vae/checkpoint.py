@@ -67,7 +67,8 @@ def load_student(directory: str | Path) -> StudentVAE:
     description = read_json(directory / "student.json")
     if description.get("schema") != SCHEMA:
         raise InputError(
-            f"{directory / 'student.json'}: schema {description.get('schema')}, expected {SCHEMA}"
+            f"{directory / 'student.json'}: schema {description.get('schema')}, expected {SCHEMA}; another version of "
+            "waferroute wrote it: run the stage that makes it again"
         )
     config = StudentConfig.model_validate(description["student"])
     model = StudentVAE(

@@ -108,7 +108,10 @@ def load_teacher(directory: str | Path) -> Teacher:
     directory = Path(directory)
     about = read_json(directory / "teacher.json")
     if about.get("schema") != SCHEMA:
-        raise InputError(f"{directory / 'teacher.json'}: schema {about.get('schema')}, expected {SCHEMA}")
+        raise InputError(
+            f"{directory / 'teacher.json'}: schema {about.get('schema')}, expected {SCHEMA}; another version of waferroute "
+            "wrote it: run the stage `adapt` again"
+        )
     lik = LikelihoodConfig.model_validate(about["likelihood"])
     likelihood = FeatureLikelihood(
         lik,
