@@ -109,8 +109,8 @@ def load_teacher(directory: str | Path) -> Teacher:
     about = read_json(directory / "teacher.json")
     if about.get("schema") != SCHEMA:
         raise InputError(
-            f"{directory / 'teacher.json'}: schema {about.get('schema')}, expected {SCHEMA}; another version of waferroute "
-            "wrote it: run the stage `adapt` again"
+            f"{directory / 'teacher.json'}: schema {about.get('schema')}, expected {SCHEMA}; another version of "
+            "waferroute wrote it: run the stage `adapt` again"
         )
     lik = LikelihoodConfig.model_validate(about["likelihood"])
     likelihood = FeatureLikelihood(
