@@ -148,11 +148,11 @@ class FeatureLikelihood(nn.Module):
     def heat_map(self, distances: list[Tensor], cells: Tensor) -> Tensor:
         """One map (B, side, side) of those of all levels; `cells`: what the first level looks at.
 
-        Unexpected at its place and unlike anything normal: the geometric mean of both, where there are prototypes.
+        Unexpected at its place times unlike anything normal, where there are prototypes: both are about 1 on normals.
         """
         heat = torch.stack([enlarge(d[:, None], self.map_side)[:, 0] for d in distances]).mean(0)
         if self.prototypes is not None:
-            heat = (heat * enlarge(self.prototypes(cells)[:, None], self.map_side)[:, 0]).sqrt()
+            heat = heat * enlarge(self.prototypes(cells)[:, None], self.map_side)[:, 0]
         return self.smooth(heat)
 
     def smooth(self, heat: Tensor) -> Tensor:

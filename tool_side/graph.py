@@ -141,7 +141,7 @@ def _heat(b: GraphBuilder, lik: FeatureLikelihood, maps: list[str], cells: str) 
     grid = lik.level_list[0].grid
     nearest = _nearest(b, lik.prototypes, b.reshape(cells, -1, lik.level_list[0].channels, grid**2))
     nearest = b.enlarge(b.reshape(nearest, -1, 1, grid, grid), lik.map_side // grid)
-    return b.node("Sqrt", b.node("Mul", heat, nearest))
+    return b.node("Mul", heat, nearest)
 
 
 def _nearest(b: GraphBuilder, prototypes: Prototypes, columns: str) -> str:

@@ -113,12 +113,12 @@ class TestHeatMap:
         plain = fit_likelihood(batches_of(features), with_values(prototypes=0))
         assert plain.prototypes is None and plain.prototype_count == 0
 
-    def test_is_the_geometric_mean_of_unexpected_and_never_seen(self):
+    def test_is_the_product_of_unexpected_and_never_seen(self):
         features, fresh = normal_features(60), normal_features(5, seed=3)
         plain, both = (
             fit_likelihood(batches_of(features), with_values(prototypes=count)) for count in (0, 32)
         )
-        torch.testing.assert_close(both(fresh).map, (plain(fresh).map * both.prototypes(fresh)).sqrt())
+        torch.testing.assert_close(both(fresh).map, plain(fresh).map * both.prototypes(fresh))
 
     def test_leaves_the_score_alone(self):
         features, fresh = normal_features(60), normal_features(5, seed=3)
