@@ -51,7 +51,7 @@ class Prototypes(nn.Module):
 
     def forward(self, cells: Tensor) -> Tensor:
         """(B, d, g, g) features -> (B, g, g), >= 0, 1 on average on the cells of normal images."""
-        return self.nearest(cells.flatten(2)).reshape(len(cells), *cells.shape[2:])
+        return self.nearest(cells.flatten(2)).reshape(-1, *cells.shape[2:])
 
     def nearest(self, columns: Tensor) -> Tensor:
         """(B, d, n) features of n cells -> (B, n)."""
