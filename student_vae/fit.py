@@ -22,6 +22,7 @@ from student_vae.level import FeatureLevel
 from student_vae.likelihood import FeatureLikelihood
 from student_vae.moments import Moments, solve
 from student_vae.prototypes import CellSample, fit_prototypes
+from student_vae.whitening import whitening_of
 from wafer_data.errors import InputError
 
 FeatureBatches = Callable[[], Iterable[Tensor]]
@@ -106,11 +107,12 @@ def _fit(batches: FeatureBatches, config: LikelihoodConfig, kept: np.ndarray | N
         )
     held_out = [solve(total.combine(fold, -1), config, channels, size) for fold in folds]
     model = solve(total, config, channels, size)
-    cells = _fit_covariances(model, batches, held_out, config, kept, seen)
-    if config.prototypes:
-        model.prototypes = fit_prototypes(cells.rows(), config.prototypes, config.floor)
     kept = np.ones(seen, bool) if kept is None else kept
+    cells = CellSample(np.flatnonzero(kept)) if config.prototypes else None
+    _fit_covariances(model, batches, held_out, config, kept, cells)
     unseen = _judge_unseen(model, held_out, batches, config, seen)
+    if cells is not None:  # after the judging, which draws no map
+        model.prototypes = fit_prototypes(cells.rows(), config.prototypes, config.floor)
     model.level_centre.copy_(torch.from_numpy(unseen.scores[kept].mean(0)))
     model.level_spread.copy_(torch.from_numpy(unseen.scores[kept].std(0) + 1e-6))
     return Fit(model, unseen, kept)
@@ -198,22 +200,21 @@ def _fit_covariances(
     batches: FeatureBatches,
     held_out: list[FeatureLikelihood],
     config: LikelihoodConfig,
-    kept: np.ndarray | None,
-    seen: int,
-) -> CellSample:
-    """Whitening matrices of every level from cross-fitted residuals, in place; cells of the first level."""
-    cells = CellSample(np.arange(seen) if kept is None else np.flatnonzero(kept))
+    kept: np.ndarray,
+    cells: CellSample | None,
+) -> None:
+    """Whitening matrices of every level from cross-fitted residuals, in place; fills `cells` with the first level's."""
     totals = [torch.zeros_like(level.whitening, dtype=torch.float64) for level in model.level_list]
     count = 0
     for fold, places, part in _by_fold(batches, config.folds, kept):
         count += len(part)
-        cells.add(places, model.level_list[0].average(part))
+        if cells is not None:
+            cells.add(places, model.level_list[0].average(part))
         residuals = held_out[fold].residuals(part, held_out[fold].encode(part))
         for total, level, residual in zip(totals, model.level_list, residuals, strict=True):
             total += level.covariance(residual)
     for total, level in zip(totals, model.level_list, strict=True):
         level.whitening.copy_(_whitening(total, count, level, config.floor))
-    return cells
 
 
 def _whitening(total: Tensor, images: int, level: FeatureLevel, floor: float) -> Tensor:
@@ -226,10 +227,7 @@ def _whitening(total: Tensor, images: int, level: FeatureLevel, floor: float) ->
     samples, d = images * level.block**2, level.channels
     prior = total.mean(0) / samples
     covariance = (total + d * prior) / (samples + d)
-    scale = prior.diagonal().mean().clamp_min(1e-12)
-    eye = torch.eye(d, dtype=torch.float64)
-    factor = torch.linalg.cholesky(covariance + floor * scale * eye)
-    whitening = torch.linalg.solve_triangular(factor, eye.expand_as(covariance), upper=False)
+    whitening = whitening_of(covariance, prior.diagonal().mean(), floor)
     # mean of (whitening r)^2 over training: trace(whitening C whitening') / d
     mean_square = torch.einsum("bij,bjk,bik->", whitening, total / samples, whitening) / (len(total) * d)
     return (whitening / mean_square.clamp_min(1e-12).sqrt()).float()

@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from student_vae.whitening import whitening_of
+
 MOST_IMAGES = 2_000
 """Prototypes are made of the cells of at most this many images: more change nothing and would fill the memory."""
 
@@ -66,8 +68,7 @@ class CellSample:
 
     def __init__(self, places: np.ndarray) -> None:
         """places: those of the images to choose from."""
-        chosen = np.random.default_rng(0).permutation(places)[:MOST_IMAGES]
-        self._chosen = np.sort(chosen)
+        self._chosen = np.random.default_rng(0).permutation(places)[:MOST_IMAGES]
         self._found: dict[int, Tensor] = {}
 
     def add(self, places: np.ndarray, cells: Tensor) -> None:
@@ -94,10 +95,7 @@ def fit_prototypes(cells: Tensor, count: int, floor: float) -> Prototypes:
     rows = cells.double()
     mean = rows.mean(0)
     covariance = (rows - mean).T @ (rows - mean) / len(rows)
-    scale = covariance.diagonal().mean().clamp_min(1e-12)
-    eye = torch.eye(rows.shape[1], dtype=torch.float64)
-    factor = torch.linalg.cholesky(covariance + floor * scale * eye)
-    whitening = torch.linalg.solve_triangular(factor, eye, upper=False)
+    whitening = whitening_of(covariance, covariance.diagonal().mean(), floor)
     white = ((rows - mean) @ whitening.T).numpy()
     count = max(1, min(count, len(rows) // CELLS_EACH))
     # one thread: sums of several come in another order each time, and a run must give the same bytes again

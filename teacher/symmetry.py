@@ -133,6 +133,7 @@ def _fitted(coarse: Tensor) -> FeatureLikelihood:
         latent_grid=grid,
         latent_directions=8,
         levels=[level],
+        prototypes=0,
     )
     return fit_likelihood(lambda: coarse.split(64), config)
 
