@@ -26,8 +26,8 @@ import numpy as np
 
 from tool_side import Inspection, Inspector
 from tool_side.bench.images import write_noise
-from tool_side.inspect_command import expand_inputs
-from tool_side.process_memory import current_bytes
+from tool_side.bench.process_memory import current_bytes
+from tool_side.runtime.inspect_files import expand_inputs
 
 WINDOWS = 50
 WARM_WINDOWS = 5

@@ -30,7 +30,7 @@ import numpy as np
 from PIL import Image
 
 from tool_side import Inspector
-from wafer_data.images import UnreadableImage, read_grey
+from wafer_data.imaging.read import UnreadableImage, read_grey
 
 TELLING = [struct.pack(code, value) for code in ["<I", ">I"] for value in (0, 1, 2**16, 2**31 - 1, 2**32 - 1)]
 TELLING += [b"\xff\xd9", b"\xff\xda", b"\xff\xc0", b"\xff\xff", b"\x00\x00"]

@@ -25,7 +25,7 @@ from PIL import Image
 from router.gate import measure_quality
 from router.policy import PASS
 from tool_side import Inspection, Inspector
-from tool_side.inspect_command import expand_inputs
+from tool_side.runtime.inspect_files import expand_inputs
 from wafer_data.spread import spread
 
 CONTEXT, SUSPICIOUS = 32, 0.5

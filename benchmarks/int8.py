@@ -19,11 +19,11 @@ import onnxruntime
 import torch
 
 from distill.calibration import synthetic_anomaly
-from tool_side.export import STUDENTS, load_run, to_bytes
-from tool_side.export_check import StudentScores, check_images, graph_scores, pytorch_scores
-from tool_side.export_int8 import Candidate, candidates
-from tool_side.export_tables import pack_tables
-from tool_side.graph import scoring_graph
+from tool_side.export.graph import scoring_graph
+from tool_side.export.int8 import Candidate, candidates
+from tool_side.export.parity import StudentScores, check_images, graph_scores, pytorch_scores
+from tool_side.export.tables import pack_tables
+from tool_side.export.write import STUDENTS, load_run, to_bytes
 from wafer_data.store import ImageStore
 
 HEAD = (

@@ -19,9 +19,10 @@ from torch import Tensor
 
 from eval.metrics import PixelHistograms, fnr_at_fpr, image_auroc
 from eval.scoring import upsample
+from likelihood import FeatureLikelihood
+from likelihood.fit import fit_likelihood
 from router.policy import RoutingPolicy
-from student_vae import FeatureLikelihood, StudentVAE, load_student
-from student_vae.fit import fit_likelihood
+from student_vae import StudentVAE, load_student
 from student_vae.trunk import Trunk
 from wafer_data import files
 from wafer_data.store import ImageStore

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from tool_side import Inspector
-from tool_side.process_memory import peak_bytes
+from tool_side.bench.process_memory import peak_bytes
 
 WARM_UP = 20
 

@@ -4,7 +4,7 @@
 
 Each RUN is a finished run without labels on a set with several defect types and masks; tables give means over the
 runs. The features are the student's, the likelihood and the defect head are fitted anew
-(`student_vae.labels.fit_with_labels`):
+(`likelihood.labels.fit_with_labels`):
 
 1. labelled defects of all types but one, drawn from the test images by seed: does the left-out type lose anything?
 2. labelled defects of all types: what the rest of the test images gains.
@@ -31,9 +31,10 @@ import torch
 from torch import Tensor
 
 from eval.metrics import PixelHistograms, fnr_at_fpr, image_auroc
-from student_vae import FeatureLikelihood, LikelihoodConfig, StudentVAE, load_student
-from student_vae.labels import fit_with_labels
-from student_vae.level import enlarge
+from likelihood import FeatureLikelihood, LikelihoodConfig
+from likelihood.labels import fit_with_labels
+from likelihood.level import enlarge
+from student_vae import StudentVAE, load_student
 from wafer_data.store import ImageStore
 
 Table = dict[str, tuple[float, ...]]

@@ -23,7 +23,7 @@ import torch
 from reference_networks import efficient_ad_small, patchcore_features
 
 from tool_side import Inspector
-from wafer_data.images import IMAGE_SUFFIXES, read_grey, to_square
+from wafer_data.imaging.read import IMAGE_SUFFIXES, read_grey, to_square
 
 
 def milliseconds(call: Callable[[np.ndarray], object], images: Sequence[np.ndarray], runs: int) -> np.ndarray:

@@ -20,7 +20,7 @@ import numpy as np
 import timm
 from safetensors.torch import save_file
 
-from student_vae import LevelConfig, LikelihoodConfig
+from likelihood import LevelConfig, LikelihoodConfig
 from teacher.config import TeacherConfig
 from teacher.fit import fit_teacher
 from wafer_data.micrograph import MicrographConfig, normal_image

@@ -18,7 +18,7 @@ from refits import Tested
 
 from distill.augmentation import choose_augmentation
 from distill.config import PoolConfig
-from student_vae.fit import fit_likelihood
+from likelihood.fit import fit_likelihood
 from wafer_data.errors import InputError
 from wafer_data.symmetric_copies import Change, changes_from, normals_and_copies, within
 from waferroute.allocator import keep_freed_memory

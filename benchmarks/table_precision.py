@@ -21,12 +21,12 @@ import torch
 from onnx import helper, numpy_helper
 
 from distill.calibration import synthetic_anomaly
-from tool_side.export import STUDENTS, load_run, to_bytes
-from tool_side.export_check import StudentScores, check_images, compare_scores, graph_scores, pytorch_scores
-from tool_side.export_speed import in_turn
-from tool_side.export_tables import SMALLEST_TABLE, pack_tables
-from tool_side.graph import scoring_graph
-from tool_side.session import StudentGraph, session_options
+from tool_side.export.graph import scoring_graph
+from tool_side.export.parity import StudentScores, check_images, compare_scores, graph_scores, pytorch_scores
+from tool_side.export.speed import in_turn
+from tool_side.export.tables import SMALLEST_TABLE, pack_tables
+from tool_side.export.write import STUDENTS, load_run, to_bytes
+from tool_side.runtime.session import StudentGraph, session_options
 from wafer_data.store import ImageStore
 
 

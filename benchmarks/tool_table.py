@@ -34,7 +34,7 @@ from tool_side.bench.images import BenchImages, on_route, prepare_images
 from tool_side.bench.start_up import measure_start_up
 from tool_side.bench.timing import Timing, time_calls
 from tool_side.bench.workloads import graph_batches
-from tool_side.bundle import Bundle
+from tool_side.bundle.load import Bundle
 
 ROOT = Path(__file__).resolve().parents[1]
 Call = Callable[[int], object]

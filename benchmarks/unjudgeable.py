@@ -31,8 +31,8 @@ from PIL import Image, ImageFilter
 
 from router.policy import PASS
 from tool_side import Inspector
-from tool_side.inspect_command import expand_inputs
-from wafer_data.images import read_grey, to_square
+from tool_side.runtime.inspect_files import expand_inputs
+from wafer_data.imaging.read import read_grey, to_square
 from wafer_data.spread import spread
 
 Planting = Callable[[np.ndarray, np.random.Generator], np.ndarray]

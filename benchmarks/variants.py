@@ -22,7 +22,7 @@ from eval.evaluate import evaluate_run
 from teacher.config import TeacherConfig
 from teacher.fit import fit_teacher
 from wafer_data.config import DataConfig
-from wafer_data.images import IMAGE_SUFFIXES, read_grey, to_square
+from wafer_data.imaging.read import IMAGE_SUFFIXES, read_grey, to_square
 from wafer_data.store import prepare_data
 
 Change = Callable[[np.ndarray, np.random.Generator], np.ndarray]

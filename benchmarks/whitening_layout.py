@@ -16,7 +16,7 @@ import numpy as np
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
-from tool_side.session import session_options
+from tool_side.runtime.session import session_options
 
 SIZES = (
     ("full, 8x8 grid", 32, 8, 1),

@@ -6,7 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from student_vae.config import LevelConfig, LikelihoodConfig, StudentConfig
+from likelihood.config import LevelConfig, LikelihoodConfig
+from student_vae.config import StudentConfig
 from wafer_data.augment import AugmentConfig
 
 _ALL = 1_000_000  # more directions than any teacher has

@@ -1,6 +1,6 @@
 """The ELBO phase: posterior width and image decoder of a student whose trunk and encoder mean are settled.
 
-The mean of q(z|x) is fixed at the closed-form optimum (probabilistic PCA, see `student_vae.likelihood`), so the
+The mean of q(z|x) is fixed at the closed-form optimum (probabilistic PCA, see `likelihood.model`), so the
 latent that scores an image is the latent its reconstruction is drawn from. What is left of the bound
 E_q[log p(x|z)] - KL(q(z|x) || p(z)) trains the variance head and the decoder. Only normal images take part: the
 VAE is a model of what is normal.

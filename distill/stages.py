@@ -23,8 +23,8 @@ from distill.imitation import ImitationTask, imitate
 from distill.pool import Pool, open_pool
 from distill.targets import CACHE, Targets, load_model, open_targets, weights_file
 from distill.tracking import LossLog, WandbRun
+from likelihood.labels import fit_with_labels
 from student_vae import StudentVAE, save_student
-from student_vae.labels import fit_with_labels
 from teacher.gradient.checkpoints import forget_other_work
 from wafer_data.errors import InputError
 from wafer_data.files import new_directory, sha256_file, sha256_json, write_json, write_text

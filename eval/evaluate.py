@@ -29,7 +29,7 @@ from eval.tool_run import ENGINE, ToolRun, compare, graph_latency, run_inspector
 from eval.training_curve import to_csv
 from router.policy import RoutingPolicy
 from tool_side import Bundle, load_bundle
-from tool_side.export import export_bundle
+from tool_side.export.write import export_bundle
 from wafer_data.errors import InputError
 from wafer_data.files import new_directory, read_json, write_json, write_text
 from wafer_data.progress import Progress

@@ -9,7 +9,7 @@ import onnxruntime
 from eval.latency import Latency, measure_latency
 from eval.results import Parity, RoutingResult
 from tool_side import Bundle, Inspector
-from tool_side.session import StudentGraph, session_options
+from tool_side.runtime.session import StudentGraph, session_options
 from wafer_data.progress import track
 from wafer_data.store import ImageStore
 

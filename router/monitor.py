@@ -27,7 +27,7 @@ EPOCH = 5000
 
 
 class Judged(Protocol):
-    """What the monitor reads of a result: see `tool_side.inspection.Inspection`."""
+    """What the monitor reads of a result: see `tool_side.runtime.inspection.Inspection`."""
 
     route: str
     lowres_score: float | None

@@ -1,4 +1,4 @@
-"""The student VAE: trunk, latent, decoders, likelihood, ELBO, scores and heat maps.
+"""The student VAE: trunk, latent, decoder, ELBO; its feature likelihood is :mod:`likelihood`.
 
 Names are imported when they are first used: reading a configuration must not wait for PyTorch.
 """
@@ -8,31 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from student_vae.checkpoint import load_student, save_student
-    from student_vae.config import LevelConfig, LikelihoodConfig, StudentConfig
-    from student_vae.likelihood import FeatureLikelihood, Scores
+    from student_vae.config import StudentConfig
     from student_vae.model import StudentVAE
 
 _HOMES = {
-    "FeatureLikelihood": "student_vae.likelihood",
-    "LevelConfig": "student_vae.config",
-    "LikelihoodConfig": "student_vae.config",
-    "Scores": "student_vae.likelihood",
     "StudentConfig": "student_vae.config",
     "StudentVAE": "student_vae.model",
     "load_student": "student_vae.checkpoint",
     "save_student": "student_vae.checkpoint",
 }
 
-__all__ = [
-    "FeatureLikelihood",
-    "LevelConfig",
-    "LikelihoodConfig",
-    "Scores",
-    "StudentConfig",
-    "StudentVAE",
-    "load_student",
-    "save_student",
-]
+__all__ = ["StudentConfig", "StudentVAE", "load_student", "save_student"]
 
 
 def __getattr__(name: str) -> Any:

@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from likelihood.model import FeatureLikelihood, Scores
 from student_vae.config import StudentConfig
 from student_vae.decoder import ImageDecoder
-from student_vae.likelihood import FeatureLikelihood, Scores
 from student_vae.trunk import Trunk
 
 IMAGE_SIZE = 256
@@ -28,7 +28,7 @@ class StudentVAE(nn.Module):
             surface's symmetries multiply them); the latent is the first `config.likelihood.latent` of them.
         has_decoder: whether the ELBO phase ran.
         has_head: whether labelled defects taught a defect head.
-        prototypes: of the heat map, actually fitted (`student_vae.prototypes`).
+        prototypes: of the heat map, actually fitted (`likelihood.prototypes`).
     """
 
     def __init__(

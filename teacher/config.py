@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from student_vae.config import LevelConfig, LikelihoodConfig
+from likelihood.config import LevelConfig, LikelihoodConfig
 from teacher.gradient.config import GradientConfig
 
 BackboneSource = Literal["efficientnet_lite0", "timm", "transformers", "file"]

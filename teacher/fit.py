@@ -2,7 +2,7 @@
 
 By gradient first, if the configuration asks for it (`teacher.gradient`); then in closed form: a spread of at most
 `BASIS_IMAGES` sets each channel's scale and the principal directions, and the likelihood takes its passes over the
-projected features (`student_vae.fit`). Memory does not depend on the number of images, and a fit that was killed
+projected features (`likelihood.fit`). Memory does not depend on the number of images, and a fit that was killed
 goes on where it stopped.
 """
 
@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from student_vae.labels import fit_with_labels
+from likelihood.labels import fit_with_labels
 from teacher.backbones import build_backbone
 from teacher.config import TeacherConfig
 from teacher.gradient import adapt_by_gradient, fit_decoder

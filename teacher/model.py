@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from likelihood.config import LikelihoodConfig
+from likelihood.model import FeatureLikelihood, Scores
 from student_vae.checkpoint import load_weights, save_tensors
-from student_vae.config import LikelihoodConfig
-from student_vae.likelihood import FeatureLikelihood, Scores
 from teacher.backbones import Backbone, rebuild
 from teacher.gradient.decoder import BottleneckDecoder, rebuild_decoder
 from wafer_data.errors import InputError

@@ -18,9 +18,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from student_vae.config import LevelConfig, LikelihoodConfig
-from student_vae.fit import fit_likelihood
-from student_vae.likelihood import FeatureLikelihood
+from likelihood.config import LevelConfig, LikelihoodConfig
+from likelihood.fit import fit_likelihood
+from likelihood.model import FeatureLikelihood
 from teacher.config import TeacherConfig
 from teacher.model import Teacher
 from teacher.project import project_images

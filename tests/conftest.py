@@ -93,7 +93,7 @@ def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_teacher_config(tiny_weights: Path):
     """A teacher on the tiny backbone with a 16 x 16 map and 8 directions."""
-    from student_vae import LevelConfig, LikelihoodConfig
+    from likelihood import LevelConfig, LikelihoodConfig
     from teacher import TeacherConfig
 
     levels = [LevelConfig(grid=4, mean_grid=4), LevelConfig(grid=16, mean_grid=4, covariance_block=2)]
@@ -136,7 +136,8 @@ def tiny_run(tiny_data: Path, tiny_teacher_config, tmp_path_factory: pytest.Temp
 def tiny_distill_config():
     """Stages of a second each."""
     from distill.config import DistillConfig, PoolConfig, StageConfig
-    from student_vae import LevelConfig, LikelihoodConfig, StudentConfig
+    from likelihood import LevelConfig, LikelihoodConfig
+    from student_vae import StudentConfig
 
     def student(size: int, directions: int | None = None, **more) -> StudentConfig:
         levels = [

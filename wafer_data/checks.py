@@ -17,7 +17,7 @@ import numpy as np
 from wafer_data.config import DataConfig
 from wafer_data.errors import InputError
 from wafer_data.files import sha256_file
-from wafer_data.images import UnreadableImage, read_grey, to_square
+from wafer_data.imaging.read import UnreadableImage, read_grey, to_square
 from wafer_data.masks import read_mask
 from wafer_data.progress import Progress
 from wafer_data.sources import Candidate

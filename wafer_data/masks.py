@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from wafer_data.images import UnreadableImage, read_grey
+from wafer_data.imaging.read import UnreadableImage, read_grey
 
 
 def read_mask(path: Path, shape: tuple[int, ...] | None, *, max_pixels: int) -> np.ndarray:

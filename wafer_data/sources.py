@@ -8,7 +8,7 @@ from typing import Literal
 
 from wafer_data.config import DataConfig
 from wafer_data.errors import InputError
-from wafer_data.images import IMAGE_SUFFIXES
+from wafer_data.imaging.read import IMAGE_SUFFIXES
 
 GOOD = "good"
 Side = Literal["train", "test", "any"]

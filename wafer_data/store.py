@@ -12,7 +12,7 @@ from wafer_data.arrays import Spool, open_stack, to_grey, write_stack
 from wafer_data.checks import CheckedImage, check_images
 from wafer_data.config import DataConfig
 from wafer_data.errors import InputError
-from wafer_data.levels import Levels, find_levels
+from wafer_data.imaging.levels import Levels, find_levels
 from wafer_data.masks import mask_to_square, read_mask
 from wafer_data.sources import data_name, find_images
 from wafer_data.split import Split, assign_splits

@@ -24,12 +24,18 @@ from waferroute.triton_command import add_triton_options
 _OWN = {
     "waferroute",
     "wafer_data",
-    "teacher",
-    "student_vae",
     "router",
+    "likelihood",
+    "student_vae",
+    "training",
+    "teacher",
     "distill",
     "tool_side",
+    "classify",
+    "wafer_map",
     "eval",
+    "service",
+    "lifecycle",
 }
 _CONFIG = "a YAML file, for example configs/quickstart.yaml; `waferroute config fields` documents every key"
 _OVERRIDES = "settings that replace those of the file, for example run.dir=runs/first distill.full.epochs=4"

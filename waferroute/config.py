@@ -13,7 +13,7 @@ from distill.config import DistillConfig
 from eval.config import EvalConfig
 from router.config import RouterConfig
 from teacher.config import TeacherConfig
-from tool_side.export_config import ExportConfig
+from tool_side.export.config import ExportConfig
 from wafer_data.config import DataConfig
 from waferroute.config_errors import explain
 from waferroute.config_fields import section_of

@@ -30,7 +30,7 @@ def _export(args: argparse.Namespace, stage: Action) -> int:
     if status or args.torchscript is None:
         return status
     from distill.calibration import synthetic_anomaly
-    from tool_side.export_torchscript import export_torchscript
+    from tool_side.export.torchscript import export_torchscript
     from waferroute.config import load_config
 
     run_dir = load_config(args.config, args.overrides).run_dir

@@ -49,7 +49,7 @@ def add_recipe_commands(commands: Commands) -> None:
 
 
 def _add(args: argparse.Namespace) -> int:
-    from tool_side.recipe_command import run_recipe_add
+    from tool_side.export.recipe import run_recipe_add
 
     return run_recipe_add(
         args.bundle, args.name, args.images, args.out, first_name=args.first_name, settings=dict(args.set)

@@ -46,12 +46,12 @@ def add_public_key(parser: argparse.ArgumentParser) -> None:
 
 
 def _keys(args: argparse.Namespace) -> int:
-    from tool_side.sign_command import run_keys
+    from tool_side.bundle.sign import run_keys
 
     return run_keys(args.folder, json_output=args.json)
 
 
 def _sign(args: argparse.Namespace) -> int:
-    from tool_side.sign_command import run_sign
+    from tool_side.bundle.sign import run_sign
 
     return run_sign(args.bundle, args.key, json_output=args.json)

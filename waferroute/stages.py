@@ -195,7 +195,7 @@ def _evaluate(config: RunConfig, run_dir: Path) -> None:
 
 def _export(config: RunConfig, run_dir: Path) -> None:
     from distill.calibration import synthetic_anomaly
-    from tool_side.export import export_bundle
+    from tool_side.export.write import export_bundle
 
     identity = sha256_json(bundle_settings(config))
     export_bundle(run_dir, run_dir / BUNDLE, identity, paint=synthetic_anomaly, int8=config.export.int8)

@@ -158,7 +158,7 @@ def _inspect(args: argparse.Namespace) -> int:
         args.help_of.error(f"--{given[0].replace('_', '-')} goes with --watch DIR")
     if not args.inputs:
         args.help_of.error("give images or folders to inspect, or --watch DIR")
-    from tool_side.inspect_command import run_inspect
+    from tool_side.runtime.inspect_files import run_inspect
 
     return run_inspect(
         args.bundle,
@@ -173,7 +173,7 @@ def _inspect(args: argparse.Namespace) -> int:
 def _watch(args: argparse.Namespace) -> int:
     if args.inputs:
         args.help_of.error(f"--watch takes one folder; {args.inputs[0]} is one too many")
-    from tool_side.watch import WatchOptions, run_watch
+    from tool_side.watch.watch import WatchOptions, run_watch
 
     paths: dict[str, Any] = {
         name: Path(getattr(args, name))
@@ -201,7 +201,7 @@ def _recipe_options(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _verify(args: argparse.Namespace) -> int:
-    from tool_side.verify_command import run_verify
+    from tool_side.bundle.verify import run_verify
 
     return run_verify(args.bundle, public_key=args.public_key, json_output=args.json)
 

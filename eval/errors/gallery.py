@@ -8,7 +8,7 @@ from eval.errors.collect import see
 from eval.errors.findings import Error, ErrorAnalysis, Kind
 from eval.errors.judge import Students
 from eval.explore.pictures import data_address, to_picture
-from tool_side.heatmap import overlay
+from tool_side.runtime.heatmap import overlay
 from wafer_data.progress import track
 from wafer_data.store import ImageStore
 

@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 import scipy.fft
 
-from wafer_data.images import to_square
+from wafer_data.imaging.read import to_square
 
 SIDE = 64
 """Images are compared at this many pixels a side: enough for layout, too few for fine noise."""

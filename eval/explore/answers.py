@@ -8,7 +8,7 @@ from eval.explore.findings import Answer, Exploration, Texture
 from eval.explore.period import EXCESS, LASTING, PEAK, RISE, Grain
 from eval.explore.statistics import STATISTICS
 from eval.report.wording import counted, percent
-from wafer_data.levels import ORDINARY_SPAN
+from wafer_data.imaging.levels import ORDINARY_SPAN
 
 
 def answer_all(found: Exploration) -> Exploration:

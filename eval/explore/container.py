@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from eval.explore.intensity import level_quantile
-from wafer_data.images import read_grey
+from wafer_data.imaging.read import read_grey
 from wafer_data.progress import track
 
 FILES = 100

@@ -6,8 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from student_vae import FeatureLikelihood, StudentVAE
-from student_vae.labels import fit_with_labels
+from likelihood import FeatureLikelihood
+from likelihood.labels import fit_with_labels
+from student_vae import StudentVAE
 from wafer_data.progress import track
 from wafer_data.spread import spread
 from wafer_data.store import ImageStore

@@ -13,7 +13,7 @@ from eval.tradeoff.budget import Answer, answer, parse_budget
 from eval.tradeoff.config import FabConfig
 from eval.tradeoff.points import Study
 from eval.tradeoff.reckoning import Reckoning, prices_of, reckon
-from tool_side.bundle import Bundle
+from tool_side.bundle.load import Bundle
 from wafer_data.errors import InputError
 from wafer_data.files import read_json
 from wafer_data.store import ImageStore

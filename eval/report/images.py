@@ -1,6 +1,6 @@
 """Pictures of single wafers: the image, and the image under its heat map, coloured as on the tool.
 
-One scale serves the whole report, fixed by the calibration normals (`tool_side.heatmap`).
+One scale serves the whole report, fixed by the calibration normals (`tool_side.runtime.heatmap`).
 """
 
 import base64
@@ -11,7 +11,7 @@ from PIL import Image
 from scipy.ndimage import binary_erosion
 
 from eval.results import Example
-from tool_side.heatmap import FULL_AT, VISIBLE_FROM, overlay
+from tool_side.runtime.heatmap import FULL_AT, VISIBLE_FROM, overlay
 
 HEAT_FROM, HEAT_TO = VISIBLE_FROM, FULL_AT
 _OUTLINE = (64, 216, 242)

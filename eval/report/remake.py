@@ -16,7 +16,7 @@ from eval.tradeoff.config import FabConfig
 from eval.tradeoff.measure import measure_study
 from eval.tradeoff.points import Study
 from eval.tradeoff.subject import Subject
-from tool_side.bundle import Bundle, load_bundle
+from tool_side.bundle.load import Bundle, load_bundle
 from wafer_data.errors import InputError
 from wafer_data.files import read_json
 from wafer_data.store import ImageStore
@@ -113,7 +113,7 @@ def route_bundle(run_dir: Path, opened: Reopened) -> Bundle | None:
             bundle = None
         if bundle is not None and bundle.policy == opened.policy:
             return bundle
-    from tool_side.export import export_bundle
+    from tool_side.export.write import export_bundle
 
     with tempfile.TemporaryDirectory() as temporary:
         export_bundle(run_dir, Path(temporary) / "bundle")

@@ -6,8 +6,8 @@ import numpy as np
 
 from eval.examples import worst_false_alarms, worst_misses
 from eval.results import Evaluation, Example, RoutingResult
-from tool_side.bundle import Bundle
-from tool_side.session import StudentGraph
+from tool_side.bundle.load import Bundle
+from tool_side.runtime.session import StudentGraph
 from wafer_data.errors import InputError
 from wafer_data.store import ImageStore
 

@@ -17,7 +17,7 @@ from eval.tradeoff.subject import Subject
 from eval.tradeoff.thresholds import RouteTimes, threshold_points
 from eval.tradeoff.variants import graph_scores, int8_graphs, precision_of, unpack
 from tool_side.bench.command import BUSY_BELOW_CORES, describe_machine, thread_settings, usable_cores
-from tool_side.bundle import MODEL_NAMES
+from tool_side.bundle.load import MODEL_NAMES
 from wafer_data.errors import InputError
 from wafer_data.progress import Progress
 

@@ -10,7 +10,7 @@ from eval.metrics import fnr_at_fpr, image_auroc
 from eval.results import Evaluation
 from eval.tradeoff.points import Point
 from router.policy import RoutingPolicy
-from tool_side.bundle import Bundle
+from tool_side.bundle.load import Bundle
 from wafer_data.files import read_json
 from wafer_data.store import ImageStore
 

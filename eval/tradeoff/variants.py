@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from router.policy import RoutingPolicy
-from tool_side.bundle import MODEL_NAMES, Bundle
-from tool_side.session import StudentGraph
+from tool_side.bundle.load import MODEL_NAMES, Bundle
+from tool_side.runtime.session import StudentGraph
 from wafer_data.files import write_json
 from wafer_data.progress import track
 from wafer_data.store import ImageStore
@@ -19,14 +19,14 @@ RANGE_IMAGES = 64
 def int8_graphs(run_dir: Path, store: ImageStore, policy: RoutingPolicy) -> dict[str, bytes]:
     """Both students of a run as ONNX graphs with all convolutions in 8 bits that bear it, whatever they decide.
 
-    An export takes such a graph only if it changes no decision (`tool_side.export_int8`); here it is measured
+    An export takes such a graph only if it changes no decision (`tool_side.export.int8`); here it is measured
     either way.
     """
     from student_vae import load_student
-    from tool_side.export_check import check_images
-    from tool_side.export_tables import pack_tables
-    from tool_side.graph import scoring_graph
-    from tool_side.quantize import convolutions, quantize, sensitive
+    from tool_side.export.graph import scoring_graph
+    from tool_side.export.parity import check_images
+    from tool_side.export.quantize import convolutions, quantize, sensitive
+    from tool_side.export.tables import pack_tables
 
     checked = check_images(store, policy, None)
     images = checked.images[: min(checked.normals, RANGE_IMAGES)]

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from tool_side.bench.process_memory import peak_bytes
 from tool_side.bench.timing import time_calls
-from tool_side.process_memory import peak_bytes
 
 Call = Callable[[int], object]
 _LONGEST_CELL_S = 5.0
@@ -53,7 +53,7 @@ def _slices(images: np.ndarray, batch: int) -> list[np.ndarray]:
 def _graph(job: dict[str, Any], images: np.ndarray) -> tuple[Callable[[int], Call], Any, Any]:
     import onnxruntime
 
-    from tool_side.session import STUDENT_OUTPUTS, session_options
+    from tool_side.runtime.session import STUDENT_OUTPUTS, session_options
 
     session = onnxruntime.InferenceSession(
         Path(job["path"]).read_bytes(), session_options(job["threads"]), providers=["CPUExecutionProvider"]
@@ -69,7 +69,7 @@ def _graph(job: dict[str, Any], images: np.ndarray) -> tuple[Callable[[int], Cal
 def _route(job: dict[str, Any], images: np.ndarray) -> tuple[Callable[[int], Call], Any, Any]:
     """The whole route on decoded images, one after the other as the runtime does; a stated share is escalated."""
     from tool_side.bench.images import on_route
-    from tool_side.runtime import Inspector
+    from tool_side.runtime.inspector import Inspector
 
     inspector = Inspector(job["path"], threads=job["threads"])
     low, high = (on_route(inspector, escalate=way) for way in (False, True))

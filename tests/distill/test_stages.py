@@ -11,7 +11,8 @@ import torch
 from distill import imitation, stages
 from distill.config import DistillConfig, StageConfig
 from distill.stages import run_stage
-from student_vae import LevelConfig, LikelihoodConfig, StudentConfig, load_student
+from likelihood import LevelConfig, LikelihoodConfig
+from student_vae import StudentConfig, load_student
 from tests.conftest import tiny_distill_config
 from wafer_data.errors import InputError
 from wafer_data.store import ImageStore

@@ -12,7 +12,8 @@ from distill.config import StageConfig
 from distill.imitation import ImitationTask, imitate
 from distill.pool import Pool
 from distill.targets import CachedTargets
-from student_vae import LevelConfig, LikelihoodConfig, StudentConfig
+from likelihood import LevelConfig, LikelihoodConfig
+from student_vae import StudentConfig
 
 SIDE, MAP, DIRECTIONS = 32, 8, 4
 LIKELIHOOD = LikelihoodConfig(

@@ -8,7 +8,7 @@ import pytest
 from eval.latency import Latency
 from eval.tool_run import ToolRun, compare, run_inspector
 from tool_side import load_bundle
-from tool_side.export import export_bundle
+from tool_side.export.write import export_bundle
 
 
 @pytest.fixture

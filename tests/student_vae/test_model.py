@@ -7,8 +7,9 @@ import torch
 from pydantic import ValidationError
 
 from distill.config import DistillConfig
-from student_vae import LevelConfig, LikelihoodConfig, StudentConfig, StudentVAE, load_student, save_student
-from student_vae.defect_head import DefectHead
+from likelihood import LevelConfig, LikelihoodConfig
+from likelihood.defect_head import DefectHead
+from student_vae import StudentConfig, StudentVAE, load_student, save_student
 from wafer_data.errors import InputError
 
 CHANNELS, LATENT = 8, 12

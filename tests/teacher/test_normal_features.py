@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from student_vae import LevelConfig, LikelihoodConfig
-from student_vae.fit import fit_likelihood
+from likelihood import LevelConfig, LikelihoodConfig
+from likelihood.fit import fit_likelihood
 from teacher.normal_features import NormalFeatures
 
 COUNT, SHAPE, STEP = 230, (3, 4, 4), 2

@@ -13,8 +13,8 @@ from PIL import Image
 from router.calibrate import calibrate_policy
 from router.config import RouterConfig
 from router.gate import fit_gate, measure_quality
-from tool_side.bundle import write_manifest
-from tool_side.runtime import Inspector
+from tool_side.bundle.load import write_manifest
+from tool_side.runtime.inspector import Inspector
 from wafer_data.files import write_json
 
 NORMALS = 150

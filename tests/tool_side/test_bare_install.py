@@ -23,7 +23,7 @@ sys.meta_path.insert(0, Refuse())
 import tool_side
 assert "onnxruntime" not in sys.modules, "import tool_side must be cheap"
 import router, router.gate, router.policy
-from tool_side.inspect_command import run_inspect
+from tool_side.runtime.inspect_files import run_inspect
 status = run_inspect({bundle!r}, [{image!r}], json_output=True, heatmaps={maps!r})
 loaded = sorted(name for name in {blocked!r} if name in sys.modules)
 assert not loaded, loaded

@@ -17,10 +17,10 @@ from tool_side.bench import command
 from tool_side.bench.advice import advise
 from tool_side.bench.command import BenchOptions, run_bench, target_escalation, thread_settings
 from tool_side.bench.images import BenchImages, on_route, prepare_images, write_noise
+from tool_side.bench.process_memory import current_bytes, peak_bytes
 from tool_side.bench.start_up import measure_start_up
 from tool_side.bench.timing import time_calls
 from tool_side.bench.workloads import Route, graph_batches
-from tool_side.process_memory import current_bytes, peak_bytes
 from wafer_data.errors import InputError
 from waferroute.cli import main
 

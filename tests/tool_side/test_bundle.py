@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tool_side.bundle import Preprocessing, load_bundle, write_manifest
-from tool_side.runtime import Inspector
+from tool_side.bundle.load import Preprocessing, load_bundle, write_manifest
+from tool_side.runtime.inspector import Inspector
 from wafer_data.config import DataConfig
 from wafer_data.errors import InputError
-from wafer_data.levels import Levels
+from wafer_data.imaging.levels import Levels
 from wafer_data.store import ImageStore, prepare_data
 
 

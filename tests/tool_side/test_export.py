@@ -10,14 +10,15 @@ import pytest
 import torch
 from torch import nn
 
+from likelihood import LevelConfig, LikelihoodConfig
 from router.policy import RoutingPolicy
-from student_vae import LevelConfig, LikelihoodConfig, StudentConfig, StudentVAE, load_student
+from student_vae import StudentConfig, StudentVAE, load_student
 from tool_side import Inspector, load_bundle
-from tool_side.export import export_bundle
-from tool_side.graph import decoder_graph, scoring_graph
-from tool_side.graph_builder import fold
+from tool_side.export.graph import decoder_graph, scoring_graph
+from tool_side.export.graph_builder import fold
+from tool_side.export.write import export_bundle
 from wafer_data.errors import InputError
-from wafer_data.levels import Levels
+from wafer_data.imaging.levels import Levels
 from wafer_data.store import ImageStore
 
 COARSE = LevelConfig()

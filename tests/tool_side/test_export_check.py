@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from router.gate import QualityGate
 from router.policy import RoutingPolicy
-from tool_side.export_check import ON_THRESHOLD, StudentScores, check_images, compare_scores
+from tool_side.export.parity import ON_THRESHOLD, StudentScores, check_images, compare_scores
 from wafer_data.errors import InputError
 
 

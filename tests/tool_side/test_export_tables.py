@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from tool_side.export_tables import LARGEST, pack_tables, to_whole_numbers
-from tool_side.session import session_options
+from tool_side.export.tables import LARGEST, pack_tables, to_whole_numbers
+from tool_side.runtime.session import session_options
 
 
 def product(table: np.ndarray) -> onnx.ModelProto:

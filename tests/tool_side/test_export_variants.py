@@ -11,14 +11,15 @@ import torch
 from distill.calibration import synthetic_anomaly
 from router.policy import RoutingPolicy
 from student_vae import StudentVAE
-from tool_side import export_int8, load_bundle
-from tool_side.export import export_bundle, load_run
-from tool_side.export_check import CheckImages, StudentScores, check_images, graph_scores, pytorch_scores
-from tool_side.export_int8 import choose_int8
-from tool_side.export_speed import SpeedRatio, in_turn
-from tool_side.export_torchscript import export_torchscript, to_torchscript
-from tool_side.graph import scoring_graph
-from tool_side.quantize import convolutions, quantize, sensitive
+from tool_side import load_bundle
+from tool_side.export import int8 as export_int8
+from tool_side.export.graph import scoring_graph
+from tool_side.export.int8 import choose_int8
+from tool_side.export.parity import CheckImages, StudentScores, check_images, graph_scores, pytorch_scores
+from tool_side.export.quantize import convolutions, quantize, sensitive
+from tool_side.export.speed import SpeedRatio, in_turn
+from tool_side.export.torchscript import export_torchscript, to_torchscript
+from tool_side.export.write import export_bundle, load_run
 from wafer_data.errors import InputError
 from wafer_data.store import ImageStore
 
@@ -194,7 +195,7 @@ class TestTorchScript:
 def test_students_that_the_policy_does_not_know_are_not_exported(
     tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tool_side import export
+    from tool_side.export import write as export
 
     def others(students: dict[str, StudentVAE], images: np.ndarray) -> StudentScores:
         found = pytorch_scores(students, images)
@@ -209,9 +210,9 @@ def test_students_that_the_policy_does_not_know_are_not_exported(
 def test_the_default_students_bundle_is_below_5_megabytes() -> None:
     """With every table at random, which no compression helps; both decoders included."""
     from distill.config import DistillConfig
-    from tool_side.export import to_bytes
-    from tool_side.export_tables import pack_tables
-    from tool_side.graph import decoder_graph
+    from tool_side.export.graph import decoder_graph
+    from tool_side.export.tables import pack_tables
+    from tool_side.export.write import to_bytes
 
     config, total = DistillConfig(), 0
     for stage in (config.full, config.lowres):

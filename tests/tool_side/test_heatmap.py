@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tool_side.heatmap import overlay, strength, write_heatmap
+from tool_side.runtime.heatmap import overlay, strength, write_heatmap
 from wafer_data.errors import InputError
 
 GREY = np.full((256, 256), 0.5, np.float32)

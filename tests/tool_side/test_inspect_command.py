@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tool_side import inspect_command
-from tool_side.heatmap import overlay
-from tool_side.inspect_command import expand_inputs, run_inspect
-from tool_side.runtime import Inspector
+from tool_side.runtime import inspect_files as inspect_command
+from tool_side.runtime.heatmap import overlay
+from tool_side.runtime.inspect_files import expand_inputs, run_inspect
+from tool_side.runtime.inspector import Inspector
 from wafer_data.errors import InputError
 
 Wafer = Callable[..., np.ndarray]

@@ -9,11 +9,11 @@ import pytest
 from PIL import Image
 
 from router.recipe_names import check_recipe_name
-from tool_side.bundle import load_bundle
-from tool_side.inspect_command import run_inspect
-from tool_side.recipe_command import run_recipe_add
-from tool_side.runtime import Inspector
-from tool_side.verify_command import run_verify
+from tool_side.bundle.load import load_bundle
+from tool_side.bundle.verify import run_verify
+from tool_side.export.recipe import run_recipe_add
+from tool_side.runtime.inspect_files import run_inspect
+from tool_side.runtime.inspector import Inspector
 from wafer_data.errors import InputError
 from wafer_data.files import read_json, write_json
 

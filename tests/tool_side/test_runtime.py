@@ -11,7 +11,7 @@ from PIL import Image
 
 from router.policy import RoutingPolicy
 from tool_side import Inspection, Inspector, load_bundle
-from tool_side.inspection import STEPS
+from tool_side.runtime.inspection import STEPS
 from wafer_data.errors import InputError
 
 Wafer = Callable[..., np.ndarray]

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from tool_side import Inspector, load_bundle
-from tool_side.sign_command import run_keys, run_sign
-from tool_side.signature import SIGNATURE, make_keys
-from tool_side.verify_command import run_verify
+from tool_side.bundle.sign import run_keys, run_sign
+from tool_side.bundle.signature import SIGNATURE, make_keys
+from tool_side.bundle.verify import run_verify
 from wafer_data.errors import InputError
 from waferroute.cli import main
 

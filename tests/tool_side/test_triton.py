@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from tool_side import Inspection, Inspector, load_bundle
-from tool_side.session import StudentOutput
+from tool_side.runtime.session import StudentOutput
 from tool_side.triton import vendored
 from tool_side.triton.repository import export_triton
 from tool_side.triton.served import Student, served_inspector
@@ -89,15 +89,15 @@ class TestVendored:
         files = own_files("tool_side.triton.served")
         assert {
             "router/policy.py",
-            "tool_side/runtime.py",
-            "wafer_data/images.py",
+            "tool_side/runtime/inspector.py",
+            "wafer_data/imaging/read.py",
             "tool_side/__init__.py",
         } <= set(files)
         root = Path(vendored.__file__).parents[2]
         assert all((root / path).read_bytes() == content for path, content in files.items())
 
     def test_nothing_more_travels(self) -> None:
-        assert not {"tool_side/export.py", "tool_side/watch.py", "router/calibrate.py"} & set(
+        assert not {"tool_side/export/write.py", "tool_side/watch/watch.py", "router/calibrate.py"} & set(
             own_files("tool_side.triton.served")
         )
 
@@ -105,7 +105,7 @@ class TestVendored:
         with pytest.raises(ModuleNotFoundError, match=r"tool_side\.nothing"):
             own_files("tool_side.nothing")
 
-    @pytest.mark.parametrize("module", ["tool_side.triton.served", "tool_side.session"])
+    @pytest.mark.parametrize("module", ["tool_side.triton.served", "tool_side.runtime.session"])
     def test_the_copies_import_without_the_project(self, module: str, tmp_path: Path) -> None:
         for path, content in own_files(module).items():
             (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)

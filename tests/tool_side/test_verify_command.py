@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tool_side import check_pattern
-from tool_side.bundle import SCHEMA
-from tool_side.check_pattern import encoded_pattern, pattern, record_check
-from tool_side.verify_command import run_verify
+from tool_side.bundle import check_pattern
+from tool_side.bundle.check_pattern import encoded_pattern, pattern, record_check
+from tool_side.bundle.load import SCHEMA
+from tool_side.bundle.verify import run_verify
 from wafer_data.errors import InputError
 from waferroute.cli import main
 

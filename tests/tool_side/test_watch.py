@@ -17,11 +17,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tool_side import Inspector, watch
-from tool_side.stopping import StopRequest, stop_on_signals
-from tool_side.watch import WatchOptions, run_watch
-from tool_side.watch_csv import CsvCopy
-from tool_side.watch_journal import Journal
+from tool_side import Inspector
+from tool_side.watch import watch
+from tool_side.watch.csv import CsvCopy
+from tool_side.watch.journal import Journal
+from tool_side.watch.stopping import StopRequest, stop_on_signals
+from tool_side.watch.watch import WatchOptions, run_watch
 from wafer_data.errors import InputError
 
 ROOT = Path(__file__).parents[2]

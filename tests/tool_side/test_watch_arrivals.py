@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tool_side import watch_folder
-from tool_side.watch_arrivals import Arrival, Arrivals, FileChangedError, read_unchanged
-from tool_side.watch_done import Done, FileState
-from tool_side.watch_folder import WatchedFolder
+from tool_side.watch import folder as watch_folder
+from tool_side.watch.arrivals import Arrival, Arrivals, FileChangedError, read_unchanged
+from tool_side.watch.done import Done, FileState
+from tool_side.watch.folder import WatchedFolder
 
 LONG_AGO = 1_600_000_000
 

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tool_side.watch_csv import COLUMNS, CsvCopy
-from tool_side.watch_done import Done, FileState
-from tool_side.watch_journal import Journal
+from tool_side.watch.csv import COLUMNS, CsvCopy
+from tool_side.watch.done import Done, FileState
+from tool_side.watch.journal import Journal
 from wafer_data.errors import InputError
 
 STATE = FileState(1000, 1_700_000_000_123_456_789, 42)
@@ -146,7 +146,7 @@ class TestRefused:
     def test_a_second_writer(self, tmp_path: Path) -> None:
         path = tmp_path / "r.jsonl"
         code = (
-            "from pathlib import Path; from tool_side.watch_journal import Journal; import sys\n"
+            "from pathlib import Path; from tool_side.watch.journal import Journal; import sys\n"
             "with Journal(Path(sys.argv[1])) as j: j.load(); print('held', flush=True); sys.stdin.read()"
         )
         other = subprocess.Popen(

@@ -8,11 +8,11 @@ import pytest
 from PIL import Image
 
 from router.monitor import Reference
-from tool_side.bundle import load_bundle
-from tool_side.inspection import Inspection
-from tool_side.runtime import Inspector
-from tool_side.watch import WatchOptions, run_watch
-from tool_side.watch_monitor import WatchMonitors
+from tool_side.bundle.load import load_bundle
+from tool_side.runtime.inspection import Inspection
+from tool_side.runtime.inspector import Inspector
+from tool_side.watch.monitor import WatchMonitors
+from tool_side.watch.watch import WatchOptions, run_watch
 from wafer_data.errors import InputError
 from wafer_data.files import read_json, sha256_file, write_json
 

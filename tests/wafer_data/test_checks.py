@@ -12,7 +12,7 @@ from PIL import Image
 from wafer_data.checks import check_images
 from wafer_data.config import DataConfig
 from wafer_data.errors import InputError
-from wafer_data.images import read_grey, to_square
+from wafer_data.imaging.read import read_grey, to_square
 from wafer_data.sources import Candidate, find_images
 
 SaveImage = Callable[..., Path]

@@ -19,8 +19,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFile
 
-from wafer_data.images import UnreadableImage, read_grey
-from wafer_data.truncation import PNG_SIGNATURE
+from wafer_data.imaging.read import UnreadableImage, read_grey
+from wafer_data.imaging.truncation import PNG_SIGNATURE
 
 # Pillow warns about the broken TIFF files that these tests feed it on purpose.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL")

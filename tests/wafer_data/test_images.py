@@ -17,7 +17,7 @@ from PIL import Image, ImageFile
 
 from wafer_data.arrays import to_counts, to_grey
 from wafer_data.errors import InputError
-from wafer_data.images import IMAGE_SUFFIXES, UnreadableImage, read_grey, to_square
+from wafer_data.imaging.read import IMAGE_SUFFIXES, UnreadableImage, read_grey, to_square
 
 # Pillow warns about the broken TIFF files that these tests feed it on purpose.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL")
@@ -335,7 +335,7 @@ class TestToSquare:
 
 def test_the_tool_side_modules_load_numpy_pillow_and_the_standard_library_only() -> None:
     code = (
-        "import sys; import wafer_data, wafer_data.errors, wafer_data.files, wafer_data.images\n"
+        "import sys; import wafer_data, wafer_data.errors, wafer_data.files, wafer_data.imaging.read\n"
         "known = sys.stdlib_module_names | {'numpy', 'PIL', 'wafer_data', '__main__'}\n"
         "print({m.split('.')[0] for m in sys.modules if not m.startswith('_')} - known)"
     )

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from wafer_data.arrays import to_counts, to_grey
 from wafer_data.errors import InputError
-from wafer_data.levels import MARGIN, ORDINARY_SPAN, Levels, find_levels
+from wafer_data.imaging.levels import MARGIN, ORDINARY_SPAN, Levels, find_levels
 
 COUNTS = {8: np.uint8, 16: np.uint16}
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from wafer_data.images import UnreadableImage
+from wafer_data.imaging.read import UnreadableImage
 from wafer_data.masks import mask_to_square, read_mask
 
 

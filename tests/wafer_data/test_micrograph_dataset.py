@@ -10,7 +10,7 @@ from PIL import Image
 from wafer_data.config import DataConfig
 from wafer_data.errors import InputError
 from wafer_data.files import read_json
-from wafer_data.images import read_grey
+from wafer_data.imaging.read import read_grey
 from wafer_data.micrograph import (
     DEFECT_TYPES,
     MicrographConfig,

@@ -14,7 +14,7 @@ import pytest
 from wafer_data import arrays, checks, files, store
 from wafer_data.config import DataConfig
 from wafer_data.errors import InputError
-from wafer_data.images import read_grey, to_square
+from wafer_data.imaging.read import read_grey, to_square
 from wafer_data.masks import mask_to_square
 from wafer_data.store import ImageStore, prepare_data
 

@@ -9,7 +9,7 @@ import pytest
 
 from wafer_data import arrays, files
 from wafer_data.config import DataConfig
-from wafer_data.images import read_grey, to_square
+from wafer_data.imaging.read import read_grey, to_square
 from wafer_data.store import ImageStore, prepare_data
 
 SaveImage = Callable[..., Path]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from wafer_data.truncation import MOST_CHUNKS, MOST_SCANS, PNG_SIGNATURE, Structure, examine
+from wafer_data.imaging.truncation import MOST_CHUNKS, MOST_SCANS, PNG_SIGNATURE, Structure, examine
 
 IMAGE = Image.fromarray(np.random.default_rng(0).integers(0, 255, (24, 30), dtype=np.uint8))
 

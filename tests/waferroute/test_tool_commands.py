@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tool_side import watch
+from tool_side.watch import watch
 from waferroute.cli import main
 
 

@@ -23,8 +23,8 @@ from tool_side.bench.report import as_text
 from tool_side.bench.start_up import measure_start_up
 from tool_side.bench.timing import Timing, time_calls
 from tool_side.bench.workloads import Route, graph_batches
-from tool_side.bundle import Bundle, load_bundle
-from tool_side.runtime import Inspector
+from tool_side.bundle.load import Bundle, load_bundle
+from tool_side.runtime.inspector import Inspector
 from wafer_data.errors import InputError
 
 MODELS = ("lowres", "full")

@@ -12,8 +12,8 @@ import numpy as np
 from PIL import Image
 
 from router.gate import FIGURES, QualityGate
-from tool_side.inspect_command import expand_inputs
-from tool_side.runtime import Inspector
+from tool_side.runtime.inspect_files import expand_inputs
+from tool_side.runtime.inspector import Inspector
 from wafer_data.errors import InputError
 
 MOST_IMAGES = 128

@@ -82,8 +82,8 @@ def _child() -> None:
     """The fresh process: arguments BUNDLE THREADS, image paths as JSON on standard input, times on its output."""
     begun = time.time()
     paths = json.load(sys.stdin)
-    from tool_side.process_memory import peak_bytes
-    from tool_side.runtime import Inspector
+    from tool_side.bench.process_memory import peak_bytes
+    from tool_side.runtime.inspector import Inspector
 
     imported = time.time()
     inspector = Inspector(sys.argv[1], threads=int(sys.argv[2]))

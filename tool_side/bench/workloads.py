@@ -12,10 +12,10 @@ import numpy as np
 import onnxruntime
 
 from tool_side.bench.images import BenchImages, on_route
-from tool_side.bundle import Bundle
-from tool_side.inspection import STEPS
-from tool_side.runtime import Inspector
-from tool_side.session import STUDENT_OUTPUTS, session_options
+from tool_side.bundle.load import Bundle
+from tool_side.runtime.inspection import STEPS
+from tool_side.runtime.inspector import Inspector
+from tool_side.runtime.session import STUDENT_OUTPUTS, session_options
 
 
 class Route:

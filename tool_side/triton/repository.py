@@ -15,8 +15,8 @@ from pathlib import Path
 
 import onnxruntime
 
-from tool_side.bundle import MANIFEST, MODEL_NAMES, Bundle, load_bundle
-from tool_side.runtime import Inspector
+from tool_side.bundle.load import MANIFEST, MODEL_NAMES, Bundle, load_bundle
+from tool_side.runtime.inspector import Inspector
 from tool_side.triton.model_config import BACKENDS, Tensor, routed_config, student_config
 from tool_side.triton.vendored import own_files
 from wafer_data.errors import InputError
@@ -84,7 +84,7 @@ def _write_student(folder: Path, bundle: Bundle, name: str, backend: str, max_ba
     write_text(folder / "config.pbtxt", config)
     write_bytes(folder / "1" / "model.onnx", graph)
     if backend == "python":
-        _write_code(folder / "1", "student_model.py", "tool_side.session")
+        _write_code(folder / "1", "student_model.py", "tool_side.runtime.session")
     return next(int(tensor.dims[0]) for tensor in outputs if tensor.name == "map")
 
 

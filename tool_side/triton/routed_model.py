@@ -21,8 +21,8 @@ import triton_python_backend_utils as pb_utils
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE / "vendor"))
 
-from tool_side.inspection import Inspection  # noqa: E402
-from tool_side.session import STUDENT_OUTPUTS, StudentOutput  # noqa: E402
+from tool_side.runtime.inspection import Inspection  # noqa: E402
+from tool_side.runtime.session import STUDENT_OUTPUTS, StudentOutput  # noqa: E402
 from tool_side.triton.served import served_inspector  # noqa: E402
 
 INPUTS = ("image", "image16", "encoded")

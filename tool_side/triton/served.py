@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from tool_side.bundle import MODEL_NAMES
-from tool_side.runtime import Inspector
-from tool_side.session import StudentOutput
+from tool_side.bundle.load import MODEL_NAMES
+from tool_side.runtime.inspector import Inspector
+from tool_side.runtime.session import StudentOutput
 
 Student = Callable[[np.ndarray], StudentOutput]
-"""What `tool_side.session.StudentGraph` is: an image, float32 (S, S) in [0, 1], to the raw outputs."""
+"""What `tool_side.runtime.session.StudentGraph` is: an image, float32 (S, S) in [0, 1], to the raw outputs."""
 
 
 def served_inspector(bundle: str | Path, students: Mapping[str, Student]) -> Inspector:

@@ -21,7 +21,7 @@ import triton_python_backend_utils as pb_utils
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE / "vendor"))
 
-from tool_side.session import session_options  # noqa: E402
+from tool_side.runtime.session import session_options  # noqa: E402
 
 
 class TritonPythonModel:

@@ -1,0 +1,1 @@
+"""Which defect it is: types, sets of types with guaranteed coverage, and unknown ones."""

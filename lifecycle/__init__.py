@@ -1,0 +1,1 @@
+"""The life of a model: registry, shadow, canary, drift, retraining, rollback, fleet."""

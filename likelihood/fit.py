@@ -1,0 +1,233 @@
+"""Fitting the feature likelihood in closed form, in three passes over the normal images.
+
+Pass one collects moments (means, pooled covariance, pooled-to-feature covariance), split into folds; pass two
+collects residual covariances, and cells for the heat map's prototypes; pass three judges every image by a likelihood
+that has not seen it, which gives the centre and the spread of each level's score. Memory does not depend on the
+number of images. Residuals are cross-fitted: those of an image come from a mean and a latent that never saw its fold,
+so the covariance is honest on unseen images. The robust fit then fits again without the images that pass three found
+far beyond the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from likelihood.config import LikelihoodConfig
+from likelihood.level import FeatureLevel
+from likelihood.model import FeatureLikelihood
+from likelihood.moments import Moments, solve
+from likelihood.prototypes import CellSample, fit_prototypes
+from likelihood.whitening import whitening_of
+from wafer_data.errors import InputError
+
+FeatureBatches = Callable[[], Iterable[Tensor]]
+"""Called once a pass; yields (B, d, h, h) features, the same images in the same order each time."""
+
+FAR = 5.0
+"""An image is left out by the robust fit beyond this many robust standard deviations above the median score."""
+
+MOST_DESCRIBED = 20_000
+"""Descriptions are kept of at most this many images: more teach a defect head nothing, and would fill the memory."""
+
+
+class Unseen(NamedTuple):
+    """What likelihoods that have not seen an image say about it.
+
+    scores: (N, L) of the levels. described: (M,) places of the images that are described. descriptions: (M, m).
+    """
+
+    scores: np.ndarray
+    described: np.ndarray
+    descriptions: np.ndarray
+
+
+class Fit(NamedTuple):
+    """A fitted likelihood, what those of the folds say about images they have not seen, and which it kept (N,)."""
+
+    likelihood: FeatureLikelihood
+    unseen: Unseen
+    kept: np.ndarray
+
+
+def fit_likelihood(batches: FeatureBatches, config: LikelihoodConfig) -> FeatureLikelihood:
+    """Fit the conditional Gaussian to features of normal images. See `fit_folds`."""
+    return fit_folds(batches, config).likelihood
+
+
+def fit_folds(batches: FeatureBatches, config: LikelihoodConfig) -> Fit:
+    """Fit the conditional Gaussian to features of normal images; also what the folds' likelihoods say about them.
+
+    Args:
+        batches: see `FeatureBatches`. An image's place in the order decides its fold.
+        config: latent size, levels, ridge, floor, folds, and how many images a robust fit may leave out.
+
+    Raises:
+        InputError: fewer images than folds need, or a feature that is not finite.
+    """
+    fit = _fit(batches, config)
+    if not config.contamination:
+        return fit
+    for _ in range(2):  # once more: what was left out had widened the spread that it was judged by
+        scores = fit.likelihood.combine(torch.from_numpy(fit.unseen.scores)).numpy()
+        kept = keep_ordinary(scores, config.contamination)
+        if (kept == fit.kept).all():
+            break
+        fit = _fit(batches, config, kept)
+    return fit
+
+
+def keep_ordinary(scores: np.ndarray, contamination: float) -> np.ndarray:
+    """Which images stay: all but the strangest, at most a share of `contamination`, and only those far out.
+
+    scores: (N,) of likelihoods that have not seen the image. Far is more than `FAR` robust standard deviations
+    (1.4826 times the median absolute deviation) above the median.
+    """
+    centre = np.median(scores)
+    spread = 1.4826 * np.median(np.abs(scores - centre))
+    most = int(contamination * len(scores))
+    strangest = np.zeros(len(scores), bool)
+    strangest[np.argsort(scores, kind="stable")[len(scores) - most :]] = True
+    return ~(strangest & (scores > centre + FAR * spread))
+
+
+def _fit(batches: FeatureBatches, config: LikelihoodConfig, kept: np.ndarray | None = None) -> Fit:
+    folds, channels, size, seen = _collect_moments(batches, config, kept)
+    total = folds[0]
+    for fold in folds[1:]:
+        total = total.combine(fold, +1)
+    if total.count < 2 * config.folds or min(total.count - fold.count for fold in folds) < 2:
+        raise InputError(
+            f"{total.count} normal images are too few to fit the likelihood with {config.folds} folds: "
+            f"give at least {2 * config.folds} training images or lower likelihood.folds"
+        )
+    held_out = [solve(total.combine(fold, -1), config, channels, size) for fold in folds]
+    model = solve(total, config, channels, size)
+    kept = np.ones(seen, bool) if kept is None else kept
+    cells = CellSample(np.flatnonzero(kept)) if config.prototypes else None
+    _fit_covariances(model, batches, held_out, config, kept, cells)
+    unseen = _judge_unseen(model, held_out, batches, config, seen)
+    if cells is not None:  # after the judging, which draws no map
+        model.prototypes = fit_prototypes(cells.rows(), config.prototypes, config.floor)
+    model.level_centre.copy_(torch.from_numpy(unseen.scores[kept].mean(0)))
+    model.level_spread.copy_(torch.from_numpy(unseen.scores[kept].std(0) + 1e-6))
+    return Fit(model, unseen, kept)
+
+
+def _judge_unseen(
+    model: FeatureLikelihood,
+    held_out: list[FeatureLikelihood],
+    batches: FeatureBatches,
+    config: LikelihoodConfig,
+    count: int,
+) -> Unseen:
+    """Score and describe every image by the likelihood of the fold that has not seen it.
+
+    The folds borrow the whole model's covariances, which come from cross-fitted residuals already.
+    """
+    every = -(-count // MOST_DESCRIBED)
+    scores, described, descriptions = np.zeros((count, len(model.level_centre)), np.float32), [], []
+    for fold, places, part in _by_fold(batches, config.folds):
+        unseen_by = held_out[fold]
+        level_scores, _, description = model.compare(part, unseen_by.residuals(part, unseen_by.encode(part)))
+        scores[places] = level_scores.numpy()
+        chosen = places % every == 0
+        described.append(places[chosen])
+        descriptions.append(description.numpy()[chosen])
+    places = np.concatenate(described)
+    order = np.argsort(places)  # of the images, whatever the batches were
+    return Unseen(scores, places[order], np.concatenate(descriptions)[order])
+
+
+def _numbered(batches: FeatureBatches) -> Iterator[tuple[int, Tensor]]:
+    """Batches in float32 on the CPU, each with the number of images before it."""
+    seen = 0
+    for features in batches():
+        features = features.float().cpu()
+        yield seen, features
+        seen += len(features)
+
+
+def _by_fold(
+    batches: FeatureBatches, folds: int, kept: np.ndarray | None = None
+) -> Iterator[tuple[int, np.ndarray, Tensor]]:
+    """The images of each batch that belong to one fold: the fold, their places in the order, their features."""
+    for start, features in _numbered(batches):
+        for fold, mask in enumerate(_fold_masks(start, len(features), folds, kept)):
+            if mask.any():
+                yield fold, start + np.flatnonzero(mask.numpy()), features[mask]
+
+
+def _fold_masks(start: int, count: int, folds: int, kept: np.ndarray | None) -> list[Tensor]:
+    order = torch.arange(start, start + count) % folds
+    use = torch.ones(count, dtype=torch.bool)
+    if kept is not None:
+        use = torch.from_numpy(kept[start : start + count])
+    return [(order == fold) & use for fold in range(folds)]
+
+
+def _collect_moments(
+    batches: FeatureBatches, config: LikelihoodConfig, kept: np.ndarray | None
+) -> tuple[list[Moments], int, int, int]:
+    """Sums of each fold, channels, side of the map, and the number of images."""
+    folds: list[Moments] = []
+    shape: FeatureLikelihood | None = None
+    seen = channels = size = 0
+    for start, features in _numbered(batches):
+        if not torch.isfinite(features).all():
+            raise InputError(
+                f"features of training images {start} to {start + len(features) - 1} are not finite"
+            )
+        if shape is None:
+            channels, size = features.shape[1], features.shape[2]
+            shape = FeatureLikelihood(config, channels, size, 1)
+            folds = [Moments.empty(config, channels, size) for _ in range(config.folds)]
+        for fold, mask in zip(folds, _fold_masks(start, len(features), config.folds, kept), strict=True):
+            if mask.any():
+                fold.add(features[mask], shape)
+        seen = start + len(features)
+    if not folds:
+        raise InputError("no normal images to fit the likelihood to")
+    return folds, channels, size, seen
+
+
+def _fit_covariances(
+    model: FeatureLikelihood,
+    batches: FeatureBatches,
+    held_out: list[FeatureLikelihood],
+    config: LikelihoodConfig,
+    kept: np.ndarray,
+    cells: CellSample | None,
+) -> None:
+    """Whitening matrices of every level from cross-fitted residuals, in place; fills `cells` with the first level's."""
+    totals = [torch.zeros_like(level.whitening, dtype=torch.float64) for level in model.level_list]
+    count = 0
+    for fold, places, part in _by_fold(batches, config.folds, kept):
+        count += len(part)
+        if cells is not None:
+            cells.add(places, model.level_list[0].average(part))
+        residuals = held_out[fold].residuals(part, held_out[fold].encode(part))
+        for total, level, residual in zip(totals, model.level_list, residuals, strict=True):
+            total += level.covariance(residual)
+    for total, level in zip(totals, model.level_list, strict=True):
+        level.whitening.copy_(_whitening(total, count, level, config.floor))
+
+
+def _whitening(total: Tensor, images: int, level: FeatureLevel, floor: float) -> Tensor:
+    """Inverse Cholesky factors of the blocks' covariances, scaled so that a normal residual has mean square one.
+
+    total: (blocks, d, d) sums of r r'. Each block's covariance is drawn towards the mean of all blocks with the
+    weight of d samples (the posterior mean under an inverse Wishart prior of d more degrees of freedom than it
+    needs), which matters with few images only. floor, as a share of the mean variance, is added to the diagonal.
+    """
+    samples, d = images * level.block**2, level.channels
+    prior = total.mean(0) / samples
+    covariance = (total + d * prior) / (samples + d)
+    whitening = whitening_of(covariance, prior.diagonal().mean(), floor)
+    # mean of (whitening r)^2 over training: trace(whitening C whitening') / d
+    mean_square = torch.einsum("bij,bjk,bik->", whitening, total / samples, whitening) / (len(total) * d)
+    return (whitening / mean_square.clamp_min(1e-12).sqrt()).float()

@@ -1,0 +1,93 @@
+"""Two sections of a bundle's manifest: how an image becomes the models' input, and the models themselves."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Container, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from wafer_data.errors import InputError
+from wafer_data.imaging.levels import Levels
+
+MANIFEST = "manifest.json"
+MODEL_NAMES = ("lowres", "full")
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How a decoded image becomes the models' input.
+
+    image_size: side of the square input, pixels. max_pixels: larger images are refused by their header.
+    min_side: shortest side that is judged, pixels. black, white: grey levels of the data the models learned from
+    (see `wafer_data.imaging.levels`).
+    """
+
+    image_size: int = 256
+    max_pixels: int = 64_000_000
+    min_side: int = 16
+    black: float = 0.0
+    white: float = 1.0
+
+    @property
+    def levels(self) -> Levels:
+        """The grey levels as one object."""
+        return Levels(self.black, self.white)
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """One student in the bundle.
+
+    file, decoder: file names of the ONNX graphs (decoder: latent to reconstruction, None if there is none).
+    input_size: side at which the student looks, pixels. parameters: weight count. map_reference: 99.9 %
+    quantile of its map values on calibration normals, the unit of the heat maps' fixed scale.
+    """
+
+    file: str
+    input_size: int
+    parameters: int
+    map_reference: float
+    decoder: str | None = None
+
+
+def preprocessing_of(section: dict[str, Any]) -> Preprocessing:
+    """The section `preprocessing`. Raises InputError where it is malformed."""
+    counts = ("image_size", "max_pixels", "min_side")
+    if set(section) != {*counts, "black", "white"} or not all(_is_count(section[name]) for name in counts):
+        raise InputError(
+            f"{MANIFEST}: preprocessing must hold positive whole numbers {', '.join(counts)}, and the levels black "
+            "and white"
+        )
+    found = Preprocessing(**section)
+    found.levels  # noqa: B018 (raises where they are no levels)
+    return found
+
+
+def models_of(section: Mapping[str, Any], files: Container[str]) -> dict[str, ModelEntry]:
+    """The section `models`, whose graphs must be among `files`. Raises InputError where it is malformed."""
+    if set(section) != set(MODEL_NAMES):
+        raise InputError(f"{MANIFEST}: models must be {' and '.join(MODEL_NAMES)}, got {sorted(section)}")
+    names = set(ModelEntry.__dataclass_fields__)
+    for model, fields in section.items():
+        if not isinstance(fields, dict) or set(fields) != names:
+            raise InputError(f"{MANIFEST}: model {model} must hold {', '.join(sorted(names))}")
+        if fields["file"] is None:
+            raise InputError(f"{MANIFEST}: model {model} names no file")
+        for graph in (fields["file"], fields["decoder"]):
+            if graph is not None and (not isinstance(graph, str) or graph not in files):
+                raise InputError(f"{MANIFEST}: graph {graph!r} of model {model} is not among its files")
+        reference = fields["map_reference"]
+        if not isinstance(reference, int | float) or not 0 < reference < math.inf:
+            raise InputError(
+                f"{MANIFEST}: map_reference of model {model} must be positive, got {reference!r}"
+            )
+        if not _is_count(fields["input_size"]) or not _is_count(fields["parameters"]):
+            raise InputError(
+                f"{MANIFEST}: input_size and parameters of model {model} must be whole numbers > 0"
+            )
+    return {model: ModelEntry(**section[model]) for model in MODEL_NAMES}
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0

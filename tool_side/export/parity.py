@@ -1,0 +1,167 @@
+"""Does an export decide as PyTorch does? Asked of every export, on calibration images and synthetic defects.
+
+Decisions and routes are compared, not only scores: a small deviation is harmless where no threshold is near and
+harmful where one is. Thresholds are order statistics of calibration scores, so a calibration image may lie exactly
+on one; which way it goes is then a matter of the last digit in any arithmetic. Such images are counted apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from router.gate import measure_quality
+from router.policy import RoutingPolicy
+from student_vae import StudentVAE
+from tool_side.runtime.session import StudentGraph
+from wafer_data.errors import InputError
+from wafer_data.progress import track
+from wafer_data.spread import spread
+from wafer_data.store import ImageStore
+
+IMAGES = 400
+"""At most so many normals are looked at, evenly spaced, and as many synthetic defects."""
+ON_THRESHOLD = 2e-5
+"""Spreads of a normal's log-score: what the order of additions changes in single precision."""
+
+PaintDefect = Callable[[ImageStore, np.ndarray, int], np.ndarray]
+"""(store, normals, place) -> the normal image at `place` with a synthetic defect, (S, S) float32."""
+
+
+@dataclass(frozen=True)
+class CheckImages:
+    """What an export is checked on. images: (n, S, S) float32 in [0, 1]; the first `normals` are without defect."""
+
+    images: np.ndarray
+    normals: int
+
+
+@dataclass(frozen=True)
+class StudentScores:
+    """Raw scores of all check images, (n,) float64, by both students whatever the route."""
+
+    lowres: np.ndarray
+    full: np.ndarray
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How one way of computing the scores differs from another.
+
+    decisions_differ, routes_differ: images, without those on a threshold. on_threshold: images whose reference score
+    lies on a threshold to within `ON_THRESHOLD`; on_threshold_differ: those of them that go another way.
+    deviation: by student, the largest relative difference of a raw score; deviation_spreads: the same in spreads of
+    a normal's log-score, the unit of the thresholds.
+    """
+
+    normals: int
+    synthetic_defects: int
+    decisions_differ: int
+    routes_differ: int
+    on_threshold: int
+    on_threshold_differ: int
+    deviation: Mapping[str, float]
+    deviation_spreads: Mapping[str, float]
+
+    @property
+    def holds(self) -> bool:
+        """Whether every image gets the same decision by the same route."""
+        return not self.decisions_differ and not self.routes_differ
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready form, as the manifest holds it."""
+        return asdict(self)
+
+
+def check_images(
+    store: ImageStore, policy: RoutingPolicy, paint: PaintDefect | None, limit: int = IMAGES
+) -> CheckImages:
+    """Calibration normals that the quality gate admits, then as many synthetic defects painted into them.
+
+    paint: None leaves the defects out. Where the gate admits none, all are taken: graphs can be compared on any
+    image. Raises InputError if there is no calibration normal.
+    """
+    found = store.indices("calibration", label=0)
+    if not len(found):
+        raise InputError("there is no calibration image to check the export on: prepare the data again")
+    admitted = [i for i in found if not policy.gate.reasons(measure_quality(store.grey(int(i))))]
+    usable = np.array(admitted) if admitted else found
+    places = spread(np.arange(len(usable)), limit)
+    images = [store.grey(int(usable[place])) for place in places]
+    if paint is not None:
+        images += [paint(store, usable, int(place)) for place in places]
+    # As the networks see them on the tool.
+    seen = [policy.gate.cleaned(image.astype(np.float32)) for image in images]
+    return CheckImages(np.stack(seen), len(places))
+
+
+@torch.no_grad()
+def pytorch_scores(students: Mapping[str, StudentVAE], images: np.ndarray, batch: int = 32) -> StudentScores:
+    """Scores of (n, S, S) images by the trained students ("lowres" and "full") themselves."""
+    found: dict[str, list[np.ndarray]] = {name: [] for name in students}
+    for start in track(range(0, len(images), batch), "scores to compare the export with"):
+        part = torch.from_numpy(images[start : start + batch, None])
+        for name, student in students.items():
+            found[name].append(student.score(part).score.numpy())
+    return StudentScores(**{name: np.concatenate(parts).astype(float) for name, parts in found.items()})
+
+
+def graph_scores(graph: bytes, images: np.ndarray, name: str = "graph") -> np.ndarray:
+    """(n,) float64 scores by an exported graph, one image at a time as on the tool."""
+    run = StudentGraph(name, graph, 1)
+    return np.array([run(image).score for image in images])
+
+
+def compare_scores(
+    policy: RoutingPolicy, reference: StudentScores, found: StudentScores, normals: int
+) -> Agreement:
+    """How decisions, routes and scores differ; all scores (n,), those of `normals` normal images first."""
+    route, routed = _routed(policy, reference)
+    other_route, other_routed = _routed(policy, found)
+    same_decision = policy.decide(routed, route) == policy.decide(other_routed, other_route)
+    tied = _on_threshold(policy, reference, route, routed)
+    differ = ~same_decision | (route != other_route)
+    return Agreement(
+        normals=normals,
+        synthetic_defects=len(route) - normals,
+        decisions_differ=int((~same_decision & ~tied).sum()),
+        routes_differ=int(((route != other_route) & ~tied).sum()),
+        on_threshold=int(tied.sum()),
+        on_threshold_differ=int((tied & differ).sum()),
+        deviation={
+            name: _brief(np.abs(getattr(found, name) / getattr(reference, name) - 1))
+            for name in ("lowres", "full")
+        },
+        deviation_spreads={
+            "lowres": _brief(
+                np.abs(policy.standardise_lowres(found.lowres) - policy.standardise_lowres(reference.lowres))
+            ),
+            "full": _brief(
+                np.abs(policy.standardise_full(found.full) - policy.standardise_full(reference.full))
+            ),
+        },
+    )
+
+
+def _routed(policy: RoutingPolicy, scores: StudentScores) -> tuple[np.ndarray, np.ndarray]:
+    route = policy.escalate(scores.lowres)
+    return route, policy.routed_score(scores.lowres, np.where(route, scores.full, np.nan))
+
+
+def _on_threshold(
+    policy: RoutingPolicy, scores: StudentScores, route: np.ndarray, routed: np.ndarray
+) -> np.ndarray:
+    near = np.abs(policy.standardise_lowres(scores.lowres) - policy.escalate_above) <= ON_THRESHOLD
+    for threshold in (policy.review_above, policy.reject_above):
+        if threshold is not None:
+            near |= route & (np.abs(routed - threshold) <= ON_THRESHOLD)
+    return near
+
+
+def _brief(deviations: np.ndarray) -> float:
+    """The largest, to two digits: more would make the manifest differ from one computer to the next."""
+    return float(f"{np.max(deviations, initial=0.0):.1e}")

@@ -1,0 +1,1 @@
+"""The torch-free runtime: one image in, one decision out."""

@@ -1,0 +1,167 @@
+"""`waferroute inspect`: judge image files and folders with a bundle.
+
+Exit status: 0 every image was judged (whatever the decisions), 3 at least one could not be judged and is
+REVIEW for that reason, 130 interrupted by Ctrl-C (what was printed stands). Bad arguments raise InputError.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple, TextIO
+
+from tool_side.runtime.heatmap import write_heatmap
+from tool_side.runtime.inspection import Inspection
+from tool_side.runtime.inspector import Inspector
+from wafer_data.errors import InputError
+from wafer_data.imaging.read import IMAGE_SUFFIXES
+
+EXIT_JUDGED, EXIT_UNJUDGED, EXIT_INTERRUPTED = 0, 3, 130
+HEATMAP_SUFFIX = ".heatmap.png"
+
+_ROW = "{:<8} {:<7} {:>8} {:>9}  {}"
+TABLE_HEAD = _ROW.format("decision", "route", "score", "ms", "image")
+
+
+class ImageFile(NamedTuple):
+    """An image to inspect, and where its heat map goes below the heat-map folder."""
+
+    path: Path
+    heatmap: Path
+
+
+def run_inspect(
+    bundle: str | Path,
+    inputs: Sequence[str | Path],
+    *,
+    json_output: bool = False,
+    heatmaps: str | Path | None = None,
+    threads: int = 1,
+    recipe: str | None = None,
+    recipe_from_folder: bool = False,
+    reduced_decoding: bool = False,
+    public_key: str | Path | None = None,
+    out: TextIO | None = None,
+) -> int:
+    """Judge `inputs` (image files, or folders searched recursively by suffix) and print one line an image.
+
+    json_output: one JSON object a line (Inspection.to_dict) instead of the table. heatmaps: folder for an
+    overlay PNG of each image that a model saw, in the folders of the input, named <image>.heatmap.png.
+    threads: onnxruntime threads. recipe: of all images; recipe_from_folder: of each the name of its folder.
+    reduced_decoding, public_key: see `tool_side.Inspector`. out: where to print, default standard output. Returns
+    the exit status (see the module's docstring). Raises InputError for inputs that do not exist or hold no image, for
+    a refused bundle, and when a heat map cannot be written.
+    """
+    out = out or sys.stdout
+    files = list(expand_inputs(inputs))
+    inspector = Inspector(bundle, threads=threads, reduced_decoding=reduced_decoding, public_key=public_key)
+    tally, seconds = Counter[str](), 0.0
+    status = EXIT_JUDGED
+    try:
+        if not json_output:
+            print(TABLE_HEAD, file=out)
+        for file in files:
+            named = recipe_of(file.path, recipe, recipe_from_folder)
+            result = inspector.inspect(file.path, recipe=named, keep_image=heatmaps is not None)
+            if heatmaps is not None and result.image is not None and result.map is not None:
+                reference = inspector.map_reference(result.route)
+                write_heatmap(Path(heatmaps) / file.heatmap, result.image, result.map, reference)
+            print(json.dumps(result.to_dict()) if json_output else table_row(result), file=out, flush=True)
+            tally[result.decision] += 1
+            tally["unjudged"] += not result.judged
+            seconds += result.seconds["total"]
+    except KeyboardInterrupt:
+        status = EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # The reader (head, less) went away: nothing is wrong, and Python must not complain again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_INTERRUPTED
+    if not json_output:
+        print(_summary(tally, seconds, len(files), status), file=out)
+    if status == EXIT_JUDGED and tally["unjudged"]:
+        status = EXIT_UNJUDGED
+    return status
+
+
+def expand_inputs(inputs: Sequence[str | Path]) -> Iterator[ImageFile]:
+    """Image files behind `inputs`, folders in sorted order; heat-map names never collide.
+
+    A file is taken whatever its suffix, a folder's files by suffix, without hidden files and earlier heat
+    maps. Raises InputError for a path that does not exist, a folder that cannot be read or that holds no
+    image.
+    """
+    if not inputs:
+        raise InputError("no image given: name image files or folders")
+    taken: set[Path] = set()
+    for item in map(Path, inputs):
+        if item.is_dir():
+            found = list(_images_in(item))
+            if not found:
+                raise InputError(f"{item}: no image in this folder ({', '.join(IMAGE_SUFFIXES)})")
+            relative = [path.relative_to(item) for path in found]
+        elif item.exists():
+            found, relative = [item], [Path(item.name)]
+        else:
+            raise InputError(f"{item}: no such file or folder")
+        for path, name in zip(found, relative, strict=True):
+            yield ImageFile(path, _free_name(name, taken))
+
+
+def recipe_of(path: str | Path, recipe: str | None, from_folder: bool) -> str | None:
+    """The recipe that an image file is inspected under: the one given, or the name of the folder that it lies in."""
+    return Path(os.path.abspath(path)).parent.name if from_folder else recipe  # noqa: PTH100 (a link stays a link)
+
+
+def is_image_name(name: str) -> bool:
+    """Whether a file in a folder is inspected: an image by its suffix, not hidden, not an earlier heat map."""
+    return (
+        name.lower().endswith(IMAGE_SUFFIXES)
+        and not name.startswith(".")
+        and not name.endswith(HEATMAP_SUFFIX)
+    )
+
+
+def _images_in(folder: Path) -> Iterator[Path]:
+    def refuse(error: OSError) -> None:
+        raise InputError(f"{error.filename}: this folder cannot be read ({error.strerror})") from error
+
+    for parent, folders, names in os.walk(folder, onerror=refuse):
+        folders.sort()
+        for name in sorted(names):
+            if is_image_name(name):
+                yield Path(parent) / name
+
+
+def _free_name(relative: Path, taken: set[Path]) -> Path:
+    candidate, number = relative.with_name(relative.name + HEATMAP_SUFFIX), 2
+    while candidate in taken:
+        candidate = relative.with_name(f"{relative.name}-{number}{HEATMAP_SUFFIX}")
+        number += 1
+    taken.add(candidate)
+    return candidate
+
+
+def table_row(result: Inspection) -> str:
+    """One line of the table that :data:`TABLE_HEAD` heads; always a single printable line."""
+    score = "-" if result.score is None else f"{result.score:.3f}"
+    # A file name may hold bytes that are no text, or line breaks; neither may break the table.
+    source = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in result.source)
+    row = _ROW.format(result.decision, result.route, score, f"{1000 * result.seconds['total']:.2f}", source)
+    return f"{row}  ({'; '.join(result.reasons)})" if result.reasons else row
+
+
+def _summary(tally: Counter[str], seconds: float, count: int, status: int) -> str:
+    done = tally["PASS"] + tally["REVIEW"] + tally["REJECT"]
+    parts = [f"{done} images" if done == count else f"{done} of {count} images"]
+    parts += [f"{tally[decision]} {decision}" for decision in ("PASS", "REVIEW", "REJECT")]
+    if tally["unjudged"]:
+        parts.append(f"{tally['unjudged']} could not be judged")
+    if done:
+        parts.append(f"{1000 * seconds / done:.2f} ms an image")
+    if status == EXIT_INTERRUPTED:
+        parts.append("interrupted")
+    return ", ".join(parts)

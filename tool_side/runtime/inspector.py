@@ -1,0 +1,259 @@
+"""The torch-free runtime: one image in, one decision out. numpy, onnxruntime and Pillow only.
+
+decode -> square -> quality gate -> low-resolution graph -> policy -> (full graph -> policy) -> decision; gate and
+policy are those of the image's recipe.
+What cannot be judged ends as REVIEW with the reason; nothing but a score below a threshold ends as PASS.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+from PIL import Image
+
+from router.gate import QualityFigures, measure_quality
+from router.policy import REVIEW, RoutingPolicy
+from router.recipe_names import FIRST_RECIPE
+from tool_side.bundle.load import Bundle, ModelEntry, load_bundle
+from tool_side.runtime.image_source import ImageSource, read_source, source_name
+from tool_side.runtime.inspection import Inspection, score_reasons
+from tool_side.runtime.session import DecoderGraph, StudentGraph, StudentOutput
+from wafer_data.errors import InputError
+from wafer_data.imaging.read import UnreadableImage, to_square
+
+
+class Inspector:
+    """Judges wafer images with one bundle. Safe to share between threads.
+
+    bundle: a verified Bundle, or the path of one. threads: threads of onnxruntime inside one operator, >=
+    1; one is fastest for the small default students. reduced_decoding: decode large JPEG files at a part of
+    their size (see `wafer_data.imaging.read.read_grey`), which is faster and changes scores a little: not what
+    the thresholds were calibrated on, so off unless asked for. public_key: file of the key that the bundle at
+    this path must be signed with (`tool_side.bundle.signature`).
+
+    policy: that of the bundle's first recipe. recipes: the names of all. references: what a
+    `router.monitor.Monitor` of a recipe compares with, by name, where the bundle holds it. Raises InputError
+    for a bundle that is refused, or whose graphs do not run.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle | str | Path,
+        *,
+        threads: int = 1,
+        reduced_decoding: bool = False,
+        public_key: str | Path | None = None,
+    ) -> None:
+        if threads < 1:
+            raise InputError(f"threads must be at least 1, got {threads}")
+        if not isinstance(bundle, Bundle):
+            bundle = load_bundle(bundle, public_key=public_key)
+        elif public_key is not None:
+            raise InputError("public_key goes with a bundle's path; give it to load_bundle")
+        # The bundle itself is not kept: its bytes would stay in memory beside the loaded graphs.
+        self.policy = bundle.policy
+        self.recipes = tuple(bundle.recipes) or (FIRST_RECIPE,)
+        self.references = dict(bundle.references)
+        self._further = {name: bundle.recipes[name] for name in self.recipes[1:]}
+        self._masks = any(policy.gate.mask is not None for policy in (self.policy, *self._further.values()))
+        self._reduce_to = bundle.preprocessing.image_size if reduced_decoding else None
+        self.preprocessing = bundle.preprocessing
+        self._levels = bundle.preprocessing.levels
+        self.models = dict(bundle.models)
+        students, decoders = {}, {}
+        for name, entry in bundle.models.items():
+            students[name] = StudentGraph(entry.file, bundle.contents[entry.file], threads)
+            if entry.decoder is not None:
+                decoders[name] = DecoderGraph(entry.decoder, bundle.contents[entry.decoder], threads)
+        self._lowres, self._full = students["lowres"], students["full"]
+        self._decoders = decoders
+        self._warm_up()
+
+    def inspect(
+        self,
+        image: ImageSource,
+        *,
+        recipe: str | None = None,
+        reconstruction: bool = False,
+        keep_image: bool = False,
+    ) -> Inspection:
+        """Judge one image: a path, the bytes of an image file, or an array (which: see tool_side.runtime.arrays).
+
+        recipe: name of the image's recipe; needed where the bundle holds several. Without it there, or with a
+        name that the bundle does not know, the image is not looked at and is REVIEW.
+
+        reconstruction: also decode the latent, of the low-resolution student where that one decided and has
+        a decoder, else of the full one (which then runs for its latent only). keep_image: also return the
+        model input.
+
+        A bad image or a failing graph gives REVIEW with the reason. Raises TypeError for an object of
+        another type.
+        """
+        started = perf_counter()
+        result = Inspection(source_name(image), REVIEW, recipe=recipe)
+        policy = self._find(recipe)
+        if policy is None:
+            result.reasons.append(self._unknown_recipe(recipe))
+            result.seconds["total"] = perf_counter() - started
+            return result
+        try:
+            square = self.prepare(image)
+        except UnreadableImage as error:
+            result.unreadable = True
+            result.reasons.append(f"the image cannot be read: {error.reason}")
+        except MemoryError:
+            result.unreadable = True
+            result.reasons.append("the image cannot be read: not enough memory")
+        else:
+            result.seconds["decode"] = perf_counter() - started
+            if keep_image:
+                result.image = square
+            try:
+                self._judge(square, policy, result)
+                if reconstruction and result.judged:
+                    self._reconstruct(square, result)
+            except Exception as error:  # onnxruntime's exceptions share no base class but this one
+                result.decision, result.score = REVIEW, None
+                result.reasons.append(f"a model failed: {error}")
+        result.seconds["total"] = perf_counter() - started
+        return result
+
+    def inspect_many(
+        self,
+        images: Iterable[ImageSource],
+        *,
+        recipe: str | None = None,
+        reconstruction: bool = False,
+        keep_image: bool = False,
+    ) -> Iterator[Inspection]:
+        """Judge images of one recipe in order, in constant memory. Never raises for a bad item: it becomes REVIEW.
+
+        One by one, so that an image gets the same scores to the last bit whatever its neighbours are.
+        """
+        for image in images:
+            try:
+                yield self.inspect(image, recipe=recipe, reconstruction=reconstruction, keep_image=keep_image)
+            except TypeError as error:
+                yield Inspection(f"<{type(image).__name__}>", REVIEW, reasons=[str(error)])
+
+    def raw_scores(self, square: np.ndarray) -> tuple[float, float]:
+        """Raw scores of the low-resolution and the full student on a prepared image, whatever its route."""
+        return self._lowres(square).score, self._full(square).score
+
+    def map_reference(self, route: str) -> float:
+        """Unit of the fixed heat-map scale of the model `route` ("lowres" or "full")."""
+        return self.models[route].map_reference
+
+    def _warm_up(self) -> None:
+        size = self.preprocessing.image_size
+        image = np.full((size, size), 0.5, dtype=np.float32)
+        for name, student in (("lowres", self._lowres), ("full", self._full)):
+            try:
+                output = student(image)
+                _check_output(self.models[name], output)
+                if name in self._decoders:
+                    self._decoders[name](output.latent)
+            except InputError:
+                raise
+            except Exception as error:  # onnxruntime's exceptions share no base class but this one
+                raise InputError(f"model {name} of the bundle does not run: {error}") from error
+
+    def prepare(self, image: ImageSource) -> np.ndarray:
+        """The models' input for an image, float32 (S, S) in [0, 1]. Raises UnreadableImage."""
+        grey = read_source(image, self.preprocessing, self._reduce_to)
+        return np.ascontiguousarray(self._levels.apply(to_square(grey, self.preprocessing.image_size)))
+
+    def policy_of(self, recipe: str) -> RoutingPolicy:
+        """The policy of a recipe. Raises InputError if the bundle does not know it."""
+        policy = self._find(recipe)
+        if policy is None:
+            raise InputError(self._unknown_recipe(recipe))
+        return policy
+
+    def _find(self, recipe: str | None) -> RoutingPolicy | None:
+        if recipe is None:
+            return None if self._further else self.policy
+        return self.policy if recipe == self.recipes[0] else self._further.get(recipe)
+
+    def _unknown_recipe(self, recipe: str | None) -> str:
+        known = ", ".join(self.recipes)
+        if recipe is None:
+            return f"no recipe was named, and the bundle holds several: {known}"
+        return f"unknown recipe {recipe!r}: the bundle knows {known}"
+
+    def _gate(self, figures: QualityFigures, policy: RoutingPolicy) -> list[str]:
+        """Why the image cannot be judged, and what recipe of the bundle it could be of instead."""
+        reasons = policy.gate.reasons(figures)
+        if reasons and self._further:
+            every = {self.recipes[0]: self.policy, **self._further}
+            fitting = [name for name, other in every.items() if not other.gate.reasons(figures)]
+            if fitting:
+                reasons.append(f"it looks like an image of the recipe {' or '.join(fitting)}")
+        return reasons
+
+    def _judge(self, square: np.ndarray, policy: RoutingPolicy, result: Inspection) -> None:
+        """Fills in decision, route, scores, reasons, map, latent and times."""
+        clock = perf_counter()
+        result.reasons = self._gate(measure_quality(square, binned=self._masks, checked=True), policy)
+        if not result.reasons:
+            square = policy.gate.cleaned(square)
+        result.seconds["gate"] = perf_counter() - clock
+        if result.reasons:
+            return
+
+        clock = perf_counter()
+        output = self._lowres(square)
+        result.seconds["lowres"] = perf_counter() - clock
+        result.lowres_score = output.score
+        _take(result, "lowres", output)
+
+        def ask_full() -> float:
+            clock = perf_counter()
+            output = self._full(square)
+            result.seconds["full"] = perf_counter() - clock
+            result.full_score = output.score
+            _take(result, "full", output)
+            return output.score
+
+        routed = policy.route(output.score, ask_full)
+        result.decision = routed.decision
+        if not math.isfinite(routed.score):
+            result.reasons = [
+                "a model gave no usable score "
+                f"(low-resolution {result.lowres_score}, full {result.full_score})"
+            ]
+            return
+        result.score = routed.score
+        result.reasons = score_reasons(result, policy)
+
+    def _reconstruct(self, square: np.ndarray, result: Inspection) -> None:
+        clock = perf_counter()
+        decoder, latent = self._decoders.get(result.route), result.latent
+        if decoder is None and "full" in self._decoders:
+            decoder, latent = self._decoders["full"], self._full(square).latent
+        if decoder is not None and latent is not None:
+            result.reconstruction = _resize(decoder(latent), square.shape[0])
+        result.seconds["reconstruction"] = perf_counter() - clock
+
+
+def _take(result: Inspection, route: str, output: StudentOutput) -> None:
+    result.route, result.map, result.latent = route, output.map, output.latent
+
+
+def _check_output(entry: ModelEntry, output: StudentOutput) -> None:
+    if output.map.ndim != 2 or output.latent.ndim != 1:
+        raise InputError(
+            f"graph {entry.file}: map must be [N, h, w] and latent [N, k], got {output.map.ndim + 1} and "
+            f"{output.latent.ndim + 1} dimensions"
+        )
+
+
+def _resize(plane: np.ndarray, size: int) -> np.ndarray:
+    if plane.shape == (size, size):
+        return plane
+    resized = Image.fromarray(plane).resize((size, size), Image.Resampling.BILINEAR)
+    return np.asarray(resized)

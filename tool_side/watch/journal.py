@@ -1,0 +1,194 @@
+"""The results file of watch mode: one JSON object a line and image, and the memory of what is done.
+
+There is no other record of progress that could disagree with it. Lines are appended and flushed to the disk
+before anything else is told of the result; a line that a crash or power cut left half written is cut off by
+the next start, and its image inspected again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, BinaryIO, Self
+
+from tool_side.runtime.inspection import Inspection
+from tool_side.watch.done import Done, FileState
+from wafer_data.errors import InputError
+from wafer_data.files import write_bytes, write_error
+
+SCHEMA = 1
+
+Row = Mapping[str, Any]
+_START = json.dumps({"schema": SCHEMA, "source": ""}).encode()[:-2]
+_LONGEST_LINE = 1_000_000
+_NUMBERS = ("size", "mtime_ns", "inode")
+
+
+class Journal:
+    """A results file held open for this process alone (on Windows nothing enforces that).
+
+    path: created if missing. Use as a context manager, and :meth:`load` before :meth:`append`. Attributes:
+    done: the last result of every path. rows: number of lines.
+
+    Raises InputError when another process writes the file, or when it cannot be read or written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.done, self.rows, self._end = path, Done(), 0, 0
+        try:
+            if not path.exists():
+                write_bytes(path, b"")
+            self._file = path.open("r+b", buffering=0)
+        except OSError as error:
+            raise write_error(path, error) from error
+        try:
+            _lock(self._file, path)
+        except BaseException:
+            self._file.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def load(self, on_row: Callable[[Row], object] | None = None) -> int:
+        """Read the results that are there; return the bytes of a half-written end that was cut off.
+
+        on_row: called with each. Raises InputError when this is no results file, or one of another version.
+        """
+        torn = False
+        for number, line in enumerate(self._lines(), start=1):
+            row = _parse(line)
+            if row is None:
+                torn = True
+                continue
+            if torn:
+                raise InputError(
+                    f"{self.path}: a line before line {number} is not a result; repair it or name another file"
+                )
+            if row["schema"] != SCHEMA:
+                raise InputError(
+                    f"{self.path}: line {number} has schema {row['schema']!r}, this version writes {SCHEMA}; "
+                    "name another results file"
+                )
+            self._remember(row)
+            if on_row is not None:
+                on_row(row)
+            self._end += len(line)
+        return self._cut_off_the_rest() if torn else 0
+
+    def append(self, rows: Sequence[Row]) -> None:
+        """Write rows as one piece and flush them to the disk, or write none of them.
+
+        Raises InputError when the disk is full or the file was moved, removed or changed by somebody else.
+        """
+        data = b"".join(json.dumps(row, allow_nan=False).encode() + b"\n" for row in rows)
+        self._check_untouched()
+        try:
+            self._write(data)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                self._file.truncate(self._end)
+            raise write_error(self.path, error) from error
+        self._end += len(data)
+        for row in rows:
+            self._remember(row)
+
+    def _write(self, data: bytes) -> None:
+        self._file.seek(self._end)
+        view = memoryview(data)
+        while view:
+            view = view[self._file.write(view) :]
+        os.fsync(self._file.fileno())
+
+    def _check_untouched(self) -> None:
+        try:
+            there, ours = self.path.stat(), os.fstat(self._file.fileno())
+        except OSError as error:
+            raise InputError(
+                f"{self.path} was moved or removed while results were written to it: start again"
+            ) from error
+        if not os.path.samestat(there, ours) or ours.st_size != self._end:
+            raise InputError(
+                f"{self.path} was replaced or changed by another program while results were written to it: "
+                "start again; before moving a results file away, end the watch that writes it"
+            )
+
+    def _lines(self) -> Iterator[bytes]:
+        with open(self._file.fileno(), "rb", closefd=False) as file:
+            while line := file.readline(_LONGEST_LINE):
+                yield line
+
+    def _cut_off_the_rest(self) -> int:
+        self._file.seek(self._end)
+        tail = self._file.read(len(_START))
+        # Some file systems fill what a power cut left unwritten with zeros.
+        if not (_START.startswith(tail) or not tail.strip(b"\x00")):
+            raise InputError(f"{self.path} is not a results file of watch mode; name another one")
+        length = self._file.seek(0, os.SEEK_END) - self._end
+        try:
+            self._file.truncate(self._end)
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise write_error(self.path, error) from error
+        return length
+
+    def _remember(self, row: Row) -> None:
+        self.rows += 1
+        self.done.add(row["source"], FileState(*(row[name] for name in _NUMBERS)), row["sha256"])
+
+
+def make_row(result: Inspection, state: FileState, sha256: str | None, bundle: str) -> dict[str, Any]:
+    """The line of a result. sha256: of the file, None if it could not be read. bundle: identifies its maker."""
+    about = result.to_dict()
+    return {
+        "schema": SCHEMA,
+        "source": about.pop("source"),
+        **state._asdict(),
+        "sha256": sha256,
+        "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        "bundle": bundle,
+        **about,
+    }
+
+
+def _parse(line: bytes) -> Row | None:
+    """The result in a whole line, or None."""
+    if not line.endswith(b"\n"):
+        return None
+    try:
+        row = json.loads(line)
+    except ValueError:
+        return None
+    if not isinstance(row, dict) or "schema" not in row:
+        return None
+    if row["schema"] != SCHEMA:
+        return row
+    whole = all(isinstance(row.get(name), int) for name in _NUMBERS) and isinstance(row.get("source"), str)
+    return row if whole and (row.get("sha256") is None or _is_digest(row["sha256"])) else None
+
+
+def _is_digest(value: Any) -> bool:
+    return isinstance(value, str) and len(value) == 64 and not value.strip("0123456789abcdef")
+
+
+def _lock(file: BinaryIO, path: Path) -> None:
+    """Hold the file until this process ends, however that happens."""
+    try:
+        import fcntl
+    except ModuleNotFoundError:
+        return
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError) as error:
+        raise InputError(
+            f"{path} is written by another `waferroute inspect --watch`: end that one, or name another file"
+        ) from error
+    except OSError:  # a file system without locks
+        return

@@ -1,0 +1,256 @@
+"""`waferroute inspect BUNDLE --watch DIR`: judge images as a tool drops them into a folder.
+
+Every image gets exactly one line in the results file, whatever happens to the process: the same command goes
+on where the last one stopped. Exit status: 0 ended by Ctrl-C or SIGTERM, or nothing left to do with `once`; 3
+with `once`, when an image could not be judged; 130 when `once` was interrupted before its end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+from tool_side.bundle.load import load_bundle
+from tool_side.runtime.heatmap import write_heatmap
+from tool_side.runtime.inspect_files import (
+    EXIT_INTERRUPTED,
+    EXIT_JUDGED,
+    EXIT_UNJUDGED,
+    HEATMAP_SUFFIX,
+    TABLE_HEAD,
+    recipe_of,
+    table_row,
+)
+from tool_side.runtime.inspection import Inspection
+from tool_side.runtime.inspector import Inspector
+from tool_side.watch.arrivals import Arrival, Arrivals, FileChangedError, read_unchanged
+from tool_side.watch.csv import CsvCopy
+from tool_side.watch.folder import WatchedFolder
+from tool_side.watch.journal import Journal, make_row
+from tool_side.watch.monitor import WatchMonitors
+from tool_side.watch.stopping import StopRequest, stop_on_signals
+from wafer_data.errors import InputError
+from wafer_data.files import sha256_json
+from wafer_data.imaging.read import largest_file
+
+_BATCH_ROWS, _BATCH_S = 64, 0.5
+
+
+@dataclass(frozen=True)
+class WatchOptions:
+    """How to watch; times in seconds.
+
+    json_lines: the results file; default: beside the watched folder, with `.results.jsonl` behind its name.
+    csv: a copy of the results as a table. heatmaps: folder for heat maps. json_output: print JSON lines
+    instead of a table. once: end when every image that lay there at the start has its result. poll: time
+    between two looks at the folder. settle: how long a file must stand still before it is read. give_up:
+    how long after its last change a file that cannot be decoded is reported as such. recipe,
+    recipe_from_folder, reduced_decoding, public_key: as for `run_inspect`. monitor: a file for the status of the
+    monitor (see `router.monitor`), which also says its alarms on standard error.
+    """
+
+    json_lines: Path | None = None
+    csv: Path | None = None
+    heatmaps: Path | None = None
+    json_output: bool = False
+    once: bool = False
+    poll: float = 0.5
+    settle: float = 0.5
+    give_up: float = 60.0
+    threads: int = 1
+    recipe: str | None = None
+    recipe_from_folder: bool = False
+    reduced_decoding: bool = False
+    monitor: Path | None = None
+    public_key: str | Path | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("poll", "settle", "give_up"):
+            if not 0 < getattr(self, name) < float("inf"):
+                raise InputError(f"--{name.replace('_', '-')} must be a positive number of seconds")
+
+
+def run_watch(
+    bundle: str | Path, folder: str | Path, options: WatchOptions, *, out: TextIO | None = None
+) -> int:
+    """Judge what lies in `folder` and what arrives, until a signal ends it. Returns the exit status.
+
+    out: where to print results, default standard output; the rest is said on standard error. Raises
+    InputError for a folder that does not exist, a refused bundle, and a results file that cannot be used.
+    """
+    folder = Path(os.path.abspath(folder))  # noqa: PTH100 (a link stays a link)
+    if not folder.is_dir():
+        raise InputError(f"{folder}: {'not a folder' if folder.exists() else 'no such folder'}")
+    results = options.json_lines or folder.with_name(folder.name + ".results.jsonl")
+    loaded = load_bundle(bundle, public_key=options.public_key)
+    identity = sha256_json(loaded.manifest)[:16]
+    inspector = Inspector(loaded, threads=options.threads, reduced_decoding=options.reduced_decoding)
+    del loaded  # its bytes would stay in memory beside the loaded graphs
+    if options.csv is not None and options.csv.absolute() == results.absolute():
+        raise InputError(f"--csv and --json-lines both name {results}: give them different files")
+    monitors = WatchMonitors(inspector, options.monitor, _say) if options.monitor else None
+    with contextlib.ExitStack() as opened:
+        journal = opened.enter_context(Journal(results))
+        copy = opened.enter_context(CsvCopy(options.csv)) if options.csv else None
+        cut = journal.load(copy.add if copy else None)
+        if copy is not None:
+            copy.publish()
+        if cut:
+            _say(f"{results}: cut off {cut} bytes of a half-written line; that image is inspected again")
+        _say(f"watching {folder}; {journal.rows} results so far in {results}; Ctrl-C ends it")
+        stop = opened.enter_context(stop_on_signals())
+        watch = _Watch(inspector, folder, options, journal, copy, identity, out or sys.stdout, monitors)
+        watch.run(stop)
+        if monitors is not None:
+            monitors.close()
+    _say(watch.summary())
+    if options.once and stop.requested:
+        return EXIT_INTERRUPTED
+    return EXIT_UNJUDGED if options.once and watch.tally["unjudged"] else EXIT_JUDGED
+
+
+class _Watch:
+    def __init__(
+        self,
+        inspector: Inspector,
+        folder: Path,
+        options: WatchOptions,
+        journal: Journal,
+        copy: CsvCopy | None,
+        identity: str,
+        out: TextIO,
+        monitors: WatchMonitors | None,
+    ) -> None:
+        self.tally: Counter[str] = Counter()
+        self._inspector, self._options, self._journal, self._copy = inspector, options, journal, copy
+        self._identity, self._out, self._monitors = identity, out, monitors
+        self._folder = WatchedFolder(folder, journal.done)
+        self._arrivals = Arrivals(journal.done, settle=options.settle, give_up=options.give_up)
+        self._unreadable_folder = False
+        self._most_bytes = largest_file(inspector.preprocessing.max_pixels)
+
+    def run(self, stop: StopRequest) -> None:
+        """Look, wait, inspect, record; until a stop is requested or, with `once`, all is done."""
+        if not self._options.json_output:
+            print(TABLE_HEAD, file=self._out, flush=True)
+        looked = False
+        while not stop.requested:
+            if not (looked and self._options.once):
+                looked = self._look()
+            self._record(self._inspected(stop))
+            if self._options.once and looked and not self._arrivals:
+                return
+            next_due = self._arrivals.seconds_to_next(time.monotonic())
+            stop.sleep(min(self._options.poll, self._options.poll if next_due is None else next_due))
+
+    def summary(self) -> str:
+        """What this run did, in one line."""
+        done = sum(self.tally[decision] for decision in ("PASS", "REVIEW", "REJECT"))
+        parts = [f"{done} images inspected"]
+        parts += [f"{self.tally[decision]} {decision}" for decision in ("PASS", "REVIEW", "REJECT")]
+        if self.tally["unjudged"]:
+            parts.append(f"{self.tally['unjudged']} could not be judged")
+        if len(self._arrivals):
+            parts.append(f"{len(self._arrivals)} not inspected yet")
+        if self._arrivals.left_again:
+            parts.append(f"{self._arrivals.left_again} left the folder before that")
+        return f"{', '.join(parts)}; {self._journal.rows} results in {self._journal.path}"
+
+    def _look(self) -> bool:
+        try:
+            for path in self._folder.new_files():
+                self._arrivals.add(path)
+        except OSError as error:
+            if not self._unreadable_folder:
+                _say(f"{self._folder.root} cannot be read ({error.strerror}); trying again until it can")
+            self._unreadable_folder = True
+            return False
+        if self._unreadable_folder:
+            _say(f"{self._folder.root} can be read again")
+        self._unreadable_folder = False
+        return True
+
+    def _inspected(self, stop: StopRequest) -> Iterator[tuple[dict[str, Any], Inspection]]:
+        for arrival in self._arrivals.due(time.monotonic()):
+            if stop.requested:
+                return
+            try:
+                found = self._inspect(arrival)
+            except (FileChangedError, FileNotFoundError):
+                self._arrivals.start_over(arrival)
+                continue
+            if found is not None:
+                yield found
+
+    def _inspect(self, arrival: Arrival) -> tuple[dict[str, Any], Inspection] | None:
+        """The result line of an arrival; None if it has one already or does not get one yet."""
+        path, state, digest = arrival.path, arrival.state, None
+        source: Path | bytes = Path(path)
+        if state.size <= self._most_bytes:
+            try:
+                source = read_unchanged(path, state)
+            except FileNotFoundError:
+                raise
+            except (OSError, MemoryError):
+                if not arrival.last_chance:
+                    self._arrivals.wait_on(arrival)
+                    return None  # at the last chance, the inspector says in its own words what is wrong
+        if isinstance(source, bytes):
+            digest = hashlib.sha256(source).hexdigest()
+            if self._journal.done.is_same_content(path, digest):
+                self._journal.done.add(path, state, digest)
+                self._arrivals.remove(arrival)
+                return None
+        heatmaps = self._options.heatmaps
+        recipe = recipe_of(path, self._options.recipe, self._options.recipe_from_folder)
+        result = self._inspector.inspect(source, recipe=recipe, keep_image=heatmaps is not None)
+        result.source = path
+        if result.unreadable and not arrival.last_chance:
+            self._arrivals.wait_on(arrival)
+            return None
+        if heatmaps is not None and result.image is not None and result.map is not None:
+            name = os.path.relpath(path, self._folder.root) + HEATMAP_SUFFIX
+            write_heatmap(
+                heatmaps / name, result.image, result.map, self._inspector.map_reference(result.route)
+            )
+        self._arrivals.remove(arrival)
+        return make_row(result, state, digest, self._identity), result
+
+    def _record(self, found: Iterator[tuple[dict[str, Any], Inspection]]) -> None:
+        """Write results in batches: one flush to the disk costs more than the inspection of an image."""
+        batch: list[tuple[dict[str, Any], Inspection]] = []
+        started = time.monotonic()
+        for one in found:
+            batch.append(one)
+            if len(batch) >= _BATCH_ROWS or time.monotonic() - started >= _BATCH_S:
+                self._write(batch)
+                batch, started = [], time.monotonic()
+        self._write(batch)
+
+    def _write(self, batch: list[tuple[dict[str, Any], Inspection]]) -> None:
+        if not batch:
+            return
+        rows = [row for row, _ in batch]
+        self._journal.append(rows)
+        if self._copy is not None:
+            self._copy.append(rows)
+        for row, result in batch:
+            self.tally[result.decision] += 1
+            self.tally["unjudged"] += not result.judged
+            print(json.dumps(row) if self._options.json_output else table_row(result), file=self._out)
+        self._out.flush()
+        if self._monitors is not None:
+            self._monitors.update([result for _, result in batch])
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

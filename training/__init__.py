@@ -1,0 +1,1 @@
+"""One training loop; a task module returns named losses."""
