@@ -17,6 +17,7 @@ from wafer_data.errors import InputError
 from waferroute.analysis_commands import add_analysis_commands
 from waferroute.compare_command import add_compare
 from waferroute.export_options import add_export_options
+from waferroute.msa_command import add_msa
 from waferroute.report_command import add_report
 from waferroute.tool_commands import add_tool_commands
 from waferroute.triton_command import add_triton_options
@@ -153,6 +154,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_analysis_commands(commands)
     add_report(commands)
     add_compare(commands)
+    add_msa(commands)
     add_tool_commands(commands)
     _add_certificate(commands)
     _add_config(commands)

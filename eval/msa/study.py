@@ -1,0 +1,152 @@
+"""An attribute agreement study: who called which part what, and what it truly is."""
+
+import csv
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from wafer_data.errors import InputError
+
+GOOD, DEFECT = "good", "defect"
+COLUMNS = ("part", "reference", "appraiser", "rating")
+SYNONYMS = {
+    "pass": GOOD, "ok": GOOD, "accept": GOOD,
+    "review": DEFECT, "reject": DEFECT, "fail": DEFECT, "ng": DEFECT, "defective": DEFECT,
+}  # fmt: skip
+
+
+@dataclass
+class Study:
+    """Parts, their reference category, and each appraiser's ratings.
+
+    Attributes:
+        reference: category of each part by its name; `GOOD` or a defect category.
+        ratings: by appraiser, by part, the ratings in the order of the trials.
+        systems: which of the appraisers are inspection systems, not people.
+        notes: what the reader should know about how the study was read.
+    """
+
+    reference: dict[str, str]
+    ratings: dict[str, dict[str, list[str]]]
+    systems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def categories(self) -> list[str]:
+        """`GOOD`, then the defect categories of the reference, sorted."""
+        return [GOOD, *sorted(set(self.reference.values()) - {GOOD})]
+
+    def typed(self, appraiser: str) -> bool:
+        """Whether the appraiser named defect types, of which the reference knows at least two."""
+        known = set(self.categories)
+        given = (rating for trials in self.ratings[appraiser].values() for rating in trials)
+        return len(known) > 2 and all(rating in known for rating in given)
+
+    def add(self, appraiser: str, ratings: Mapping[str, list[str]], *, system: bool) -> None:
+        """Add an appraiser. Raises InputError if the name is taken or nothing was rated."""
+        if appraiser in self.ratings:
+            raise InputError(f"two appraisers are called {appraiser}: give the system another name")
+        if not ratings:
+            raise InputError(f"{appraiser} rated no part of the study")
+        self.ratings[appraiser] = dict(ratings)
+        if system:
+            self.systems.append(appraiser)
+
+
+def read_study(path: Path, good: str = GOOD) -> Study:
+    """Read a table with a row for each appraisal: part, reference, appraiser, rating and, if wanted, trial.
+
+    Args:
+        path: CSV file in UTF-8, separated by commas or semicolons. Without a column `trial`, a part's appraisals by
+            the same person are its trials in the order of the rows.
+        good: the category of a part without defect, in `reference` and `rating`; capitals do not matter. Every other
+            category is a defect. pass, ok and accept also mean good; review, reject, fail and ng mean defective.
+
+    Raises:
+        InputError: the file cannot be read, lacks a column, or a row contradicts another; the message names the line.
+    """
+    rows = list(read_table(path, COLUMNS))
+    word = good.strip().casefold()
+    reference: dict[str, str] = {}
+    found: dict[str, dict[str, dict[int, str]]] = {}
+    for line, row in rows:
+        where = f"{path}, line {line}"
+        for column in COLUMNS:
+            if not (row[column] or "").strip():
+                raise InputError(
+                    f"{where}: {column} is empty; every appraisal needs all of {', '.join(COLUMNS)}"
+                )
+        part, appraiser = row["part"].strip(), row["appraiser"].strip()
+        truth = _category(row["reference"], word)
+        if reference.setdefault(part, truth) != truth:
+            raise InputError(
+                f"{where}: part {part} has the reference {truth} here and {reference[part]} above; a part has one"
+            )
+        trials = found.setdefault(appraiser, {}).setdefault(part, {})
+        trial = _trial(row.get("trial"), len(trials) + 1, where)
+        if trial in trials:
+            raise InputError(
+                f"{where}: {appraiser} rated part {part} twice in trial {trial}; number the trials"
+            )
+        trials[trial] = _category(row["rating"], word)
+    if not rows:
+        raise InputError(f"{path} holds no appraisal, only a header")
+    ratings = {
+        appraiser: {part: [trials[number] for number in sorted(trials)] for part, trials in parts.items()}
+        for appraiser, parts in found.items()
+    }
+    study = Study(reference, ratings)
+    _require_known(study, rows, word, path)
+    return study
+
+
+def read_table(path: Path, columns: Iterable[str]) -> Iterable[tuple[int, dict[str, str]]]:
+    """Line number and cells of each row of a CSV file. Raises InputError if a column of `columns` is missing."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{path} is not UTF-8 text ({error.reason}): save the table as CSV in UTF-8"
+        ) from error
+    header = text.partition("\n")[0]
+    reader = csv.DictReader(
+        text.splitlines(), delimiter=";" if header.count(";") > header.count(",") else ","
+    )
+    reader.fieldnames = [(name or "").strip().casefold() for name in reader.fieldnames or []]
+    missing = [name for name in columns if name not in reader.fieldnames]
+    if missing:
+        raise InputError(
+            f"{path} has no column {' and '.join(missing)}: its first line must name {', '.join(columns)}"
+        )
+    try:
+        return [(reader.line_num, row) for row in reader]
+    except csv.Error as error:
+        raise InputError(f"{path}, line {reader.line_num}: not a CSV table ({error})") from error
+
+
+def _category(text: str, good: str) -> str:
+    word = text.strip().casefold()
+    return GOOD if word == good else SYNONYMS.get(word, word)
+
+
+def _trial(text: str | None, default: int, where: str) -> int:
+    if text is None or not text.strip():
+        return default
+    try:
+        return int(text)
+    except ValueError as error:
+        raise InputError(f"{where}: trial must be a whole number, not {text!r}") from error
+
+
+def _require_known(study: Study, rows: list[tuple[int, dict[str, str]]], good: str, path: Path) -> None:
+    """A misspelt `good` would count as a defect that was found: only categories of the reference are taken."""
+    known = {*study.categories, DEFECT}
+    for line, row in rows:
+        rating = _category(row["rating"], good)
+        if rating not in known:
+            raise InputError(
+                f"{path}, line {line}: the rating {rating!r} is no category of the reference "
+                f"({', '.join(sorted(known))}); correct it, or name the good category with --good"
+            )
