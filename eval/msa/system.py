@@ -27,7 +27,7 @@ def add_system(study: Study, name: str, path: Path) -> None:
         found.setdefault(source, []).append(DECISIONS[decision])
     if not found:
         raise InputError(f"{path} holds no result: give a file that `waferroute inspect` wrote")
-    matched = {part: found[source] for part in study.reference if (source := _source_of(part, found, path))}
+    matched = {part: found[own] for part in study.reference if (own := _source_of(part, found, path))}
     if not matched:
         first = next(iter(study.reference))
         raise InputError(
