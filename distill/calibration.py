@@ -14,6 +14,7 @@ import torch
 
 from router.calibrate import calibrate_policy
 from router.config import RouterConfig
+from router.decision import STAGES
 from router.gate import QualityGate, fit_gate_images, measure_quality
 from router.samples import PICK_EVERY
 from student_vae import StudentVAE, load_student
@@ -134,7 +135,7 @@ def _scores(
     """Raw scores of both students on image(0) to image(count - 1), and the 99.9 % quantile of each one's map values."""
     low: list[np.ndarray] = []
     high: list[np.ndarray] = []
-    maps: dict[str, list[np.ndarray]] = {"lowres": [], "full": []}
+    maps: dict[str, list[np.ndarray]] = {stage.value: [] for stage in STAGES}
     for start in track(range(0, count, 32), title):
         batch = torch.from_numpy(np.stack([image(i) for i in range(start, min(start + 32, count))])[:, None])
         for name, model, scores in (("lowres", lowres, low), ("full", full, high)):

@@ -6,15 +6,19 @@ decide). Both need numpy only. In training: :mod:`router.config`, :mod:`router.c
 can prove.
 """
 
+from router.decision import PASS, REJECT, REVIEW, STAGES, Decision, Route
 from router.gate import QualityFigures, QualityGate, fit_gate, measure_quality
-from router.policy import PASS, REJECT, REVIEW, RoutingPolicy
+from router.policy import RoutingPolicy
 
 __all__ = [
     "PASS",
     "REJECT",
     "REVIEW",
+    "STAGES",
+    "Decision",
     "QualityFigures",
     "QualityGate",
+    "Route",
     "RoutingPolicy",
     "fit_gate",
     "measure_quality",

@@ -23,7 +23,7 @@ from router.gate_appearance import Appearance, fit_appearance
 from router.gate_disturbances import DISTURBANCES, Directions, fit_directions
 from router.gate_figures import FIGURES, QualityFigures, measure_quality
 from router.gate_mask import MaskFit, PixelMask
-from wafer_data.errors import InputError
+from wafer_data.errors import DataError, PolicyError
 
 __all__ = ["FIGURES", "QualityFigures", "QualityGate", "fit_gate", "fit_gate_images", "measure_quality"]
 
@@ -124,23 +124,23 @@ class QualityGate:
 
     @classmethod
     def from_dict(cls, data: Any) -> QualityGate:
-        """Reads and checks what :meth:`to_dict` wrote. Raises InputError naming the field that is wrong."""
+        """Reads and checks what :meth:`to_dict` wrote. Raises PolicyError naming the field that is wrong."""
         required = {"schema", "fitted_on", "ranges"}
         if not isinstance(data, Mapping) or not required <= set(data) <= {*required, *_PARTS}:
-            raise InputError(
+            raise PolicyError(
                 "quality gate: expected the keys schema, fitted_on and ranges, and none but "
                 f"{', '.join(_PARTS)} beside them"
             )
         if data["schema"] != SCHEMA or isinstance(data["schema"], bool):
-            raise InputError(
+            raise PolicyError(
                 f"quality gate: schema {data['schema']!r} is not supported, only {SCHEMA}; calibrate again with this "
                 "version of waferroute"
             )
         fitted_on, ranges = data["fitted_on"], data["ranges"]
         if not isinstance(fitted_on, int) or isinstance(fitted_on, bool) or fitted_on < 0:
-            raise InputError(f"quality gate: fitted_on must be a number of images, got {fitted_on!r}")
+            raise PolicyError(f"quality gate: fitted_on must be a number of images, got {fitted_on!r}")
         if not isinstance(ranges, Mapping) or set(ranges) != set(FIGURES):
-            raise InputError(f"quality gate: ranges must hold exactly {', '.join(FIGURES)}")
+            raise PolicyError(f"quality gate: ranges must hold exactly {', '.join(FIGURES)}")
         checked = {name: _checked_range(name, ranges[name]) for name in FIGURES}
         parts = {
             name: None if data.get(name) is None else kind.from_dict(data[name])
@@ -158,7 +158,7 @@ def _checked_range(name: str, pair: Any) -> tuple[float, float]:
         numbers = all(isinstance(end, int | float) and not isinstance(end, bool) for end in (low, high))
         if numbers and math.isfinite(low) and low <= high:
             return float(low), float(high)
-    raise InputError(f"quality gate: range of {name} must be [low, high] with low <= high, got {pair!r}")
+    raise PolicyError(f"quality gate: range of {name} must be [low, high] with low <= high, got {pair!r}")
 
 
 def fit_gate(figures: Sequence[QualityFigures], *, share: float = 0.01) -> QualityGate:
@@ -174,14 +174,14 @@ def fit_gate(figures: Sequence[QualityFigures], *, share: float = 0.01) -> Quali
     and at least 0.1 towards bright. Always a standard deviation of 0.2 towards contrast (a defect that
     covers a fifth of the area at half of the grey range), a quarter of the area black, a tenth saturated.
 
-    Raises InputError for fewer than 10 images or when one of them is constant or not finite.
+    Raises DataError for fewer than 10 images or when one of them is constant or not finite.
     """
     count = len(figures)
     if count < MIN_FIT_IMAGES:
-        raise InputError(f"the quality gate needs at least {MIN_FIT_IMAGES} normal images, got {count}")
+        raise DataError(f"the quality gate needs at least {MIN_FIT_IMAGES} normal images, got {count}")
     for position, figure in enumerate(figures):
         if not figure.std > CONSTANT_STD:
-            raise InputError(
+            raise DataError(
                 f"normal image number {position} is constant or not finite; remove it before fitting the gate"
             )
     order = max(1, math.floor(share * (count + 1) / BOUND_COUNT))
@@ -214,7 +214,7 @@ def fit_gate_images(
     other limits is passed by a fresh normal image with probability 1 / (n + 1) at most, before its margin; what
     all checks together refuse is measured by the calibration, on other normal images.
 
-    Raises InputError as :func:`fit_gate`.
+    Raises DataError as :func:`fit_gate`.
     """
     figures, planted, pixels = [], [], MaskFit()
     disturbed: dict[str, list[np.ndarray]] = {name: [] for name in DISTURBANCES}

@@ -18,6 +18,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from router.decision import Route
 from router.monitor_tests import ExchangeabilityTest, RateTest
 from router.policy import RoutingPolicy
 from wafer_data.errors import InputError
@@ -29,8 +30,13 @@ EPOCH = 5000
 class Judged(Protocol):
     """What the monitor reads of a result: see `tool_side.runtime.inspection.Inspection`."""
 
-    route: str
-    lowres_score: float | None
+    @property
+    def route(self) -> str:
+        """A `router.decision.Route`."""
+
+    @property
+    def lowres_score(self) -> float | None:
+        """Raw; None if that student did not run."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +133,7 @@ class Monitor:
                 test.reset()
         self._images += 1
         self._in_epoch += 1
-        judged, escalated = result.route != "none", result.route == "full"
+        judged, escalated = result.route != Route.NONE, result.route == Route.FULL
         self._unjudged += not judged
         self._escalated += escalated
         self._bet("unjudged", not judged)

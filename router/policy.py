@@ -15,12 +15,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from router.decision import PASS, REJECT, REVIEW, Decision, Route
 from router.gate import QualityGate
-from wafer_data.errors import InputError
+from wafer_data.errors import PolicyError
 
 SCHEMA = 1
-
-PASS, REVIEW, REJECT = "PASS", "REVIEW", "REJECT"
 
 _NUMBERS = (
     "lowres_location",
@@ -39,7 +38,23 @@ class RoutedImage(NamedTuple):
 
     score: float
     escalated: bool
-    decision: str
+    decision: Decision
+
+
+class Stage(NamedTuple):
+    """One scoring stage of the route.
+
+    An image whose standardised score here is at most `pass_up_to` ends here, as PASS. At the last stage the routed
+    score decides: above `review_above` REVIEW, above `reject_above` REJECT (None: nothing is rejected). location,
+    scale: of the log-scores of normal images at this stage.
+    """
+
+    route: Route
+    location: float
+    scale: float
+    pass_up_to: float
+    review_above: float | None = None
+    reject_above: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +72,7 @@ class RoutingPolicy:
         score above this is REVIEW. reject_above: ... above this is REJECT; None: nothing is rejected
         without a person. gate: quality gate that an image passes before any score is computed.
 
-    Raises InputError when a number is not finite, a scale is not positive, full_weight lies outside [0, 1] or
+    Raises PolicyError when a number is not finite, a scale is not positive, full_weight lies outside [0, 1] or
     reject_above lies below review_above.
     """
 
@@ -74,17 +89,32 @@ class RoutingPolicy:
     def __post_init__(self) -> None:
         for name in _NUMBERS:
             if not math.isfinite(getattr(self, name)):
-                raise InputError(f"routing policy: {name} must be finite, got {getattr(self, name)}")
+                raise PolicyError(f"routing policy: {name} must be finite, got {getattr(self, name)}")
         for name in ("lowres_scale", "full_scale"):
             if getattr(self, name) <= 0:
-                raise InputError(f"routing policy: {name} must be positive, got {getattr(self, name)}")
+                raise PolicyError(f"routing policy: {name} must be positive, got {getattr(self, name)}")
         if not 0 <= self.full_weight <= 1:
-            raise InputError(f"routing policy: full_weight must lie in [0, 1], got {self.full_weight}")
+            raise PolicyError(f"routing policy: full_weight must lie in [0, 1], got {self.full_weight}")
         if self.reject_above is not None and not self.review_above <= self.reject_above < math.inf:
-            raise InputError(
+            raise PolicyError(
                 f"routing policy: reject_above ({self.reject_above}) must not lie below "
                 f"review_above ({self.review_above})"
             )
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """The route as a list: the stages in the order in which an image meets them, with their thresholds."""
+        return (
+            Stage(Route.LOWRES, self.lowres_location, self.lowres_scale, self.escalate_above),
+            Stage(
+                Route.FULL,
+                self.full_location,
+                self.full_scale,
+                self.review_above,
+                self.review_above,
+                self.reject_above,
+            ),
+        )
 
     def standardise_lowres(self, scores: ArrayLike) -> np.ndarray:
         """z of raw low-resolution scores, any shape, float64; not finite where a score is not positive."""
@@ -116,17 +146,17 @@ class RoutingPolicy:
         # a PASS.
         return np.where(np.isfinite(z_lowres) & np.isfinite(routed), routed, np.nan)
 
-    def route(self, lowres_score: float, ask_full: Callable[[], float]) -> RoutedImage:
+    def route(self, ask: Callable[[Route], float]) -> RoutedImage:
         """One image along the whole route: the same as the methods on arrays, to the last bit, and faster.
 
-        ask_full: gives the raw score of the full student; called only if the image is escalated.
+        ask: gives the raw score of a stage's student; called for a stage only if the image comes that far.
         """
-        z_lowres = float(self.standardise_lowres([lowres_score])[0])
+        z_lowres = float(self.standardise_lowres([ask(Route.LOWRES)])[0])
         finite = math.isfinite(z_lowres)
         escalated = z_lowres > self.escalate_above or not finite
         routed = z_lowres
         if escalated:
-            routed = self._blend(z_lowres, float(self.standardise_full([ask_full()])[0]))
+            routed = self._blend(z_lowres, float(self.standardise_full([ask(Route.FULL)])[0]))
         if not (finite and math.isfinite(routed)):
             return RoutedImage(math.nan, escalated, REVIEW)
         decision = PASS
@@ -165,22 +195,22 @@ class RoutingPolicy:
 
     @classmethod
     def from_dict(cls, data: Any) -> RoutingPolicy:
-        """Reads and checks what :meth:`to_dict` wrote. Raises InputError naming the key that is wrong."""
+        """Reads and checks what :meth:`to_dict` wrote. Raises PolicyError naming the key that is wrong."""
         if not isinstance(data, Mapping):
-            raise InputError("routing policy: expected a JSON object")
+            raise PolicyError("routing policy: expected a JSON object")
         if data.get("schema") != SCHEMA:
-            raise InputError(
+            raise PolicyError(
                 f"routing policy: schema {data.get('schema')!r} is not supported, only {SCHEMA}; "
                 "calibrate again with this version of waferroute"
             )
         missing, unknown = sorted(_KEYS - set(data)), sorted(set(data) - _KEYS)
         if missing or unknown:
-            raise InputError(f"routing policy: missing keys {missing}, unknown keys {unknown}")
+            raise PolicyError(f"routing policy: missing keys {missing}, unknown keys {unknown}")
         for name in (*_NUMBERS, "reject_above"):
             value = data[name]
             allowed = isinstance(value, int | float) and not isinstance(value, bool)
             if not allowed and not (name == "reject_above" and value is None):
-                raise InputError(f"routing policy: {name} must be a number, got {value!r}")
+                raise PolicyError(f"routing policy: {name} must be a number, got {value!r}")
         gate = QualityGate.from_dict(data["gate"])
         return cls(**{name: data[name] for name in (*_NUMBERS, "reject_above")}, gate=gate)
 

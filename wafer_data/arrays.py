@@ -8,7 +8,7 @@ from typing import Self
 
 import numpy as np
 
-from wafer_data.errors import InputError
+from wafer_data.errors import DataError
 
 _STEPS = {8: 255, 16: 65535}
 _TYPES = {8: np.uint8, 16: np.uint16}
@@ -86,10 +86,10 @@ def write_stack(path: Path, rows: Iterable[np.ndarray], count: int, size: int, b
 
 
 def open_stack(path: Path) -> np.ndarray:
-    """Memory-map a stack for reading, (count, size, size). Raises InputError if it is missing or broken."""
+    """Memory-map a stack for reading, (count, size, size). Raises DataError if it is missing or broken."""
     try:
         return np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError) as error:
-        raise InputError(
+        raise DataError(
             f"{path} cannot be read ({error}): remove its folder and prepare the data again"
         ) from error

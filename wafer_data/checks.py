@@ -15,7 +15,7 @@ from typing import TypedDict, TypeVar
 import numpy as np
 
 from wafer_data.config import DataConfig
-from wafer_data.errors import InputError
+from wafer_data.errors import DataError, InputError
 from wafer_data.files import sha256_file
 from wafer_data.imaging.read import UnreadableImage, read_grey, to_square
 from wafer_data.masks import read_mask
@@ -96,7 +96,7 @@ def check_images(
             if keep is not None and look.square is not None:
                 keep(look.square, look.bits)
     if bad and not config.skip_bad_images:
-        raise InputError(_describe(bad, len(candidates)))
+        raise DataError(_describe(bad, len(candidates)))
     unmasked = _without_mask(usable)
     usable, repeated = _without_repeats(usable)
     return usable, bad + problems + unmasked + repeated

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from wafer_data.errors import InputError
+from wafer_data.errors import InputError, NotFoundError, WriteError
 
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 _NO_PERMISSION = {errno.EACCES, errno.EPERM, errno.EROFS}
@@ -67,7 +67,7 @@ def read_json(path: str | Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise InputError(f"{path} does not exist") from error
+        raise NotFoundError(f"{path} does not exist") from error
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from error
     except ValueError as error:  # covers both broken JSON and broken UTF-8
@@ -120,13 +120,13 @@ def new_directory(path: str | Path) -> Iterator[Path]:
         raise
 
 
-def write_error(path: Path, error: OSError) -> InputError:
-    """The InputError that tells the user why `path` could not be written, and what to do."""
+def write_error(path: Path, error: OSError) -> WriteError:
+    """The WriteError that tells the user why `path` could not be written, and what to do."""
     if error.errno in _DISK_FULL:
-        return InputError(f"disk full while writing {path}: free some space and run again")
+        return WriteError(f"disk full while writing {path}: free some space and run again")
     if error.errno in _NO_PERMISSION:
-        return InputError(f"no permission to write {path}: change its permissions or choose another folder")
-    return InputError(f"cannot write {path}: {error.strerror or error}")
+        return WriteError(f"no permission to write {path}: change its permissions or choose another folder")
+    return WriteError(f"cannot write {path}: {error.strerror or error}")
 
 
 def _swap_in(temporary: Path, path: Path) -> None:
@@ -134,7 +134,7 @@ def _swap_in(temporary: Path, path: Path) -> None:
     old = None
     if path.is_symlink() or path.exists():
         if path.is_symlink() or not path.is_dir():
-            raise InputError(f"{path} exists and is not a folder: move it away or choose another name")
+            raise WriteError(f"{path} exists and is not a folder: move it away or choose another name")
         old = _temporary_name(path)
         path.rename(old)
     try:

@@ -1,9 +1,10 @@
-"""Progress on stderr: a bar with the time left on a terminal, a line now and then elsewhere (logs, CI).
+"""Progress: a bar with the time left on a terminal, a logged line now and then elsewhere (files, CI).
 
 Set WAFERROUTE_QUIET=1 to silence it. Loops may nest: an inner `track` joins the display that is already open.
 """
 
 import atexit
+import logging
 import os
 import sys
 import time
@@ -18,6 +19,7 @@ from rich.console import Console
 Item = TypeVar("Item")
 
 LINE_EVERY_S = 30.0  # without a terminal: at most one line in this many seconds
+_LOG = logging.getLogger(__name__)
 SHORT_S = 2.0  # without a terminal: a task that took less is not worth its closing line
 
 
@@ -156,4 +158,4 @@ def _print_line(task: Task, now: float) -> None:
         line += f", about {elapsed / task.done * (task.total - task.done):.0f} s left"
     else:
         line += f" in {elapsed:.0f} s"
-    print(line + (f" ({task.note})" if task.note else ""), file=sys.stderr, flush=True)
+    _LOG.info("%s", line + (f" ({task.note})" if task.note else ""))

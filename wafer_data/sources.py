@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from wafer_data.config import DataConfig
-from wafer_data.errors import InputError
+from wafer_data.errors import InputError, NotFoundError
 from wafer_data.imaging.read import IMAGE_SUFFIXES
 
 GOOD = "good"
@@ -137,7 +137,7 @@ def _elpv_package_data() -> Path:
 def _existing(folder: str | None) -> Path:
     path = _absolute(folder or "")
     if not path.exists():
-        raise InputError(f"{path} does not exist: check data.root and data.defects")
+        raise NotFoundError(f"{path} does not exist: check data.root and data.defects")
     if not path.is_dir():
         raise InputError(f"{path} is a file; a folder of images is needed")
     return path

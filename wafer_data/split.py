@@ -7,7 +7,7 @@ import numpy as np
 
 from wafer_data.checks import CheckedImage
 from wafer_data.config import DataConfig
-from wafer_data.errors import InputError
+from wafer_data.errors import DataError
 
 Split = Literal["train", "calibration", "test"]
 
@@ -32,7 +32,7 @@ def assign_splits(images: list[CheckedImage], config: DataConfig) -> list[Split]
     both teaches a model and certifies what it misses. A defect whose pixels occur twice never moves: its copy would
     stay in the test.
 
-    Raises InputError with the counts if fewer than 20 train or 10 calibration normal images would result.
+    Raises DataError with the counts if fewer than 20 train or 10 calibration normal images would result.
     """
     splits: list[Split] = ["test"] * len(images)
     random = np.random.default_rng(config.seed)
@@ -102,7 +102,7 @@ def _require_enough(images: list[CheckedImage], splits: list[Split]) -> None:
     )
     train, calibration = counts["train"], counts["calibration"]
     if train < MIN_TRAIN or calibration < MIN_CALIBRATION:
-        raise InputError(
+        raise DataError(
             f"too few normal images: {train} to train on (at least {MIN_TRAIN} are needed) and "
             f"{calibration} to calibrate on (at least {MIN_CALIBRATION}). Add images, or change "
             "data.calibration_fraction and data.test_fraction"

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import version
 
 from wafer_data.errors import InputError
+from wafer_data.log import log_to_stderr
 from waferroute.analysis_commands import add_analysis_commands
 from waferroute.compare_command import add_compare
 from waferroute.export_options import add_export_options
@@ -75,6 +76,7 @@ _STAGE_COMMANDS = (
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status. `arguments`: default sys.argv[1:]."""
+    log_to_stderr()
     try:
         try:
             return _run(list(sys.argv[1:] if arguments is None else arguments))

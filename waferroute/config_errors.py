@@ -9,15 +9,17 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from wafer_data.errors import InputError
+from wafer_data.errors import ConfigurationError
 from waferroute.config_fields import Model, Place, describe, list_fields, locate
 from waferroute.config_source import Override
 
 SHOWN = 10
 
 
-def explain(error: ValidationError, model: Model, path: Path, overrides: Sequence[Override]) -> InputError:
-    """The InputError for everything wrong in the file at `path` with `overrides` merged in."""
+def explain(
+    error: ValidationError, model: Model, path: Path, overrides: Sequence[Override]
+) -> ConfigurationError:
+    """The ConfigurationError for everything wrong in the file at `path` with `overrides` merged in."""
     messages: dict[str, str] = {}
     for detail in error.errors(include_url=False):
         place = locate(model, detail["loc"])
@@ -26,7 +28,7 @@ def explain(error: ValidationError, model: Model, path: Path, overrides: Sequenc
     lines = list(messages.values())[:SHOWN]
     if len(messages) > SHOWN:
         lines.append(f"... and {len(messages) - SHOWN} more")
-    return InputError("\n".join(lines))
+    return ConfigurationError("\n".join(lines))
 
 
 def _where(place: Place, path: Path, overrides: Sequence[Override]) -> str:

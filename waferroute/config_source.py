@@ -9,7 +9,7 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from wafer_data.errors import InputError
+from wafer_data.errors import ConfigurationError
 from waferroute.config_fields import Model, locate, takes_null, takes_plain_text
 
 
@@ -31,7 +31,7 @@ class Override:
 def read_source(path: Path, overrides: Sequence[Override]) -> dict[str, Any]:
     """The file's content with the overrides merged in and `${...}` references filled in.
 
-    Raises InputError when the file cannot be read or is not YAML (with the line), when a value is left to be
+    Raises ConfigurationError when the file cannot be read or is not YAML (with the line), when a value is left to be
     filled in (`???`), or when a reference leads nowhere.
     """
     merged = _parse_file(path)
@@ -42,19 +42,19 @@ def read_source(path: Path, overrides: Sequence[Override]) -> dict[str, Any]:
         try:
             together = OmegaConf.merge(merged, OmegaConf.create(nested))
         except OmegaConfBaseException as error:
-            raise InputError(f"override {override.text!r}: {_first_line(error)}") from error
+            raise ConfigurationError(f"override {override.text!r}: {_first_line(error)}") from error
         assert isinstance(together, DictConfig)
         merged = together
     try:
         missing = sorted(OmegaConf.missing_keys(merged))
         if missing:
-            raise InputError(
+            raise ConfigurationError(
                 f"{path}: {_listed(missing)} must be filled in, in the file or behind the command: "
                 + " ".join(f"{key}=..." for key in missing)
             )
         content = OmegaConf.to_container(merged, resolve=True)
     except OmegaConfBaseException as error:
-        raise InputError(f"{path}: {_first_line(error)}") from error
+        raise ConfigurationError(f"{path}: {_first_line(error)}") from error
     assert isinstance(content, dict)
     return {str(key): value for key, value in content.items()}
 
@@ -62,12 +62,12 @@ def read_source(path: Path, overrides: Sequence[Override]) -> dict[str, Any]:
 def parse_override(text: str, model: Model) -> Override:
     """Read one `key=value`. The value is YAML, except where `model` takes text only: there it stays as typed.
 
-    Raises InputError when there is no `=`, no key, or the value is not YAML.
+    Raises ConfigurationError when there is no `=`, no key, or the value is not YAML.
     """
     key, equals, raw = text.partition("=")
     key = key.strip()
     if not equals or not key or not all(key.split(".")):
-        raise InputError(f"override {text!r} is not of the form key=value, for example run.seed=1")
+        raise ConfigurationError(f"override {text!r} is not of the form key=value, for example run.seed=1")
     keys = tuple(key.split("."))
     place = locate(model, keys)
     raw = raw.strip()
@@ -78,7 +78,9 @@ def parse_override(text: str, model: Model) -> Override:
     try:
         value = OmegaConf.to_container(OmegaConf.create(f"value: {raw}"), resolve=False)
     except (yaml.YAMLError, OmegaConfBaseException) as error:
-        raise InputError(f"override {text!r}: its value is not valid YAML ({_first_line(error)})") from error
+        raise ConfigurationError(
+            f"override {text!r}: its value is not valid YAML ({_first_line(error)})"
+        ) from error
     assert isinstance(value, dict)
     return Override(text, keys, value["value"])
 
@@ -87,26 +89,28 @@ def _parse_file(path: Path) -> DictConfig:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
-        raise InputError(f"configuration {path} does not exist; ready-made ones are in configs/") from error
+        raise ConfigurationError(
+            f"configuration {path} does not exist; ready-made ones are in configs/"
+        ) from error
     except IsADirectoryError as error:
-        raise InputError(f"configuration {path} is a folder; name a YAML file") from error
+        raise ConfigurationError(f"configuration {path} is a folder; name a YAML file") from error
     except OSError as error:
-        raise InputError(f"configuration {path} cannot be read: {error.strerror}") from error
+        raise ConfigurationError(f"configuration {path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise InputError(f"configuration {path} is not a text file in UTF-8") from error
+        raise ConfigurationError(f"configuration {path} is not a text file in UTF-8") from error
     try:
         # OmegaConf would read a lone word as a key, and cannot read a lone number.
         if not isinstance(yaml.compose(text, Loader=yaml.SafeLoader), yaml.MappingNode | None):
-            raise InputError(
+            raise ConfigurationError(
                 f"{path} must hold sections such as `run:` and `data:`, with their keys indented"
             )
         parsed = OmegaConf.create(text)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f", line {mark.line + 1}" if mark else ""
-        raise InputError(f"{path}{line}: not valid YAML: {error.problem or error.context}") from error
+        raise ConfigurationError(f"{path}{line}: not valid YAML: {error.problem or error.context}") from error
     except (yaml.YAMLError, OmegaConfBaseException) as error:
-        raise InputError(f"{path}: not valid YAML: {_first_line(error)}") from error
+        raise ConfigurationError(f"{path}: not valid YAML: {_first_line(error)}") from error
     assert isinstance(parsed, DictConfig)
     return parsed
 

@@ -9,6 +9,7 @@ otherwise clears it first. A change of the program's code under the same version
 
 import contextlib
 import json
+import logging
 import os
 import shutil
 import sys
@@ -25,6 +26,7 @@ from waferroute.processes import OneProcess, Processes
 from waferroute.stage_record import RECORD_NAME, StageRecord, difference, digest, first_damage, take_stock
 
 Config = TypeVar("Config")
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -178,7 +180,7 @@ class Pipeline(Generic[Config]):
 
 def _announce(line: str) -> None:
     if os.environ.get("WAFERROUTE_QUIET") != "1":
-        print(line, file=sys.stderr, flush=True)
+        _LOG.info("%s", line)
 
 
 def _remove(folder: Path) -> None:

@@ -3,16 +3,17 @@
 import contextlib
 import fcntl
 import json
+import logging
 import os
 import platform
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from wafer_data.errors import InputError
+from wafer_data.errors import BusyError, InputError
 from wafer_data.files import write_error
 
 LOCK_NAME = "run.lock"
+_LOG = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
@@ -45,12 +46,12 @@ def locked(run_dir: Path) -> Iterator[None]:
         try:
             fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except (BlockingIOError, PermissionError) as error:
-            raise InputError(
+            raise BusyError(
                 f"{run_dir} is in use by another waferroute command{_holder(path)}: "
                 "wait for it to end, or choose another folder with run.dir=DIR"
             ) from error
         except OSError as error:  # a file system without locks
-            print(f"warning: {run_dir} cannot be locked ({error.strerror})", file=sys.stderr)
+            _LOG.warning("warning: %s cannot be locked (%s)", run_dir, error.strerror)
         handle.truncate(0)
         json.dump({"process": os.getpid(), "host": platform.node()}, handle)
         handle.flush()

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from router.decision import Route
 from router.policy import RoutingPolicy
 from wafer_data.errors import InputError
 
@@ -96,14 +97,14 @@ def test_one_image_alone_goes_the_way_that_arrays_go(
     policy = RoutingPolicy.from_dict(POLICY | {"full_weight": weight, "reject_above": reject})
     asked = []
 
-    def ask_full() -> float:
-        asked.append(full)
-        return full
+    def ask(stage: Route) -> float:
+        asked.append(stage)
+        return lowres if stage is Route.LOWRES else full
 
-    found = policy.route(lowres, ask_full)
+    found = policy.route(ask)
     escalated = bool(policy.escalate([lowres])[0])
     routed = policy.routed_score([lowres], [full if escalated else np.nan])
-    assert found.escalated == escalated == bool(asked)
+    assert found.escalated == escalated == (asked == [Route.LOWRES, Route.FULL])
     assert found.decision == policy.decide(routed, [escalated])[0]
     np.testing.assert_array_equal(found.score, routed[0])
 

@@ -113,7 +113,7 @@ class TestRoute:
         self, bundle: Path, images: BenchImages, batch: int, inspector: Inspector
     ) -> None:
         call = graph_batches(load_bundle(bundle), "full", images, batch, 1)
-        known = [inspector._full(image[0]).score for image in images.inputs]
+        known = [inspector.students["full"](image[0]).score for image in images.inputs]
         for run in range(5):
             scores = call(run)[0]  # type: ignore[index]
             assert scores.shape == (batch,)

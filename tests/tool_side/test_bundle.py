@@ -14,7 +14,8 @@ from PIL import Image
 from tool_side.bundle.load import Preprocessing, load_bundle, write_manifest
 from tool_side.runtime.inspector import Inspector
 from wafer_data.config import DataConfig
-from wafer_data.errors import InputError
+from wafer_data.errors import BundleError, InputError
+from wafer_data.files import read_json, write_json
 from wafer_data.imaging.levels import Levels
 from wafer_data.store import ImageStore, prepare_data
 
@@ -231,3 +232,35 @@ def test_a_manifest_that_would_not_load_is_not_written(copy: Path, calibrated: t
         with pytest.raises(InputError, match=words):
             write_manifest(copy, models=models, policy=calibrated[0], provenance={})
     assert (copy / "manifest.json").read_bytes() == before
+
+
+class TestLineage:
+    def test_an_exported_bundle_has_an_id_and_no_parent(self, bundle: Path) -> None:
+        loaded = load_bundle(bundle)
+        assert len(loaded.id) == 16 and set(loaded.id) <= set("0123456789abcdef")
+        assert loaded.parent is None and loaded.manifest["lineage"]["made_by"] == "export"
+        assert loaded.id == load_bundle(bundle).id
+
+    def test_any_change_is_another_bundle(self, bundle: Path, tmp_path: Path) -> None:
+        other = shutil.copytree(bundle, tmp_path / "other")
+        rewrite(other, {"parent": "f" * 16, "made_by": "export"})
+        assert load_bundle(other).id != load_bundle(bundle).id
+        assert load_bundle(other).parent == "f" * 16
+
+    @pytest.mark.parametrize("section", [[], {"parent": 7}, {}, {"parent": ""}])
+    def test_a_malformed_lineage_is_refused(self, bundle: Path, tmp_path: Path, section: object) -> None:
+        other = shutil.copytree(bundle, tmp_path / "other")
+        rewrite(other, section)
+        with pytest.raises(BundleError, match="lineage"):
+            load_bundle(other)
+
+    def test_a_bundle_of_before_has_no_parent(self, bundle: Path, tmp_path: Path) -> None:
+        other = shutil.copytree(bundle, tmp_path / "other")
+        manifest = read_json(other / "manifest.json")
+        del manifest["lineage"]
+        write_json(other / "manifest.json", manifest)
+        assert load_bundle(other).parent is None
+
+
+def rewrite(folder: Path, lineage: object) -> None:
+    write_json(folder / "manifest.json", read_json(folder / "manifest.json") | {"lineage": lineage})

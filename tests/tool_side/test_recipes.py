@@ -63,7 +63,9 @@ class TestAdding:
         with pytest.raises(InputError, match="already called bright"):
             run_recipe_add(both, "third", [second_images], tmp_path / "x", first_name="other")
         assert run_recipe_add(both, "third", [second_images], tmp_path / "three") == 0
-        assert tuple(load_bundle(tmp_path / "three").recipes) == ("bright", "dark", "third")
+        three = load_bundle(tmp_path / "three")
+        assert tuple(three.recipes) == ("bright", "dark", "third")
+        assert three.parent == load_bundle(both).id and load_bundle(both).parent is not None
 
     def test_too_few_images_are_refused_with_the_number_needed(
         self, bundle: Path, second_images: Path, tmp_path: Path

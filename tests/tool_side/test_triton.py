@@ -55,7 +55,7 @@ class TestServed:
         def student(name: str) -> Student:
             def answer(image: np.ndarray) -> StudentOutput:
                 asked[name] += 1
-                return getattr(inspector, f"_{name}")(image)
+                return inspector.students[name](image)
 
             return answer
 
@@ -74,7 +74,7 @@ class TestServed:
         def fail(_: np.ndarray) -> StudentOutput:
             raise RuntimeError("the model is not loaded")
 
-        students = {"lowres": inspector._lowres, "full": inspector._full, broken: fail}
+        students = inspector.students | {broken: fail}
         served = served_inspector(bundle, students)
         hard = served.inspect(wafer(3, 0.4))
         assert (

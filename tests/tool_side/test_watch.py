@@ -239,7 +239,7 @@ class TestCrashes:
             assert [cells["source"] for cells in csv.DictReader(file)] == [row["source"] for row in rows]
 
     def test_a_folder_that_goes_away_for_a_while(
-        self, bundle: Path, drop: Path, capsys: pytest.CaptureFixture[str]
+        self, bundle: Path, drop: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
         away = drop.with_name("away")
         results = drop.with_name("drop.results.jsonl")
@@ -256,10 +256,11 @@ class TestCrashes:
             time.sleep(0.01)
 
         step = [0]
+        caplog.set_level("INFO")
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(StopRequest, "sleep", come_and_go)
             assert run_watch(bundle, drop, quick(once=False), out=io.StringIO()) == 0
-        said = capsys.readouterr().err
+        said = caplog.text
         assert "cannot be read" in said and "can be read again" in said
         assert "4 images inspected" in said
 
@@ -287,15 +288,17 @@ class TestEnd:
         assert "Traceback" not in said
 
     def test_a_stop_before_all_is_done_says_what_is_left(
-        self, inspect_all: Watch, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+        self, inspect_all: Watch, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
+        caplog.set_level("INFO")
+
         def stopped(stop: StopRequest, seconds: float) -> None:
             stop.requested = True
 
         monkeypatch.setattr(StopRequest, "sleep", stopped)
         assert inspect_all() == []
         assert inspect_all.status == 130  # type: ignore[attr-defined]
-        assert "0 images inspected" in (said := capsys.readouterr().err) and "3 not inspected yet" in said
+        assert "0 images inspected" in (said := caplog.text) and "3 not inspected yet" in said
 
     def test_the_second_signal_is_not_held_back(self) -> None:
         with pytest.raises(KeyboardInterrupt), stop_on_signals() as stop:

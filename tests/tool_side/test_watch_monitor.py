@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from router.decision import REVIEW
 from router.monitor import Reference
 from tool_side.bundle.load import load_bundle
 from tool_side.runtime.inspection import Inspection
@@ -42,24 +43,26 @@ def test_watching_keeps_the_status(
     assert found["images"] == 3 and found["unjudged"] == 0 and found["alarms"] == []
 
 
-def test_alarms_are_said_and_written_at_once(watched_bundle: Path, tmp_path: Path) -> None:
-    said: list[str] = []
-    monitors = WatchMonitors(Inspector(watched_bundle), tmp_path / "status.json", said.append)
-    monitors.update([Inspection(f"{number}.png", "REVIEW") for number in range(50)])
+def test_alarms_are_said_and_written_at_once(
+    watched_bundle: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    monitors = WatchMonitors(Inspector(watched_bundle), tmp_path / "status.json")
+    monitors.write([Inspection(source=f"{number}.png", decision=REVIEW) for number in range(50)])
+    said = caplog.messages
     assert len(said) == 1 and said[0].startswith("ALARM at ") and "cannot be judged" in said[0]
     assert len(read_json(tmp_path / "status.json")["recipes"]["default"]["alarms"]) == 1
 
 
 def test_images_of_an_unknown_recipe_are_not_counted(watched_bundle: Path, tmp_path: Path) -> None:
-    monitors = WatchMonitors(Inspector(watched_bundle), tmp_path / "status.json", print)
-    monitors.update([Inspection("a.png", "REVIEW", recipe="unknown")])
+    monitors = WatchMonitors(Inspector(watched_bundle), tmp_path / "status.json")
+    monitors.write([Inspection(source="a.png", decision=REVIEW, recipe="unknown")])
     monitors.close()
     assert read_json(tmp_path / "status.json")["recipes"]["default"]["images"] == 0
 
 
 def test_a_bundle_without_reference_is_refused_with_what_to_do(inspector: Inspector, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="export it again"):
-        WatchMonitors(inspector, tmp_path / "status.json", print)
+        WatchMonitors(inspector, tmp_path / "status.json")
 
 
 def test_the_reference_is_sealed_with_the_bundle(watched_bundle: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from router.decision import Route
 from router.gate import FIGURES, QualityGate
 from tool_side.runtime.inspect_files import expand_inputs
 from tool_side.runtime.inspector import Inspector
@@ -67,8 +68,8 @@ def prepare_images(given: Sequence[str | Path], inspector: Inspector, folder: Pa
         inputs=np.stack(inputs),
         synthetic=not given,
         unreadable=len(paths) - len(kept),
-        escalated=routes.count("full") / len(kept),
-        refused=routes.count("none") / len(kept),
+        escalated=routes.count(Route.FULL) / len(kept),
+        refused=routes.count(Route.NONE) / len(kept),
     )
 
 

@@ -26,8 +26,8 @@ from tool_side.bundle.sections import (
     preprocessing_of,
 )
 from tool_side.bundle.signature import check_signature, foreign_files
-from wafer_data.errors import InputError
-from wafer_data.files import sha256_file, write_json
+from wafer_data.errors import BundleError, InputError, SignatureError
+from wafer_data.files import sha256_file, sha256_json, write_json
 
 __all__ = [
     "CERTIFICATE", "CERTIFICATE_SCHEMA", "MANIFEST", "MODEL_NAMES", "POLICY", "SCHEMA",
@@ -39,6 +39,8 @@ SCHEMA = 2
 
 POLICY, CERTIFICATE = "policy.json", "certificate.json"
 CERTIFICATE_SCHEMA = 1
+LINEAGE = "lineage"
+"""Section of the manifest: the id of the bundle that this one follows, and how it was made from it."""
 
 _SECTIONS = ("schema", "version", "files", "preprocessing", "models", "thresholds", "provenance")
 
@@ -63,6 +65,16 @@ class Bundle:
     references: Mapping[str, Reference] = field(default_factory=dict)
     signed_by: str | None = None
 
+    @property
+    def id(self) -> str:
+        """What the bundle is known by: 16 hexadecimal digits of its manifest, which seals all its files."""
+        return sha256_json(self.manifest)[:16]
+
+    @property
+    def parent(self) -> str | None:
+        """`id` of the bundle that this one was made from; None where there is none, or it was not recorded."""
+        return self.manifest.get(LINEAGE, {}).get("parent")
+
 
 def load_bundle(path: str | Path, *, public_key: str | Path | None = None) -> Bundle:
     """Read a bundle and verify all of it.
@@ -70,22 +82,23 @@ def load_bundle(path: str | Path, *, public_key: str | Path | None = None) -> Bu
     Every file is read once and used from memory, so nothing can change between check and use. public_key: file of
     the ed25519 key that the bundle must be signed with (see `tool_side.bundle.signature`); None asks for no signature.
 
-    Raises InputError with the reason: not a bundle, older or newer schema, a file that is missing, of another size
-    or of another content, a malformed section, thresholds that are not the policy's; with `public_key` also a
-    signature that is missing or of another key, and files that are no part of the bundle.
+    Raises BundleError with the reason: not a bundle, older or newer schema, a file that is missing, of another size
+    or of another content, a malformed section, thresholds that are not the policy's; with `public_key` also, as
+    SignatureError, a signature that is missing or of another key, and files that are no part of the bundle.
     """
     path = Path(path)
     if not path.is_dir():
-        raise InputError(f"bundle {path}: {'not a folder' if path.exists() else 'there is no such folder'}")
+        raise BundleError(f"bundle {path}: {'not a folder' if path.exists() else 'there is no such folder'}")
     if not (path / MANIFEST).is_file():
-        raise InputError(f"bundle {path}: no {MANIFEST} in it; give the bundle/ folder of a finished run")
+        raise BundleError(f"bundle {path}: no {MANIFEST} in it; give the bundle/ folder of a finished run")
     try:
         data = read_manifest(path)
         signed_by = check_signature(path, data, public_key) if public_key is not None else None
         manifest = _parsed(data, MANIFEST)
         _check_schema(manifest)
+        _check_lineage(manifest)
         if signed_by is not None and (strangers := foreign_files(path, _mapping(manifest, "files"))):
-            raise InputError(f"it was signed without {', '.join(strangers)}: remove that, or sign again")
+            raise SignatureError(f"it was signed without {', '.join(strangers)}: remove that, or sign again")
         contents = {
             name: verified_file(path, name, entry) for name, entry in _mapping(manifest, "files").items()
         }
@@ -98,7 +111,8 @@ def load_bundle(path: str | Path, *, public_key: str | Path | None = None) -> Bu
             raise InputError(f"the thresholds in {MANIFEST} are not those of {POLICY}")
         recipes, compared = recipe_policies(manifest, contents, policy), references(manifest, contents)
     except InputError as error:
-        raise InputError(f"bundle {path} refused: {error}") from error
+        kind = SignatureError if isinstance(error, SignatureError) else BundleError
+        raise kind(f"bundle {path} refused: {error}") from error
     return Bundle(
         path, manifest, preprocessing, models, policy, certificate, contents, recipes, compared, signed_by
     )
@@ -112,6 +126,7 @@ def write_manifest(
     provenance: Mapping[str, Any],
     preprocessing: Preprocessing | None = None,
     version: str | None = None,
+    parent: str | None = None,
     more: Mapping[str, Any] | None = None,
 ) -> None:
     """Write `manifest.json` for the graphs, policy.json and certificate.json that already lie in `folder`.
@@ -119,7 +134,8 @@ def write_manifest(
     models: fields of :class:`ModelEntry` for "lowres" and "full" (decoder may be left out). policy: the
     content of policy.json. provenance: JSON-ready, e.g. data_fingerprint, config_sha256, package_versions.
     preprocessing: default 256 pixels, 64 megapixels, 16 pixels. version: default that of the installed
-    waferroute. more: further sections, JSON-ready, for a person to read (`parity`, `variants`).
+    waferroute. parent: id of the bundle that this one succeeds. more: further sections, JSON-ready, for a person to
+    read (`parity`, `variants`).
 
     Raises InputError when a file is missing or an entry is malformed: what is written here also loads.
     """
@@ -142,9 +158,15 @@ def write_manifest(
         "models": entries,
         "thresholds": thresholds_of(RoutingPolicy.from_dict(policy)),
         "provenance": dict(provenance),
+        LINEAGE: lineage(parent, "export"),
         **(more or {}),
     }
     write_json(folder / MANIFEST, manifest)
+
+
+def lineage(parent: str | None, made_by: str) -> dict[str, str | None]:
+    """The section `lineage` of a manifest. made_by: the step that made the bundle, in words."""
+    return {"parent": parent, "made_by": made_by}
 
 
 def thresholds_of(policy: RoutingPolicy) -> dict[str, float | None]:
@@ -169,6 +191,13 @@ def _check_schema(manifest: Any) -> None:
     missing = [name for name in _SECTIONS if name not in manifest]
     if missing:
         raise InputError(f"{MANIFEST} lacks {', '.join(missing)}")
+
+
+def _check_lineage(manifest: Mapping[str, Any]) -> None:
+    section = manifest.get(LINEAGE, lineage(None, ""))
+    parent = section.get("parent", 0) if isinstance(section, dict) else 0
+    if parent is not None and not (isinstance(parent, str) and parent):
+        raise InputError(f"{MANIFEST}: lineage must be an object whose parent is the id of a bundle, or null")
 
 
 def _check_certificate(certificate: Any) -> None:

@@ -7,11 +7,12 @@ from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from router.decision import STAGES
 from wafer_data.errors import InputError
 from wafer_data.imaging.levels import Levels
 
 MANIFEST = "manifest.json"
-MODEL_NAMES = ("lowres", "full")
+MODEL_NAMES = tuple(stage.value for stage in STAGES)
 
 
 @dataclass(frozen=True)

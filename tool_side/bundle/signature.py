@@ -15,7 +15,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wafer_data.errors import InputError
+from wafer_data.errors import InputError, MissingPackageError, NotFoundError, SignatureError
 from wafer_data.files import read_json, write_error, write_json
 
 if TYPE_CHECKING:
@@ -79,17 +79,19 @@ def check_signature(folder: Path, manifest: bytes, public_key: str | Path) -> st
     """The identity of `public_key`, which signed `manifest`. Raises InputError, with the reason, unless it did."""
     key = _public_key(Path(public_key))
     if not (folder / SIGNATURE).is_file():
-        raise InputError(f"it is not signed (no {SIGNATURE}), and a signature by {public_key} is asked for")
+        raise SignatureError(
+            f"it is not signed (no {SIGNATURE}), and a signature by {public_key} is asked for"
+        )
     content = read_json(folder / SIGNATURE)
     if not isinstance(content, dict) or set(content) != {"schema", "algorithm", "key", "signature"}:
-        raise InputError(f"{SIGNATURE} is not a signature file: sign the bundle again")
+        raise SignatureError(f"{SIGNATURE} is not a signature file: sign the bundle again")
     if content["schema"] != SCHEMA or content["algorithm"] != ALGORITHM:
-        raise InputError(
+        raise SignatureError(
             f"{SIGNATURE} has schema {content['schema']!r} and algorithm {content['algorithm']!r}, this version reads "
             f"{SCHEMA} and {ALGORITHM}: sign the bundle again, or update waferroute on this computer"
         )
     if content["key"] != _identity(key):
-        raise InputError(
+        raise SignatureError(
             f"it was signed with the key {content['key']}, not with that of {public_key} ({_identity(key)})"
         )
     from cryptography.exceptions import InvalidSignature
@@ -97,7 +99,9 @@ def check_signature(folder: Path, manifest: bytes, public_key: str | Path) -> st
     try:
         key.verify(base64.b64decode(content["signature"], validate=True), _PURPOSE + manifest)
     except (InvalidSignature, ValueError, TypeError) as error:
-        raise InputError("the signature does not fit the manifest: it was changed after signing") from error
+        raise SignatureError(
+            "the signature does not fit the manifest: it was changed after signing"
+        ) from error
     return _identity(key)
 
 
@@ -152,7 +156,7 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except FileNotFoundError:
-        raise InputError(f"{path}: there is no such key file") from None
+        raise NotFoundError(f"{path}: there is no such key file") from None
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from error
 
@@ -179,7 +183,7 @@ def _cryptography() -> tuple[Any, Any]:
         from cryptography.hazmat.primitives import serialization
         from cryptography.hazmat.primitives.asymmetric import ed25519
     except ModuleNotFoundError as error:
-        raise InputError(
+        raise MissingPackageError(
             "signatures need the package cryptography, which is not installed here: "
             'pip install "waferroute[sign]"'
         ) from error

@@ -14,6 +14,7 @@ import numpy as np
 import onnx
 
 from router.policy import RoutingPolicy
+from tool_side.bundle.sections import MODEL_NAMES
 from tool_side.export.parity import (
     Agreement,
     CheckImages,
@@ -89,9 +90,9 @@ def choose_int8(
     exact: the students' graphs without packed tables. reference: PyTorch's scores. graphs: those that the bundle has
     otherwise.
     """
-    now = StudentScores(**{n: graph_scores(graphs[n], checked.images, n) for n in ("lowres", "full")})
+    now = StudentScores(**{n: graph_scores(graphs[n], checked.images, n) for n in MODEL_NAMES})
     chosen, report = dict(graphs), {}
-    for name in ("lowres", "full"):
+    for name in MODEL_NAMES:
         tried = candidates(name, exact[name], policy, checked, graphs[name], reference, now)
         if not tried:
             continue

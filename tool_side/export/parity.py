@@ -17,6 +17,7 @@ import torch
 from router.gate import measure_quality
 from router.policy import RoutingPolicy
 from student_vae import StudentVAE
+from tool_side.bundle.sections import MODEL_NAMES
 from tool_side.runtime.session import StudentGraph
 from wafer_data.errors import InputError
 from wafer_data.progress import track
@@ -133,8 +134,7 @@ def compare_scores(
         on_threshold=int(tied.sum()),
         on_threshold_differ=int((tied & differ).sum()),
         deviation={
-            name: _brief(np.abs(getattr(found, name) / getattr(reference, name) - 1))
-            for name in ("lowres", "full")
+            name: _brief(np.abs(getattr(found, name) / getattr(reference, name) - 1)) for name in MODEL_NAMES
         },
         deviation_spreads={
             "lowres": _brief(

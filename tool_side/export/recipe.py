@@ -18,7 +18,7 @@ import numpy as np
 
 from router.recipe import CalibratedRecipe, calibrate_recipe, config_like
 from router.recipe_names import FIRST_RECIPE, check_recipe_name
-from tool_side.bundle.load import MANIFEST, Bundle, load_bundle
+from tool_side.bundle.load import LINEAGE, MANIFEST, Bundle, lineage, load_bundle
 from tool_side.bundle.recipes import CERTIFICATE, MONITOR, POLICY, SECTION, recipe_file, recipe_names
 from tool_side.runtime.inspect_files import expand_inputs
 from tool_side.runtime.inspector import Inspector
@@ -111,6 +111,7 @@ def _write(
             entry = {"sha256": sha256_file(folder / path), "bytes": (folder / path).stat().st_size}
             manifest["files"][path] = entry
         manifest[SECTION] = dict(section)
+        manifest[LINEAGE] = lineage(bundle.id, f"recipe add {name}")
         identity = hashlib.sha256((bundle.path / MANIFEST).read_bytes()).hexdigest()
         manifest["provenance"] = {**manifest["provenance"], f"recipe_{name}_added_to": identity}
         write_json(folder / MANIFEST, manifest)

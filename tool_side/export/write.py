@@ -14,7 +14,7 @@ from router.monitor_reference import reference_of
 from router.policy import RoutingPolicy
 from student_vae import StudentVAE, load_student
 from tool_side.bundle.check_pattern import record_check
-from tool_side.bundle.load import Preprocessing, write_manifest
+from tool_side.bundle.load import MODEL_NAMES, Preprocessing, write_manifest
 from tool_side.bundle.recipes import MONITOR
 from tool_side.export.graph import decoder_graph, scoring_graph
 from tool_side.export.parity import (
@@ -33,7 +33,7 @@ from wafer_data.files import new_directory, read_json, write_bytes, write_json
 from wafer_data.store import ImageStore
 
 PACKAGES = ("waferroute", "torch", "onnx", "onnxruntime", "numpy", "pillow")
-STUDENTS = ("lowres", "full")
+STUDENTS = MODEL_NAMES
 
 
 def export_bundle(

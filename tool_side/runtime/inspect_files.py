@@ -6,25 +6,19 @@ REVIEW for that reason, 130 interrupted by Ctrl-C (what was printed stands). Bad
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
-from tool_side.runtime.heatmap import write_heatmap
-from tool_side.runtime.inspection import Inspection
 from tool_side.runtime.inspector import Inspector
-from wafer_data.errors import InputError
+from tool_side.sinks import HeatmapFolder, PrintedJson, PrintedTable, Sink, Tally
+from wafer_data.errors import InputError, NotFoundError
 from wafer_data.imaging.read import IMAGE_SUFFIXES
 
 EXIT_JUDGED, EXIT_UNJUDGED, EXIT_INTERRUPTED = 0, 3, 130
 HEATMAP_SUFFIX = ".heatmap.png"
-
-_ROW = "{:<8} {:<7} {:>8} {:>9}  {}"
-TABLE_HEAD = _ROW.format("decision", "route", "score", "ms", "image")
 
 
 class ImageFile(NamedTuple):
@@ -59,21 +53,17 @@ def run_inspect(
     out = out or sys.stdout
     files = list(expand_inputs(inputs))
     inspector = Inspector(bundle, threads=threads, reduced_decoding=reduced_decoding, public_key=public_key)
-    tally, seconds = Counter[str](), 0.0
-    status = EXIT_JUDGED
+    tally, status = Tally(), EXIT_JUDGED
+    names = (file.heatmap for file in files)
     try:
-        if not json_output:
-            print(TABLE_HEAD, file=out)
+        sinks: list[Sink] = [PrintedJson(out) if json_output else PrintedTable(out), tally]
+        if heatmaps is not None:
+            sinks.insert(0, HeatmapFolder(Path(heatmaps), inspector.map_reference, lambda _: next(names)))
         for file in files:
             named = recipe_of(file.path, recipe, recipe_from_folder)
             result = inspector.inspect(file.path, recipe=named, keep_image=heatmaps is not None)
-            if heatmaps is not None and result.image is not None and result.map is not None:
-                reference = inspector.map_reference(result.route)
-                write_heatmap(Path(heatmaps) / file.heatmap, result.image, result.map, reference)
-            print(json.dumps(result.to_dict()) if json_output else table_row(result), file=out, flush=True)
-            tally[result.decision] += 1
-            tally["unjudged"] += not result.judged
-            seconds += result.seconds["total"]
+            for sink in sinks:
+                sink.write([result])
     except KeyboardInterrupt:
         status = EXIT_INTERRUPTED
     except BrokenPipeError:
@@ -81,8 +71,8 @@ def run_inspect(
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_INTERRUPTED
     if not json_output:
-        print(_summary(tally, seconds, len(files), status), file=out)
-    if status == EXIT_JUDGED and tally["unjudged"]:
+        print(_summary(tally, len(files), status), file=out)
+    if status == EXIT_JUDGED and tally.unjudged:
         status = EXIT_UNJUDGED
     return status
 
@@ -106,7 +96,7 @@ def expand_inputs(inputs: Sequence[str | Path]) -> Iterator[ImageFile]:
         elif item.exists():
             found, relative = [item], [Path(item.name)]
         else:
-            raise InputError(f"{item}: no such file or folder")
+            raise NotFoundError(f"{item}: no such file or folder")
         for path, name in zip(found, relative, strict=True):
             yield ImageFile(path, _free_name(name, taken))
 
@@ -145,23 +135,11 @@ def _free_name(relative: Path, taken: set[Path]) -> Path:
     return candidate
 
 
-def table_row(result: Inspection) -> str:
-    """One line of the table that :data:`TABLE_HEAD` heads; always a single printable line."""
-    score = "-" if result.score is None else f"{result.score:.3f}"
-    # A file name may hold bytes that are no text, or line breaks; neither may break the table.
-    source = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in result.source)
-    row = _ROW.format(result.decision, result.route, score, f"{1000 * result.seconds['total']:.2f}", source)
-    return f"{row}  ({'; '.join(result.reasons)})" if result.reasons else row
-
-
-def _summary(tally: Counter[str], seconds: float, count: int, status: int) -> str:
-    done = tally["PASS"] + tally["REVIEW"] + tally["REJECT"]
-    parts = [f"{done} images" if done == count else f"{done} of {count} images"]
-    parts += [f"{tally[decision]} {decision}" for decision in ("PASS", "REVIEW", "REJECT")]
-    if tally["unjudged"]:
-        parts.append(f"{tally['unjudged']} could not be judged")
+def _summary(tally: Tally, count: int, status: int) -> str:
+    done = tally.images
+    parts = [f"{done} images" if done == count else f"{done} of {count} images", *tally.parts()]
     if done:
-        parts.append(f"{1000 * seconds / done:.2f} ms an image")
+        parts.append(f"{1000 * tally.seconds / done:.2f} ms an image")
     if status == EXIT_INTERRUPTED:
         parts.append("interrupted")
     return ", ".join(parts)

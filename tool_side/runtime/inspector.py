@@ -7,22 +7,23 @@ What cannot be judged ends as REVIEW with the reason; nothing but a score below 
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from time import perf_counter
 
 import numpy as np
 from PIL import Image
 
+from router.decision import REVIEW, STAGES, Route
 from router.gate import QualityFigures, measure_quality
-from router.policy import REVIEW, RoutingPolicy
+from router.policy import RoutingPolicy
 from router.recipe_names import FIRST_RECIPE
 from tool_side.bundle.load import Bundle, ModelEntry, load_bundle
-from tool_side.runtime.image_source import ImageSource, read_source, source_name
-from tool_side.runtime.inspection import Inspection, score_reasons
+from tool_side.runtime.image_source import ImageSource, read_source
+from tool_side.runtime.inspection import IMAGE, LATENT, RECONSTRUCTION, Draft, Inspection
 from tool_side.runtime.session import DecoderGraph, StudentGraph, StudentOutput
-from wafer_data.errors import InputError
+from wafer_data.errors import BundleError, ConfigurationError, InputError, RecipeError
+from wafer_data.image_ref import ImageRef
 from wafer_data.imaging.read import UnreadableImage, to_square
 
 
@@ -35,7 +36,8 @@ class Inspector:
     the thresholds were calibrated on, so off unless asked for. public_key: file of the key that the bundle at
     this path must be signed with (`tool_side.bundle.signature`).
 
-    policy: that of the bundle's first recipe. recipes: the names of all. references: what a
+    bundle_id: `Bundle.id`. students: what scores a prepared image at each stage of the route, by its name; an inference
+    server puts its own there. policy: that of the bundle's first recipe. recipes: the names of all. references: what a
     `router.monitor.Monitor` of a recipe compares with, by name, where the bundle holds it. Raises InputError
     for a bundle that is refused, or whose graphs do not run.
     """
@@ -49,13 +51,13 @@ class Inspector:
         public_key: str | Path | None = None,
     ) -> None:
         if threads < 1:
-            raise InputError(f"threads must be at least 1, got {threads}")
+            raise ConfigurationError(f"threads must be at least 1, got {threads}")
         if not isinstance(bundle, Bundle):
             bundle = load_bundle(bundle, public_key=public_key)
         elif public_key is not None:
-            raise InputError("public_key goes with a bundle's path; give it to load_bundle")
+            raise ConfigurationError("public_key goes with a bundle's path; give it to load_bundle")
         # The bundle itself is not kept: its bytes would stay in memory beside the loaded graphs.
-        self.policy = bundle.policy
+        self.policy, self.bundle_id = bundle.policy, bundle.id
         self.recipes = tuple(bundle.recipes) or (FIRST_RECIPE,)
         self.references = dict(bundle.references)
         self._further = {name: bundle.recipes[name] for name in self.recipes[1:]}
@@ -64,13 +66,12 @@ class Inspector:
         self.preprocessing = bundle.preprocessing
         self._levels = bundle.preprocessing.levels
         self.models = dict(bundle.models)
-        students, decoders = {}, {}
+        self.students: dict[str, Callable[[np.ndarray], StudentOutput]] = {}
+        self._decoders: dict[str, DecoderGraph] = {}
         for name, entry in bundle.models.items():
-            students[name] = StudentGraph(entry.file, bundle.contents[entry.file], threads)
+            self.students[name] = StudentGraph(entry.file, bundle.contents[entry.file], threads)
             if entry.decoder is not None:
-                decoders[name] = DecoderGraph(entry.decoder, bundle.contents[entry.decoder], threads)
-        self._lowres, self._full = students["lowres"], students["full"]
-        self._decoders = decoders
+                self._decoders[name] = DecoderGraph(entry.decoder, bundle.contents[entry.decoder], threads)
         self._warm_up()
 
     def inspect(
@@ -81,10 +82,11 @@ class Inspector:
         reconstruction: bool = False,
         keep_image: bool = False,
     ) -> Inspection:
-        """Judge one image: a path, the bytes of an image file, or an array (which: see tool_side.runtime.arrays).
+        """Judge one image: a path, the bytes of an image file, an array (which: see tool_side.runtime.arrays), or an
+        `ImageRef` that holds one of these and says which wafer, lot, ... it shows.
 
-        recipe: name of the image's recipe; needed where the bundle holds several. Without it there, or with a
-        name that the bundle does not know, the image is not looked at and is REVIEW.
+        recipe: name of the image's recipe, default that of the `ImageRef`; needed where the bundle holds several.
+        Without it there, or with a name that the bundle does not know, the image is not looked at and is REVIEW.
 
         reconstruction: also decode the latent, of the low-resolution student where that one decided and has
         a decoder, else of the full one (which then runs for its latent only). keep_image: also return the
@@ -94,14 +96,15 @@ class Inspector:
         another type.
         """
         started = perf_counter()
-        result = Inspection(source_name(image), REVIEW, recipe=recipe)
+        ref = ImageRef.of(image)
+        recipe = recipe if recipe is not None else ref.recipe
+        result = Draft(ref, recipe, self.bundle_id)
         policy = self._find(recipe)
         if policy is None:
             result.reasons.append(self._unknown_recipe(recipe))
-            result.seconds["total"] = perf_counter() - started
-            return result
+            return result.finished(perf_counter() - started)
         try:
-            square = self.prepare(image)
+            square = self.prepare(ref)
         except UnreadableImage as error:
             result.unreadable = True
             result.reasons.append(f"the image cannot be read: {error.reason}")
@@ -111,16 +114,14 @@ class Inspector:
         else:
             result.seconds["decode"] = perf_counter() - started
             if keep_image:
-                result.image = square
+                result.evidence[IMAGE] = square
             try:
                 self._judge(square, policy, result)
-                if reconstruction and result.judged:
+                if reconstruction and result.score is not None:
                     self._reconstruct(square, result)
             except Exception as error:  # onnxruntime's exceptions share no base class but this one
-                result.decision, result.score = REVIEW, None
-                result.reasons.append(f"a model failed: {error}")
-        result.seconds["total"] = perf_counter() - started
-        return result
+                result.fail(f"a model failed: {error}")
+        return result.finished(perf_counter() - started)
 
     def inspect_many(
         self,
@@ -138,20 +139,26 @@ class Inspector:
             try:
                 yield self.inspect(image, recipe=recipe, reconstruction=reconstruction, keep_image=keep_image)
             except TypeError as error:
-                yield Inspection(f"<{type(image).__name__}>", REVIEW, reasons=[str(error)])
+                yield Inspection(
+                    source=f"<{type(image).__name__}>",
+                    decision=REVIEW,
+                    reasons=(str(error),),
+                    bundle=self.bundle_id,
+                )
 
     def raw_scores(self, square: np.ndarray) -> tuple[float, float]:
         """Raw scores of the low-resolution and the full student on a prepared image, whatever its route."""
-        return self._lowres(square).score, self._full(square).score
+        low, full = (self.students[stage](square).score for stage in STAGES)
+        return low, full
 
     def map_reference(self, route: str) -> float:
-        """Unit of the fixed heat-map scale of the model `route` ("lowres" or "full")."""
+        """Unit of the fixed heat-map scale of a stage of the route."""
         return self.models[route].map_reference
 
     def _warm_up(self) -> None:
         size = self.preprocessing.image_size
         image = np.full((size, size), 0.5, dtype=np.float32)
-        for name, student in (("lowres", self._lowres), ("full", self._full)):
+        for name, student in self.students.items():
             try:
                 output = student(image)
                 _check_output(self.models[name], output)
@@ -160,7 +167,7 @@ class Inspector:
             except InputError:
                 raise
             except Exception as error:  # onnxruntime's exceptions share no base class but this one
-                raise InputError(f"model {name} of the bundle does not run: {error}") from error
+                raise BundleError(f"model {name} of the bundle does not run: {error}") from error
 
     def prepare(self, image: ImageSource) -> np.ndarray:
         """The models' input for an image, float32 (S, S) in [0, 1]. Raises UnreadableImage."""
@@ -168,10 +175,10 @@ class Inspector:
         return np.ascontiguousarray(self._levels.apply(to_square(grey, self.preprocessing.image_size)))
 
     def policy_of(self, recipe: str) -> RoutingPolicy:
-        """The policy of a recipe. Raises InputError if the bundle does not know it."""
+        """The policy of a recipe. Raises RecipeError if the bundle does not know it."""
         policy = self._find(recipe)
         if policy is None:
-            raise InputError(self._unknown_recipe(recipe))
+            raise RecipeError(self._unknown_recipe(recipe))
         return policy
 
     def _find(self, recipe: str | None) -> RoutingPolicy | None:
@@ -195,7 +202,7 @@ class Inspector:
                 reasons.append(f"it looks like an image of the recipe {' or '.join(fitting)}")
         return reasons
 
-    def _judge(self, square: np.ndarray, policy: RoutingPolicy, result: Inspection) -> None:
+    def _judge(self, square: np.ndarray, policy: RoutingPolicy, result: Draft) -> None:
         """Fills in decision, route, scores, reasons, map, latent and times."""
         clock = perf_counter()
         result.reasons = self._gate(measure_quality(square, binned=self._masks, checked=True), policy)
@@ -205,48 +212,29 @@ class Inspector:
         if result.reasons:
             return
 
-        clock = perf_counter()
-        output = self._lowres(square)
-        result.seconds["lowres"] = perf_counter() - clock
-        result.lowres_score = output.score
-        _take(result, "lowres", output)
-
-        def ask_full() -> float:
+        def ask(stage: Route) -> float:
             clock = perf_counter()
-            output = self._full(square)
-            result.seconds["full"] = perf_counter() - clock
-            result.full_score = output.score
-            _take(result, "full", output)
+            output = self.students[stage](square)
+            result.seconds[stage] = perf_counter() - clock
+            result.take(stage, output)
             return output.score
 
-        routed = policy.route(output.score, ask_full)
-        result.decision = routed.decision
-        if not math.isfinite(routed.score):
-            result.reasons = [
-                "a model gave no usable score "
-                f"(low-resolution {result.lowres_score}, full {result.full_score})"
-            ]
-            return
-        result.score = routed.score
-        result.reasons = score_reasons(result, policy)
+        routed = policy.route(ask)
+        result.decide(routed.decision, routed.score, policy)
 
-    def _reconstruct(self, square: np.ndarray, result: Inspection) -> None:
+    def _reconstruct(self, square: np.ndarray, result: Draft) -> None:
         clock = perf_counter()
-        decoder, latent = self._decoders.get(result.route), result.latent
-        if decoder is None and "full" in self._decoders:
-            decoder, latent = self._decoders["full"], self._full(square).latent
+        decoder, latent = self._decoders.get(result.route), result.evidence.get(LATENT)
+        if decoder is None and Route.FULL in self._decoders:
+            decoder, latent = self._decoders[Route.FULL], self.students[Route.FULL](square).latent
         if decoder is not None and latent is not None:
-            result.reconstruction = _resize(decoder(latent), square.shape[0])
+            result.evidence[RECONSTRUCTION] = _resize(decoder(latent), square.shape[0])
         result.seconds["reconstruction"] = perf_counter() - clock
-
-
-def _take(result: Inspection, route: str, output: StudentOutput) -> None:
-    result.route, result.map, result.latent = route, output.map, output.latent
 
 
 def _check_output(entry: ModelEntry, output: StudentOutput) -> None:
     if output.map.ndim != 2 or output.latent.ndim != 1:
-        raise InputError(
+        raise BundleError(
             f"graph {entry.file}: map must be [N, h, w] and latent [N, k], got {output.map.ndim + 1} and "
             f"{output.latent.ndim + 1} dimensions"
         )

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import onnxruntime
 
-from wafer_data.errors import InputError
+from wafer_data.errors import BundleError
 
 STUDENT_OUTPUTS = ("score", "map", "latent")
 DECODER_OUTPUTS = ("reconstruction",)
@@ -32,11 +32,11 @@ class _Graph:
                 data, session_options(threads), providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # onnxruntime's exceptions share no base class but this one
-            raise InputError(f"graph {name} cannot be loaded by onnxruntime: {error}") from error
+            raise BundleError(f"graph {name} cannot be loaded by onnxruntime: {error}") from error
         found = tuple(node.name for node in self._session.get_inputs())
         missing = set(outputs) - {node.name for node in self._session.get_outputs()}
         if found != inputs or missing:
-            raise InputError(
+            raise BundleError(
                 f"graph {name} must have the input {inputs[0]} and the outputs {', '.join(outputs)}; "
                 f"it has the inputs {', '.join(found)} and lacks {', '.join(sorted(missing)) or 'no output'}"
             )

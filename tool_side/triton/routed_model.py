@@ -21,6 +21,7 @@ import triton_python_backend_utils as pb_utils
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE / "vendor"))
 
+from tool_side.bundle.sections import MODEL_NAMES  # noqa: E402
 from tool_side.runtime.inspection import Inspection  # noqa: E402
 from tool_side.runtime.session import STUDENT_OUTPUTS, StudentOutput  # noqa: E402
 from tool_side.triton.served import served_inspector  # noqa: E402
@@ -37,7 +38,7 @@ class TritonPythonModel:
     def initialize(self, args: dict[str, str]) -> None:
         """Load the bundle. Raises if it, or a student's graph that can be seen from here, is not what was exported."""
         parameters = {k: v["string_value"] for k, v in json.loads(args["model_config"])["parameters"].items()}
-        models = {name: parameters[name] for name in ("lowres", "full")}
+        models = {name: parameters[name] for name in MODEL_NAMES}
         students = {name: ServedStudent(model) for name, model in models.items()}
         self._inspector = served_inspector(HERE / "bundle", students)
         self._map_side = int(parameters["map_side"])

@@ -24,6 +24,5 @@ def served_inspector(bundle: str | Path, students: Mapping[str, Student]) -> Ins
     Raises InputError for a bundle that is refused or does not run.
     """
     inspector = Inspector(bundle)
-    for name in MODEL_NAMES:
-        setattr(inspector, f"_{name}", students[name])
+    inspector.students = {name: students[name] for name in MODEL_NAMES}
     return inspector

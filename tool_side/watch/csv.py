@@ -5,11 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from tool_side.watch.journal import Row
+from tool_side.runtime.inspection import Inspection
+from tool_side.watch.journal import Row, make_row
 from wafer_data.errors import InputError
 from wafer_data.files import write_error
 
@@ -42,6 +43,10 @@ class CsvCopy:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file; a table that was not published is gone."""
         self._file.close()
         self._new.unlink(missing_ok=True)
 
@@ -59,6 +64,10 @@ class CsvCopy:
             self._file = self.path.open("ab")
         except OSError as error:
             raise write_error(self.path, error) from error
+
+    def write(self, results: Sequence[Inspection]) -> None:
+        """Add results that are already in the results file (`tool_side.sinks.Sink`)."""
+        self.append(map(make_row, results))
 
     def append(self, rows: Iterable[Row]) -> None:
         """Add rows that are already in the results file."""

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import struct
+from dataclasses import dataclass
 from typing import NamedTuple, Self
+
+from wafer_data.image_ref import ImageRef
 
 _STATE = struct.Struct("<QqQ")
 _WORD = 2**64 - 1
@@ -22,6 +25,13 @@ class FileState(NamedTuple):
     def of(cls, status: os.stat_result) -> Self:
         """The state that `os.stat` or `os.fstat` found."""
         return cls(status.st_size, status.st_mtime_ns, status.st_ino & _WORD)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ArrivedFile(ImageRef):
+    """An image file in a watched folder. state: in which it was read."""
+
+    state: FileState
 
 
 class Done:

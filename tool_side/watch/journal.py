@@ -11,13 +11,12 @@ import contextlib
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
 from tool_side.runtime.inspection import Inspection
-from tool_side.watch.done import Done, FileState
-from wafer_data.errors import InputError
+from tool_side.watch.done import ArrivedFile, Done, FileState
+from wafer_data.errors import BusyError, InputError
 from wafer_data.files import write_bytes, write_error
 
 SCHEMA = 1
@@ -55,7 +54,7 @@ class Journal:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
+        self.close()
 
     def load(self, on_row: Callable[[Row], object] | None = None) -> int:
         """Read the results that are there; return the bytes of a half-written end that was cut off.
@@ -82,6 +81,15 @@ class Journal:
                 on_row(row)
             self._end += len(line)
         return self._cut_off_the_rest() if torn else 0
+
+    def write(self, results: Sequence[Inspection]) -> None:
+        """Append the lines of results (`tool_side.sinks.Sink`)."""
+        if results:
+            self.append([make_row(result) for result in results])
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._file.close()
 
     def append(self, rows: Sequence[Row]) -> None:
         """Write rows as one piece and flush them to the disk, or write none of them.
@@ -144,16 +152,18 @@ class Journal:
         self.done.add(row["source"], FileState(*(row[name] for name in _NUMBERS)), row["sha256"])
 
 
-def make_row(result: Inspection, state: FileState, sha256: str | None, bundle: str) -> dict[str, Any]:
-    """The line of a result. sha256: of the file, None if it could not be read. bundle: identifies its maker."""
-    about = result.to_dict()
+def make_row(result: Inspection) -> dict[str, Any]:
+    """The line of a result, whose `ref` is an `ArrivedFile`; its sha256 is None if the file could not be read."""
+    about, ref = result.to_dict(), result.ref
+    if not isinstance(ref, ArrivedFile):
+        raise TypeError("a results file holds results of files that arrived in a folder")
     return {
         "schema": SCHEMA,
         "source": about.pop("source"),
-        **state._asdict(),
-        "sha256": sha256,
-        "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
-        "bundle": bundle,
+        **ref.state._asdict(),
+        "sha256": ref.sha256,
+        "time": result.inspected.isoformat(timespec="milliseconds"),
+        "bundle": result.bundle,
         **about,
     }
 
@@ -187,7 +197,7 @@ def _lock(file: BinaryIO, path: Path) -> None:
     try:
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except (BlockingIOError, PermissionError) as error:
-        raise InputError(
+        raise BusyError(
             f"{path} is written by another `waferroute inspect --watch`: end that one, or name another file"
         ) from error
     except OSError:  # a file system without locks

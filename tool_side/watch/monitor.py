@@ -1,9 +1,10 @@
-"""The monitor beside `waferroute inspect --watch`: one for each recipe, its status in a file, its alarms said aloud."""
+"""The monitor beside `waferroute inspect --watch`: one for each recipe, its status in a file, its alarms in the log."""
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from router.monitor import Monitor
@@ -14,23 +15,24 @@ from wafer_data.files import write_json
 
 SCHEMA = 1
 _WRITE_EVERY_S = 5.0
+_LOG = logging.getLogger(__name__)
 
 
 class WatchMonitors:
     """Takes the results of the watch mode and writes the status, at most every 5 seconds but after an alarm at once.
 
-    path: the status file; JSON, `recipes`: name -> `Monitor.status()`. say: prints one line for a person. Images of
+    path: the status file; JSON, `recipes`: name -> `Monitor.status()`. Images of
     no or an unknown recipe are not counted: nothing is known of what they should look like.
 
     Raises InputError when the bundle holds nothing to compare with.
     """
 
-    def __init__(self, inspector: Inspector, path: Path, say: Callable[[str], None]) -> None:
+    def __init__(self, inspector: Inspector, path: Path) -> None:
         if not inspector.references:
             raise InputError(
                 "--monitor: the bundle holds no scores of its calibration to compare with; export it again"
             )
-        self._path, self._say, self._written = path, say, 0.0
+        self._path, self._written = path, 0.0
         self._first = inspector.recipes[0]
         self._monitors = {
             name: Monitor(inspector.policy_of(name), reference)
@@ -38,7 +40,7 @@ class WatchMonitors:
         }
         self._write()
 
-    def update(self, results: Sequence[Inspection]) -> None:
+    def write(self, results: Sequence[Inspection]) -> None:
         """Results in the order of their inspection."""
         alarmed = False
         for result in results:
@@ -47,7 +49,7 @@ class WatchMonitors:
                 continue
             for alarm in monitor.update(result):
                 alarmed = True
-                self._say(f"ALARM at {result.source}: {alarm.text}")
+                _LOG.warning("ALARM at %s: %s", result.source, alarm.text)
         if alarmed or time.monotonic() - self._written >= _WRITE_EVERY_S:
             self._write()
 

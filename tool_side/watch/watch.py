@@ -9,40 +9,38 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
+import logging
 import os
 import sys
 import time
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 from tool_side.bundle.load import load_bundle
-from tool_side.runtime.heatmap import write_heatmap
 from tool_side.runtime.inspect_files import (
     EXIT_INTERRUPTED,
     EXIT_JUDGED,
     EXIT_UNJUDGED,
     HEATMAP_SUFFIX,
-    TABLE_HEAD,
     recipe_of,
-    table_row,
 )
 from tool_side.runtime.inspection import Inspection
 from tool_side.runtime.inspector import Inspector
+from tool_side.sinks import HeatmapFolder, PrintedJson, PrintedTable, Sink, Tally
 from tool_side.watch.arrivals import Arrival, Arrivals, FileChangedError, read_unchanged
 from tool_side.watch.csv import CsvCopy
+from tool_side.watch.done import ArrivedFile
 from tool_side.watch.folder import WatchedFolder
 from tool_side.watch.journal import Journal, make_row
 from tool_side.watch.monitor import WatchMonitors
 from tool_side.watch.stopping import StopRequest, stop_on_signals
 from wafer_data.errors import InputError
-from wafer_data.files import sha256_json
 from wafer_data.imaging.read import largest_file
 
 _BATCH_ROWS, _BATCH_S = 64, 0.5
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -55,7 +53,7 @@ class WatchOptions:
     between two looks at the folder. settle: how long a file must stand still before it is read. give_up:
     how long after its last change a file that cannot be decoded is reported as such. recipe,
     recipe_from_folder, reduced_decoding, public_key: as for `run_inspect`. monitor: a file for the status of the
-    monitor (see `router.monitor`), which also says its alarms on standard error.
+    monitor (see `router.monitor`), whose alarms are logged as warnings.
     """
 
     json_lines: Path | None = None
@@ -84,7 +82,7 @@ def run_watch(
 ) -> int:
     """Judge what lies in `folder` and what arrives, until a signal ends it. Returns the exit status.
 
-    out: where to print results, default standard output; the rest is said on standard error. Raises
+    out: where to print results, default standard output; the rest is logged. Raises
     InputError for a folder that does not exist, a refused bundle, and a results file that cannot be used.
     """
     folder = Path(os.path.abspath(folder))  # noqa: PTH100 (a link stays a link)
@@ -92,12 +90,11 @@ def run_watch(
         raise InputError(f"{folder}: {'not a folder' if folder.exists() else 'no such folder'}")
     results = options.json_lines or folder.with_name(folder.name + ".results.jsonl")
     loaded = load_bundle(bundle, public_key=options.public_key)
-    identity = sha256_json(loaded.manifest)[:16]
     inspector = Inspector(loaded, threads=options.threads, reduced_decoding=options.reduced_decoding)
     del loaded  # its bytes would stay in memory beside the loaded graphs
     if options.csv is not None and options.csv.absolute() == results.absolute():
         raise InputError(f"--csv and --json-lines both name {results}: give them different files")
-    monitors = WatchMonitors(inspector, options.monitor, _say) if options.monitor else None
+    monitors = WatchMonitors(inspector, options.monitor) if options.monitor else None
     with contextlib.ExitStack() as opened:
         journal = opened.enter_context(Journal(results))
         copy = opened.enter_context(CsvCopy(options.csv)) if options.csv else None
@@ -105,17 +102,25 @@ def run_watch(
         if copy is not None:
             copy.publish()
         if cut:
-            _say(f"{results}: cut off {cut} bytes of a half-written line; that image is inspected again")
-        _say(f"watching {folder}; {journal.rows} results so far in {results}; Ctrl-C ends it")
+            _LOG.warning(
+                "%s: cut off %d bytes of a half-written line; that image is inspected again", results, cut
+            )
+        _LOG.info("watching %s; %d results so far in %s; Ctrl-C ends it", folder, journal.rows, results)
         stop = opened.enter_context(stop_on_signals())
-        watch = _Watch(inspector, folder, options, journal, copy, identity, out or sys.stdout, monitors)
+        out, tally, sinks = out or sys.stdout, Tally(), list[Sink]()
+        if options.heatmaps is not None:
+            sinks.append(HeatmapFolder(options.heatmaps, inspector.map_reference, _heatmap_name(folder)))
+        sinks += [journal, *([copy] if copy is not None else [])]
+        sinks += [tally, PrintedJson(out, make_row) if options.json_output else PrintedTable(out)]
+        sinks += [monitors] if monitors is not None else []
+        watch = _Watch(inspector, folder, options, journal, sinks)
         watch.run(stop)
         if monitors is not None:
             monitors.close()
-    _say(watch.summary())
+    _LOG.info("%s", watch.summary(tally))
     if options.once and stop.requested:
         return EXIT_INTERRUPTED
-    return EXIT_UNJUDGED if options.once and watch.tally["unjudged"] else EXIT_JUDGED
+    return EXIT_UNJUDGED if options.once and tally.unjudged else EXIT_JUDGED
 
 
 class _Watch:
@@ -125,14 +130,9 @@ class _Watch:
         folder: Path,
         options: WatchOptions,
         journal: Journal,
-        copy: CsvCopy | None,
-        identity: str,
-        out: TextIO,
-        monitors: WatchMonitors | None,
+        sinks: Sequence[Sink],
     ) -> None:
-        self.tally: Counter[str] = Counter()
-        self._inspector, self._options, self._journal, self._copy = inspector, options, journal, copy
-        self._identity, self._out, self._monitors = identity, out, monitors
+        self._inspector, self._options, self._journal, self._sinks = inspector, options, journal, sinks
         self._folder = WatchedFolder(folder, journal.done)
         self._arrivals = Arrivals(journal.done, settle=options.settle, give_up=options.give_up)
         self._unreadable_folder = False
@@ -140,8 +140,6 @@ class _Watch:
 
     def run(self, stop: StopRequest) -> None:
         """Look, wait, inspect, record; until a stop is requested or, with `once`, all is done."""
-        if not self._options.json_output:
-            print(TABLE_HEAD, file=self._out, flush=True)
         looked = False
         while not stop.requested:
             if not (looked and self._options.once):
@@ -152,13 +150,9 @@ class _Watch:
             next_due = self._arrivals.seconds_to_next(time.monotonic())
             stop.sleep(min(self._options.poll, self._options.poll if next_due is None else next_due))
 
-    def summary(self) -> str:
+    def summary(self, tally: Tally) -> str:
         """What this run did, in one line."""
-        done = sum(self.tally[decision] for decision in ("PASS", "REVIEW", "REJECT"))
-        parts = [f"{done} images inspected"]
-        parts += [f"{self.tally[decision]} {decision}" for decision in ("PASS", "REVIEW", "REJECT")]
-        if self.tally["unjudged"]:
-            parts.append(f"{self.tally['unjudged']} could not be judged")
+        parts = [f"{tally.images} images inspected", *tally.parts()]
         if len(self._arrivals):
             parts.append(f"{len(self._arrivals)} not inspected yet")
         if self._arrivals.left_again:
@@ -171,15 +165,17 @@ class _Watch:
                 self._arrivals.add(path)
         except OSError as error:
             if not self._unreadable_folder:
-                _say(f"{self._folder.root} cannot be read ({error.strerror}); trying again until it can")
+                _LOG.warning(
+                    "%s cannot be read (%s); trying again until it can", self._folder.root, error.strerror
+                )
             self._unreadable_folder = True
             return False
         if self._unreadable_folder:
-            _say(f"{self._folder.root} can be read again")
+            _LOG.warning("%s can be read again", self._folder.root)
         self._unreadable_folder = False
         return True
 
-    def _inspected(self, stop: StopRequest) -> Iterator[tuple[dict[str, Any], Inspection]]:
+    def _inspected(self, stop: StopRequest) -> Iterator[Inspection]:
         for arrival in self._arrivals.due(time.monotonic()):
             if stop.requested:
                 return
@@ -191,43 +187,36 @@ class _Watch:
             if found is not None:
                 yield found
 
-    def _inspect(self, arrival: Arrival) -> tuple[dict[str, Any], Inspection] | None:
-        """The result line of an arrival; None if it has one already or does not get one yet."""
-        path, state, digest = arrival.path, arrival.state, None
-        source: Path | bytes = Path(path)
+    def _inspect(self, arrival: Arrival) -> Inspection | None:
+        """The result of an arrival; None if it has one already or does not get one yet."""
+        path, state, data, digest = arrival.path, arrival.state, None, None
         if state.size <= self._most_bytes:
             try:
-                source = read_unchanged(path, state)
+                data = read_unchanged(path, state)
             except FileNotFoundError:
                 raise
             except (OSError, MemoryError):
                 if not arrival.last_chance:
                     self._arrivals.wait_on(arrival)
                     return None  # at the last chance, the inspector says in its own words what is wrong
-        if isinstance(source, bytes):
-            digest = hashlib.sha256(source).hexdigest()
+        if data is not None:
+            digest = hashlib.sha256(data).hexdigest()
             if self._journal.done.is_same_content(path, digest):
                 self._journal.done.add(path, state, digest)
                 self._arrivals.remove(arrival)
                 return None
-        heatmaps = self._options.heatmaps
         recipe = recipe_of(path, self._options.recipe, self._options.recipe_from_folder)
-        result = self._inspector.inspect(source, recipe=recipe, keep_image=heatmaps is not None)
-        result.source = path
+        ref = ArrivedFile(path=path, data=data, sha256=digest, state=state)
+        result = self._inspector.inspect(ref, recipe=recipe, keep_image=self._options.heatmaps is not None)
         if result.unreadable and not arrival.last_chance:
             self._arrivals.wait_on(arrival)
             return None
-        if heatmaps is not None and result.image is not None and result.map is not None:
-            name = os.path.relpath(path, self._folder.root) + HEATMAP_SUFFIX
-            write_heatmap(
-                heatmaps / name, result.image, result.map, self._inspector.map_reference(result.route)
-            )
         self._arrivals.remove(arrival)
-        return make_row(result, state, digest, self._identity), result
+        return result
 
-    def _record(self, found: Iterator[tuple[dict[str, Any], Inspection]]) -> None:
+    def _record(self, found: Iterator[Inspection]) -> None:
         """Write results in batches: one flush to the disk costs more than the inspection of an image."""
-        batch: list[tuple[dict[str, Any], Inspection]] = []
+        batch: list[Inspection] = []
         started = time.monotonic()
         for one in found:
             batch.append(one)
@@ -236,21 +225,11 @@ class _Watch:
                 batch, started = [], time.monotonic()
         self._write(batch)
 
-    def _write(self, batch: list[tuple[dict[str, Any], Inspection]]) -> None:
-        if not batch:
-            return
-        rows = [row for row, _ in batch]
-        self._journal.append(rows)
-        if self._copy is not None:
-            self._copy.append(rows)
-        for row, result in batch:
-            self.tally[result.decision] += 1
-            self.tally["unjudged"] += not result.judged
-            print(json.dumps(row) if self._options.json_output else table_row(result), file=self._out)
-        self._out.flush()
-        if self._monitors is not None:
-            self._monitors.update([result for _, result in batch])
+    def _write(self, batch: list[Inspection]) -> None:
+        if batch:
+            for sink in self._sinks:
+                sink.write(batch)
 
 
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+def _heatmap_name(folder: Path) -> Callable[[Inspection], str]:
+    return lambda result: os.path.relpath(result.source, folder) + HEATMAP_SUFFIX

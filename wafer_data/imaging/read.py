@@ -19,7 +19,7 @@ from PIL import (
     UnidentifiedImageError,
 )
 
-from wafer_data.errors import InputError
+from wafer_data.errors import DataError
 from wafer_data.imaging.truncation import examine
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
@@ -31,7 +31,7 @@ _FLOAT_TOLERANCE = 1e-3  # rounding in the program that wrote the file may overs
 _MOST_BYTES_A_PIXEL, _METADATA_BYTES = 16, 64_000_000
 
 
-class UnreadableImage(InputError):  # noqa: N818 (the name says what it is)
+class UnreadableImage(DataError):  # noqa: N818 (the name says what it is)
     """An image that cannot be used. `reason` is the short cause; the message also names the file."""
 
     def __init__(self, source: str, reason: str) -> None:

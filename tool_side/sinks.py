@@ -1,0 +1,130 @@
+"""Where results go: one interface, and the sinks that need no file of their own.
+
+`inspect` and the watch mode write every result to each of their sinks, in order: heat maps, then the journal
+(`tool_side.watch.journal`), its copy as a table (`tool_side.watch.csv`), what is printed, and the monitor
+(`tool_side.watch.monitor`). A database or a second version of a model that looks on is another sink.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol, TextIO
+
+from router.decision import Decision
+from tool_side.runtime.heatmap import write_heatmap
+from tool_side.runtime.inspection import Inspection
+
+_ROW = "{:<8} {:<7} {:>8} {:>9}  {}"
+TABLE_HEAD = _ROW.format("decision", "route", "score", "ms", "image")
+
+
+class Sink(Protocol):
+    """Takes results. What it is given it has kept when it returns, as safely as it ever will."""
+
+    def write(self, results: Sequence[Inspection]) -> None:
+        """Keep results, in the order of their inspection.
+
+        Raises:
+            InputError: they could not be kept; none of them was.
+        """
+
+    def close(self) -> None:
+        """No more results will come."""
+
+
+class Tally:
+    """Counts results."""
+
+    def __init__(self) -> None:
+        self.decisions: Counter[Decision] = Counter()
+        self.unjudged, self.seconds = 0, 0.0
+
+    @property
+    def images(self) -> int:
+        """How many results there were."""
+        return self.decisions.total()
+
+    def write(self, results: Sequence[Inspection]) -> None:
+        """Count them."""
+        for result in results:
+            self.decisions[result.decision] += 1
+            self.unjudged += not result.judged
+            self.seconds += result.seconds["total"]
+
+    def close(self) -> None:
+        """Nothing to do."""
+
+    def parts(self) -> list[str]:
+        """The counts, for a line of summary."""
+        parts = [f"{self.decisions[decision]} {decision}" for decision in Decision]
+        return [*parts, f"{self.unjudged} could not be judged"] if self.unjudged else parts
+
+
+class PrintedJson:
+    """Prints one JSON object a line and result. form: the object of a result."""
+
+    def __init__(
+        self, out: TextIO, form: Callable[[Inspection], Mapping[str, Any]] = Inspection.to_dict
+    ) -> None:
+        self._out, self._form = out, form
+
+    def write(self, results: Sequence[Inspection]) -> None:
+        """Print them."""
+        for result in results:
+            print(json.dumps(self._form(result)), file=self._out)
+        self._out.flush()
+
+    def close(self) -> None:
+        """Nothing to do."""
+
+
+class PrintedTable:
+    """Prints a table, a line a result; its head at once."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+        print(TABLE_HEAD, file=out, flush=True)
+
+    def write(self, results: Sequence[Inspection]) -> None:
+        """Print them."""
+        for result in results:
+            print(table_row(result), file=self._out)
+        self._out.flush()
+
+    def close(self) -> None:
+        """Nothing to do."""
+
+
+class HeatmapFolder:
+    """Writes the heat map of each result that has one, over its image, as PNG.
+
+    Needs results with the evidence "image". unit: the reference of a stage's fixed scale. name: where the heat map of
+    a result goes below the folder.
+    """
+
+    def __init__(
+        self, folder: Path, unit: Callable[[str], float], name: Callable[[Inspection], str | Path]
+    ) -> None:
+        self._folder, self._unit, self._name = folder, unit, name
+
+    def write(self, results: Sequence[Inspection]) -> None:
+        """Write them. Raises InputError when that is not possible."""
+        for result in results:
+            path = self._folder / self._name(result)
+            if result.image is not None and result.map is not None:
+                write_heatmap(path, result.image, result.map, self._unit(result.route))
+
+    def close(self) -> None:
+        """Nothing to do."""
+
+
+def table_row(result: Inspection) -> str:
+    """One line of the table that :data:`TABLE_HEAD` heads; always a single printable line."""
+    score = "-" if result.score is None else f"{result.score:.3f}"
+    # A file name may hold bytes that are no text, or line breaks; neither may break the table.
+    source = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in result.source)
+    row = _ROW.format(result.decision, result.route, score, f"{1000 * result.seconds['total']:.2f}", source)
+    return f"{row}  ({'; '.join(result.reasons)})" if result.reasons else row
