@@ -18,6 +18,7 @@ from wafer_data.log import log_to_stderr
 from waferroute.analysis_commands import add_analysis_commands
 from waferroute.compare_command import add_compare
 from waferroute.export_options import add_export_options
+from waferroute.klarf_command import add_klarf
 from waferroute.msa_command import add_msa
 from waferroute.report_command import add_report
 from waferroute.tool_commands import add_tool_commands
@@ -158,6 +159,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_compare(commands)
     add_msa(commands)
     add_tool_commands(commands)
+    add_klarf(commands)
     _add_certificate(commands)
     _add_config(commands)
     _add_micrographs(commands)

@@ -34,7 +34,8 @@ def _add_inspect(commands: Commands) -> None:
         "Ctrl-C or SIGTERM; killed at any moment, the same command goes on where it stopped, and every image gets "
         "exactly one line in the results file.",
         epilog="example: waferroute inspect runs/quickstart/bundle IMAGES --json --heatmaps maps; to watch: "
-        "waferroute inspect runs/quickstart/bundle --watch DIR --csv results.csv",
+        "waferroute inspect runs/quickstart/bundle --watch DIR --csv results.csv; a tool's defect list: "
+        "waferroute inspect runs/quickstart/bundle --klarf in.klarf --out out.klarf",
     )
     parser.add_argument("bundle", metavar="BUNDLE", help=_BUNDLE)
     parser.add_argument(
@@ -62,6 +63,24 @@ def _add_inspect(commands: Commands) -> None:
         "little from those that the thresholds were calibrated on",
     )
     add_public_key(parser)
+    klarf = parser.add_argument_group("a tool's defect list")
+    klarf.add_argument(
+        "--klarf",
+        metavar="FILE",
+        help="judge the images that this KLARF file (1.1, 1.2, 1.8) names, and write the list with decision bins, "
+        "review flags and scores filled in",
+    )
+    klarf.add_argument("--out", metavar="FILE", help="KLARF file to write; may be the one that is read")
+    klarf.add_argument(
+        "--images", metavar="DIR", help="folder of the list's images (default: that of the list)"
+    )
+    klarf.add_argument(
+        "--score-column",
+        metavar="NAME",
+        default="ANOMALYSCORE",
+        help="column for the scores, added where the list lacks it; none: leave the columns as they are "
+        "(default: ANOMALYSCORE)",
+    )
     watch = parser.add_argument_group("watching a folder")
     watch.add_argument(
         "--watch", metavar="DIR", help="judge the images in this folder and those that arrive in it"
@@ -152,12 +171,18 @@ def _add_bench(commands: Commands) -> None:
 
 def _inspect(args: argparse.Namespace) -> int:
     if args.watch is not None:
+        if args.klarf or args.out or args.images:
+            args.help_of.error("--watch and --klarf exclude each other")
         return _watch(args)
     given = [name for name, default in _WATCH_ONLY.items() if getattr(args, name) != default]
     if given:
         args.help_of.error(f"--{given[0].replace('_', '-')} goes with --watch DIR")
+    if args.klarf is not None:
+        return _klarf(args)
+    if args.out or args.images:
+        args.help_of.error(f"--{'out' if args.out else 'images'} goes with --klarf FILE")
     if not args.inputs:
-        args.help_of.error("give images or folders to inspect, or --watch DIR")
+        args.help_of.error("give images or folders to inspect, --watch DIR, or --klarf FILE")
     from tool_side.runtime.inspect_files import run_inspect
 
     return run_inspect(
@@ -167,6 +192,27 @@ def _inspect(args: argparse.Namespace) -> int:
         heatmaps=args.heatmaps,
         threads=args.threads,
         **_recipe_options(args),
+    )
+
+
+def _klarf(args: argparse.Namespace) -> int:
+    if args.inputs or args.heatmaps or args.recipe_from_folder:
+        args.help_of.error("--klarf FILE goes without images, --heatmaps and --recipe-from-folder")
+    if args.out is None:
+        args.help_of.error("--klarf FILE needs --out FILE, the list to write")
+    from waferroute.klarf_inspect import run_klarf_inspect
+
+    return run_klarf_inspect(
+        args.bundle,
+        args.klarf,
+        args.out,
+        images=args.images,
+        recipe=args.recipe,
+        threads=args.threads,
+        reduced_decoding=args.reduced_decoding,
+        public_key=args.public_key,
+        score_column=None if args.score_column == "none" else args.score_column,
+        json_output=args.json,
     )
 
 

@@ -1,0 +1,231 @@
+"""`waferroute inspect --klarf IN --out OUT`: a tool's defect list and its images in, the same list filled in out.
+
+Exit status: 0 every defect's images were judged, 3 some defect has no image that could be judged (it is marked for
+review), 130 interrupted (nothing is written).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PureWindowsPath
+from typing import Any, TextIO
+
+from tool_side.runtime.inspection import Inspection
+from tool_side.runtime.inspector import Inspector
+from tool_side.runtime.pages import read_page
+from wafer_data.errors import InputError
+from wafer_data.files import write_bytes
+from wafer_data.imaging.read import UnreadableImage
+from wafer_data.progress import track
+from wafer_map.klarf import Defect, DefectResult, ImageEntry, KlarfFile, fill, read_klarf
+from wafer_map.klarf.fill import SCORE_COLUMN
+
+EXIT_JUDGED, EXIT_UNJUDGED = 0, 3
+ROUGH_BINS = {"PASS": 1, "REVIEW": 2, "REJECT": 3}
+"""What ROUGHBINNUMBER says without a file of rules."""
+_SEVERITY = ("PASS", "REVIEW", "REJECT")
+
+
+@dataclass(frozen=True)
+class DefectDecision:
+    """What the images of one defect say together: the severest decision, the highest score.
+
+    Attributes:
+        wafer, defect: places in the file. id: DEFECTID. decision: PASS, REVIEW or REJECT; REVIEW without an image.
+        score: anomaly score >= 0, None if no image was judged. images: how many were judged.
+        result: the inspection that decided; None without an image. reasons: why it is not PASS.
+    """
+
+    wafer: int
+    defect: int
+    id: int
+    decision: str
+    score: float | None
+    images: int
+    result: Inspection | None
+    reasons: tuple[str, ...]
+
+    def to_dict(self, file: KlarfFile) -> dict[str, Any]:
+        """JSON-ready form."""
+        wafer = file.wafers[self.wafer]
+        return {
+            "lot": wafer.lot,
+            "wafer": wafer.wafer,
+            "defect": self.id,
+            "decision": self.decision,
+            "score": self.score,
+            "images": self.images,
+            "reasons": list(self.reasons),
+        }
+
+
+def run_klarf_inspect(
+    bundle: str | Path,
+    source: str | Path,
+    target: str | Path,
+    *,
+    images: str | Path | None = None,
+    recipe: str | None = None,
+    threads: int = 1,
+    reduced_decoding: bool = False,
+    public_key: str | Path | None = None,
+    score_column: str | None = SCORE_COLUMN,
+    json_output: bool = False,
+    out: TextIO | None = None,
+) -> int:
+    """Judge the images of a defect list and write the list with decision bins, review flags and scores.
+
+    Args:
+        bundle, recipe, threads, reduced_decoding, public_key: as of `tool_side.Inspector`.
+        source: the KLARF file. target: the one to write; may be the same.
+        images: folder of the list's images; default the folder of `source`.
+        score_column: column for the scores; None writes none.
+        json_output: print one JSON object a defect instead of the summary.
+        out: where to print, default standard output.
+
+    Returns:
+        The exit status, see the module's docstring.
+
+    Raises:
+        InputError: the list or the bundle is refused, or the target cannot be written.
+    """
+    out = out or sys.stdout
+    file = read_klarf(source)
+    folder = Path(images) if images is not None else Path(source).parent
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder of images; name it with --images")
+    inspector = Inspector(bundle, threads=threads, reduced_decoding=reduced_decoding, public_key=public_key)
+    policy = inspector.policy_of(recipe) if recipe is not None else inspector.policy
+    judge = _Judge(inspector, folder, recipe)
+    decisions: list[DefectDecision] = []
+    for w, wafer in enumerate(file.wafers):
+        for d, defect in enumerate(track(wafer.defects, f"wafer {wafer.wafer}")):
+            decisions.append(_decide(w, d, defect, judge, policy.full_location, policy.full_scale))
+    results = {
+        (one.wafer, one.defect): DefectResult(
+            rough_bin=ROUGH_BINS[one.decision],
+            review=int(one.decision != "PASS"),
+            score=one.score,
+            images=one.images,
+        )
+        for one in decisions
+    }
+    write_bytes(target, fill(file, results, score_column=score_column))
+    if json_output:
+        for one in decisions:
+            print(json.dumps(one.to_dict(file)), file=out)
+    else:
+        print(_summary(file, decisions, target), file=out)
+    return EXIT_UNJUDGED if any(one.score is None for one in decisions) else EXIT_JUDGED
+
+
+class _Judge:
+    """Inspects the images that a list names, each once."""
+
+    def __init__(self, inspector: Inspector, folder: Path, recipe: str | None) -> None:
+        self.inspector, self.folder, self.recipe = inspector, folder, recipe
+        self._pages: tuple[Path, bytes] | None = None
+
+    def __call__(self, entry: ImageEntry) -> Inspection:
+        """The inspection of one entry; one that could not be read is REVIEW with the reason."""
+        if entry.file is None:
+            return _unjudged("?", "the list names no image file")
+        path = find_image(self.folder, entry.file)
+        if path is None:
+            return _unjudged(entry.file, f"{entry.file} is not in {self.folder}")
+        if path.suffix.lower() in (".tif", ".tiff") and entry.number is not None and entry.number > 1:
+            try:
+                page = read_page(self._bytes(path), entry.number, self.inspector.preprocessing, str(path))
+            except UnreadableImage as error:
+                return _unjudged(str(path), f"the image cannot be read: {error.reason}")
+            return self.inspector.inspect(page, recipe=self.recipe)
+        return self.inspector.inspect(path, recipe=self.recipe)
+
+    def _bytes(self, path: Path) -> bytes:
+        """A file of several pages is read once for all of them."""
+        if self._pages is None or self._pages[0] != path:
+            try:
+                self._pages = (path, path.read_bytes())
+            except OSError as error:
+                raise UnreadableImage(str(path), f"cannot be read ({error.strerror})") from error
+        return self._pages[1]
+
+
+def find_image(folder: Path, name: str) -> Path | None:
+    """The file that a list calls `name`: below `folder` as it is written, or by its last part; None if neither is.
+
+    Names may have the separators and drives of another system. Nothing outside `folder` is ever read.
+    """
+    parts = [part for part in PureWindowsPath(name).parts if part not in ("/", "\\", ".")]
+    parts = [part for part in parts if not part.endswith((":\\", ":/", ":")) and not part.startswith("\\\\")]
+    if not parts or ".." in parts or "\x00" in name:
+        return None
+    for candidate in (folder.joinpath(*parts), folder / parts[-1]):
+        if candidate.is_file() and candidate.resolve().is_relative_to(folder.resolve()):
+            return candidate
+    return None
+
+
+def anomaly_score(z: float | None, location: float, scale: float) -> float | None:
+    """A routed z value as a score >= 0, monotone in z: what the full student's score of that z would be."""
+    if z is None:
+        return None
+    return math.exp(min(location + scale * z, 700.0))
+
+
+def _decide(
+    wafer: int,
+    place: int,
+    defect: Defect,
+    judge: Callable[[ImageEntry], Inspection],
+    location: float,
+    scale: float,
+) -> DefectDecision:
+    results = [judge(entry) for entry in defect.images]
+    if not results:
+        return DefectDecision(
+            wafer, place, defect.id, "REVIEW", None, 0, None, ("the list names no image of it",)
+        )
+    worst = max(results, key=_severity)
+    judged = [result for result in results if result.judged]
+    score = max((result.score for result in judged if result.score is not None), default=None)
+    reasons = tuple(dict.fromkeys(reason for result in results for reason in result.reasons))
+    return DefectDecision(
+        wafer,
+        place,
+        defect.id,
+        worst.decision,
+        anomaly_score(score, location, scale),
+        len(judged),
+        worst,
+        reasons,
+    )
+
+
+def _severity(result: Inspection) -> tuple[int, float]:
+    return _SEVERITY.index(result.decision), -math.inf if result.score is None else result.score
+
+
+def _unjudged(source: str, reason: str) -> Inspection:
+    return Inspection(source, "REVIEW", reasons=[reason], unreadable=True)
+
+
+def _summary(file: KlarfFile, decisions: list[DefectDecision], target: str | Path) -> str:
+    return "\n".join(_summary_lines(file, decisions, target))
+
+
+def _summary_lines(file: KlarfFile, decisions: list[DefectDecision], target: str | Path) -> Iterator[str]:
+    yield from (f"note: {file.source}, {note}" for note in file.notes)
+    for w, wafer in enumerate(file.wafers):
+        tally = Counter(one.decision for one in decisions if one.wafer == w)
+        counts = ", ".join(f"{tally[name]} {name}" for name in _SEVERITY)
+        yield f"lot {wafer.lot}, wafer {wafer.wafer}: {len(wafer.defects)} defects, {counts}"
+    missing = [one for one in decisions if one.score is None]
+    if missing:
+        yield f"{len(missing)} defects without a judged image, marked for review; the first: {missing[0].reasons[0]}"
+    yield f"written: {target}"
