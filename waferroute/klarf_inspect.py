@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 from typing import Any, TextIO
 
+from router.decision import PASS, REJECT, REVIEW, Decision
 from tool_side.runtime.inspection import Inspection
 from tool_side.runtime.inspector import Inspector
 from tool_side.runtime.pages import read_page
@@ -26,9 +27,9 @@ from wafer_map.klarf import Defect, DefectResult, ImageEntry, KlarfFile, fill, r
 from wafer_map.klarf.fill import SCORE_COLUMN
 
 EXIT_JUDGED, EXIT_UNJUDGED = 0, 3
-ROUGH_BINS = {"PASS": 1, "REVIEW": 2, "REJECT": 3}
+ROUGH_BINS = {PASS: 1, REVIEW: 2, REJECT: 3}
 """What ROUGHBINNUMBER says without a file of rules."""
-_SEVERITY = ("PASS", "REVIEW", "REJECT")
+_SEVERITY = (PASS, REVIEW, REJECT)
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class DefectDecision:
     wafer: int
     defect: int
     id: int
-    decision: str
+    decision: Decision
     score: float | None
     images: int
     result: Inspection | None
@@ -57,7 +58,7 @@ class DefectDecision:
             "lot": wafer.lot,
             "wafer": wafer.wafer,
             "defect": self.id,
-            "decision": self.decision,
+            "decision": self.decision.value,
             "score": self.score,
             "images": self.images,
             "reasons": list(self.reasons),
@@ -109,7 +110,7 @@ def run_klarf_inspect(
     results = {
         (one.wafer, one.defect): DefectResult(
             rough_bin=ROUGH_BINS[one.decision],
-            review=int(one.decision != "PASS"),
+            review=int(one.decision != PASS),
             score=one.score,
             images=one.images,
         )
@@ -189,7 +190,7 @@ def _decide(
     results = [judge(entry) for entry in defect.images]
     if not results:
         return DefectDecision(
-            wafer, place, defect.id, "REVIEW", None, 0, None, ("the list names no image of it",)
+            wafer, place, defect.id, REVIEW, None, 0, None, ("the list names no image of it",)
         )
     worst = max(results, key=_severity)
     judged = [result for result in results if result.judged]
@@ -212,7 +213,7 @@ def _severity(result: Inspection) -> tuple[int, float]:
 
 
 def _unjudged(source: str, reason: str) -> Inspection:
-    return Inspection(source, "REVIEW", reasons=[reason], unreadable=True)
+    return Inspection(source=source, decision=REVIEW, reasons=(reason,), unreadable=True)
 
 
 def _summary(file: KlarfFile, decisions: list[DefectDecision], target: str | Path) -> str:
@@ -223,7 +224,7 @@ def _summary_lines(file: KlarfFile, decisions: list[DefectDecision], target: str
     yield from (f"note: {file.source}, {note}" for note in file.notes)
     for w, wafer in enumerate(file.wafers):
         tally = Counter(one.decision for one in decisions if one.wafer == w)
-        counts = ", ".join(f"{tally[name]} {name}" for name in _SEVERITY)
+        counts = ", ".join(f"{tally[name]} {name.value}" for name in _SEVERITY)
         yield f"lot {wafer.lot}, wafer {wafer.wafer}: {len(wafer.defects)} defects, {counts}"
     missing = [one for one in decisions if one.score is None]
     if missing:
