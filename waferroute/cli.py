@@ -21,6 +21,7 @@ from waferroute.export_options import add_export_options
 from waferroute.klarf_command import add_klarf
 from waferroute.msa_command import add_msa
 from waferroute.report_command import add_report
+from waferroute.service_commands import add_service_commands
 from waferroute.tool_commands import add_tool_commands
 from waferroute.triton_command import add_triton_options
 
@@ -160,6 +161,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_msa(commands)
     add_tool_commands(commands)
     add_klarf(commands)
+    add_service_commands(commands)
     _add_certificate(commands)
     _add_config(commands)
     _add_micrographs(commands)

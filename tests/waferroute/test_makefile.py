@@ -76,7 +76,7 @@ def test_changed_requirements_are_installed(checkout: Path, name: str):
 
 def test_what_the_tests_install_serves_the_demo(checkout: Path):
     said = make(checkout, "-n", "test").stdout
-    assert 'install -e ".[train,demo,dev]"' in said
+    assert 'install -e ".[train,demo,serve,postgres,dev]"' in said
     assert re.search(r"touch .*installed-demo .*installed-dev", said)
 
 

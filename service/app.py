@@ -1,0 +1,102 @@
+"""The worker put together: what it keeps, what it serves, what it does beside.
+
+To add pages or an API, write a module with `ROUTES` and name it in :data:`ROUTE_MODULES`; to add work that one worker
+at a time does, give the module `JOBS` (of `service.background.Job`); to see every decision, give it
+`attach(service)`, which may append to `service.after`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from importlib import import_module
+from types import ModuleType
+
+from starlette.applications import Starlette
+from starlette.routing import BaseRoute
+
+from service.auth.keys import KeyRing
+from service.background import Background, Job
+from service.decide.rules import read_rules
+from service.headers import SecurityHeaders
+from service.inspecting import Inspecting
+from service.limits import Limits
+from service.models import Models, Version
+from service.problem import Problem, handle_problem
+from service.settings import Settings, installation_secret
+from service.state import Service
+from service.store.database import Database, DatabaseDown, sqlite_url
+from service.store.image_files import ImageFiles
+from service.store.journal import Journal
+
+ROUTE_MODULES = (
+    "service.api.health",
+    "service.api.inspect",
+)
+
+
+def open_service(settings: Settings, version: Version) -> Service:
+    """Everything that a worker holds. The database need not answer.
+
+    Raises:
+        InputError: The journal is held by another process, the data folder cannot be written, the rules or the
+            database's URL are malformed.
+    """
+    url = settings.database_url or sqlite_url(settings.data / "waferroute.db")
+    rules = None if settings.rules is None else read_rules(settings.rules)
+    journal = Journal(settings.journals, settings.node)
+    service = Service(
+        settings=settings,
+        journal=journal,
+        database=Database(url),
+        images=ImageFiles(settings.images),
+        keys=KeyRing(settings.journals / f"{settings.node}.keys.json"),
+        models=Models(version),
+        limits=Limits(settings.rate, settings.burst),
+        secret=installation_secret(settings.data),
+    )
+    if rules is not None:
+        service.rules = rules
+    service.inspecting = Inspecting(service)
+    return service
+
+
+def create_app(service: Service) -> Starlette:
+    """The ASGI application of one worker. It starts and ends the background work, and closes the service."""
+    modules = [import_module(name) for name in ROUTE_MODULES]
+    routes = [route for module in modules for route in _routes(module)]
+    jobs = [job for module in modules for job in _jobs(module)]
+    for module in modules:
+        if hasattr(module, "attach"):
+            module.attach(service)
+    background = Background(service, jobs)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        # Once before the first request, so that keys are known; a database that is away must not stop the start.
+        with contextlib.suppress(DatabaseDown, OSError):
+            background.refresh()
+        background.start()
+        try:
+            yield
+        finally:
+            service.inspecting.close()
+            background.stop()
+            service.journal.close()
+            service.database.close()
+
+    app = Starlette(routes=routes, exception_handlers={Problem: handle_problem}, lifespan=lifespan)
+    app.add_middleware(SecurityHeaders)
+    app.state.service = service
+    app.state.background = background
+    return app
+
+
+def _routes(module: ModuleType) -> list[BaseRoute]:
+    routes: list[BaseRoute] = module.ROUTES
+    return routes
+
+
+def _jobs(module: ModuleType) -> list[Job]:
+    jobs: list[Job] = getattr(module, "JOBS", [])
+    return jobs

@@ -1,0 +1,1 @@
+"""Who may do what: keys of tools, passwords, sessions and roles of people."""

@@ -1,0 +1,129 @@
+"""The site's rules, from a TOML file: what is decided beyond the policy. A rule can only make a decision stricter.
+
+    [[rule]]
+    name = "metal 1 is always looked at"
+    when = { layer = ["M1", "M1_*"] }
+    then = "review"
+
+    [[rule]]
+    name = "etcher 7 is in quarantine"
+    when = { tool = "ETCH-07" }
+    then = "quarantine"
+
+    [[rule]]
+    name = "sample of what passes"
+    share = 0.02
+    then = "audit"
+
+`then`: "review" makes a PASS a REVIEW, "quarantine" does so too and says that the tool is held, "reject" makes it
+REJECT, "audit" leaves a PASS as it is and queues it for a person. `share`: the chance that the rule applies to an
+image (default 1). `when`: all of these must fit; a value is a shell pattern, or a list of them; left out: any image.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from wafer_data.errors import InputError
+
+ACTIONS = ("review", "quarantine", "reject", "audit")
+FIELDS = ("lot", "wafer_id", "point", "tool", "layer", "recipe")
+_KEYS = {"name", "when", "then", "share"}
+MOST_RULES = 1000
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule. when: field to patterns, of which one must fit. share: of the images it speaks of, in (0, 1]."""
+
+    name: str
+    then: str
+    when: Mapping[str, tuple[str, ...]]
+    share: float = 1.0
+
+    def matches(self, about: Mapping[str, str | None]) -> bool:
+        """Whether it speaks of images of this description."""
+        for field, patterns in self.when.items():
+            value = about.get(field)
+            if value is None or not any(fnmatch.fnmatchcase(value, pattern) for pattern in patterns):
+                return False
+        return True
+
+
+@dataclass(frozen=True)
+class SiteRules:
+    """All rules of a site, in the file's order. identity: of the file's content, as it is kept with each decision."""
+
+    rules: tuple[Rule, ...] = ()
+    identity: str | None = None
+
+
+def drawn(rule: Rule, salt: bytes, image_key: str) -> bool:
+    """Whether an image is among the rule's share: the same on every node and for every retry, unknown outside."""
+    if rule.share == 1:
+        return True
+    digest = hashlib.sha256(b"\0".join((salt, rule.name.encode(), image_key.encode()))).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64 < rule.share
+
+
+def read_rules(path: Path) -> SiteRules:
+    """Read and check a file of rules.
+
+    Raises:
+        InputError: It cannot be read, is no TOML, or a rule is malformed; names the rule and the key.
+    """
+    try:
+        data = path.read_bytes()
+        parsed = tomllib.loads(data.decode("utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: the rules cannot be read ({error.strerror})") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not valid TOML ({error})") from error
+    unknown = sorted(set(parsed) - {"rule"})
+    if unknown:
+        raise InputError(f"{path}: unknown key {unknown[0]!r}; rules are written as [[rule]]")
+    entries = parsed.get("rule", [])
+    if not isinstance(entries, list) or len(entries) > MOST_RULES:
+        raise InputError(f"{path}: rules are written as [[rule]], at most {MOST_RULES} of them")
+    rules: list[Rule] = []
+    for number, entry in enumerate(entries, 1):
+        rule = _rule(entry, f"{path}: rule {number}")
+        if rule.name in {other.name for other in rules}:
+            raise InputError(f"{path}: two rules are named {rule.name!r}")
+        rules.append(rule)
+    return SiteRules(tuple(rules), hashlib.sha256(data).hexdigest()[:16])
+
+
+def _rule(entry: Any, where: str) -> Rule:
+    if not isinstance(entry, dict):
+        raise InputError(f"{where}: expected a table")
+    unknown = sorted(set(entry) - _KEYS)
+    if unknown:
+        raise InputError(f"{where}: unknown key {unknown[0]!r}; known are {', '.join(sorted(_KEYS))}")
+    name, then, share = entry.get("name"), entry.get("then"), entry.get("share", 1.0)
+    if not isinstance(name, str) or not 0 < len(name) <= 120 or not name.isprintable():
+        raise InputError(f"{where}: name must be a text of 1 to 120 printable characters")
+    if then not in ACTIONS:
+        raise InputError(f"{where} ({name}): then must be one of {', '.join(ACTIONS)}, not {then!r}")
+    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share <= 1:
+        raise InputError(f"{where} ({name}): share must be a number above 0 and at most 1, not {share!r}")
+    when = entry.get("when", {})
+    if not isinstance(when, dict):
+        raise InputError(f'{where} ({name}): when must be a table, like {{ layer = "M1" }}')
+    conditions: dict[str, tuple[str, ...]] = {}
+    for field, patterns in when.items():
+        if field not in FIELDS:
+            raise InputError(f"{where} ({name}): when knows {', '.join(FIELDS)}, not {field!r}")
+        listed = patterns if isinstance(patterns, list) else [patterns]
+        if not listed or not all(isinstance(text, str) and text for text in listed):
+            raise InputError(f"{where} ({name}): {field} must be a text or a list of texts")
+        conditions[field] = tuple(listed)
+    if then == "quarantine" and "tool" not in conditions:
+        raise InputError(f"{where} ({name}): quarantine needs a tool in when")
+    return Rule(name, str(then), conditions, float(share))

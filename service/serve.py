@@ -1,0 +1,124 @@
+"""`waferroute serve`: one worker, in this process, on one port."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+import uvicorn
+
+from service.app import create_app, open_service
+from service.first_start import first_start
+from service.models import load_version
+from service.settings import Settings
+from service.state import Service
+from wafer_data.errors import InputError
+from wafer_data.files import write_error
+
+_LOG = logging.getLogger(__name__)
+# A tool that sends in bursts must not find its connection closed in between.
+KEEP_ALIVE_S = 120
+_GRACEFUL_S = 20
+
+
+@dataclass(frozen=True)
+class Listen:
+    """Where a worker listens. drain_s: how long it says that it is not ready before it stops."""
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    drain_s: float = 0.0
+    proxy: str | None = None
+
+
+def run_worker(
+    bundle: Path,
+    settings: Settings,
+    listen: Listen,
+    *,
+    version_name: str | None = None,
+    threads: int = 1,
+    public_key: Path | None = None,
+) -> int:
+    """Serve until SIGTERM or Ctrl-C. Returns the exit status.
+
+    Raises:
+        InputError: The bundle is refused, a file or folder cannot be used, or the port is taken.
+    """
+    started = time.monotonic()
+    try:
+        settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise write_error(settings.data, error) from error
+    version = load_version(bundle, version_name, threads=threads, public_key=public_key)
+    service = open_service(settings, version)
+    first_start(service)
+    config = uvicorn.Config(
+        create_app(service),
+        host=listen.host,
+        port=listen.port,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=_GRACEFUL_S,
+        proxy_headers=listen.proxy is not None,
+        forwarded_allow_ips=listen.proxy,
+        ssl_certfile=listen.tls_cert,
+        ssl_keyfile=listen.tls_key,
+        lifespan="on",
+    )
+    # A thread that comes back from the disk waits for the interpreter at most this long; the default is ten times more.
+    sys.setswitchinterval(0.0005)
+    server = _Server(config, service, listen, started)
+    try:
+        server.run()
+    except SystemExit:
+        raise InputError(
+            f"the service could not start at {listen.host}:{listen.port}; is the port taken? See the line above"
+        ) from None
+    return 0
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server, which says when it is ready and drains before it stops."""
+
+    def __init__(self, config: uvicorn.Config, service: Service, listen: Listen, started: float) -> None:
+        super().__init__(config)
+        self._service, self._listen, self._started_at = service, listen, started
+
+    async def startup(self, sockets: list | None = None) -> None:
+        """Listen, and say so."""
+        await super().startup(sockets)
+        if self.started:
+            scheme = "https" if self._listen.tls_cert else "http"
+            took = time.monotonic() - self._started_at
+            _LOG.info(
+                "serving %s at %s://%s:%d (ready in %.1f s); Ctrl-C ends it",
+                self._service.models.current().name, scheme, self._listen.host, self._listen.port, took,
+            )  # fmt: skip
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """The first signal drains, a second one ends at once."""
+        with super().capture_signals():
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, self._drain)
+            yield
+
+    def _drain(self, number: int, frame: FrameType | None) -> None:
+        if self._service.draining or self._listen.drain_s <= 0:
+            self.handle_exit(number, frame)
+            return
+        self._service.draining = True
+        threading.Timer(self._listen.drain_s, self.handle_exit, (number, frame)).start()

@@ -1,0 +1,77 @@
+"""How a worker is to run: what `waferroute serve` was told."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+from wafer_data.errors import InputError
+from wafer_data.files import write_bytes
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of one worker.
+
+    Attributes:
+        data: Folder of everything that the service keeps.
+        node: Name of this worker, unique among all that share a database; names its journal.
+        database_url: Default: an SQLite file in `data`.
+        rules: File of the site's rules, or None.
+        most_body: Largest image, bytes.
+        most_lot_bytes, most_lot_images: Largest batch.
+        inline_bytes: Images up to this size are inspected in the event loop, larger ones in a thread beside it.
+        most_waiting: Decisions that may wait for the disk; beyond, requests are told to come again.
+        rate: Requests a second that one key or person may send, on average; burst: at once.
+        body_s: Seconds within which a request's body must be here.
+        disk_reserve: Bytes that must stay free on the data folder's disk; below, images are refused.
+        image_budget: Bytes that the images may take; the oldest PASS images go first. None: no limit.
+        secure_cookies: Whether the session's cookie is only for TLS.
+        metrics_public: Whether `/metrics` needs no key.
+    """
+
+    data: Path
+    node: str = "worker"
+    database_url: str | None = None
+    rules: Path | None = None
+    most_body: int = 32 << 20
+    most_lot_bytes: int = 256 << 20
+    most_lot_images: int = 1000
+    inline_bytes: int = 1 << 20
+    most_waiting: int = 512
+    rate: float = 2000.0
+    burst: float = 4000.0
+    body_s: float = 30.0
+    disk_reserve: int = 64 << 20
+    image_budget: int | None = None
+    secure_cookies: bool = False
+    metrics_public: bool = True
+
+    @property
+    def journals(self) -> Path:
+        """Folder of the journals of this machine's workers."""
+        return self.data / "journals"
+
+    @property
+    def images(self) -> Path:
+        """Folder of the image files."""
+        return self.data / "images"
+
+
+def installation_secret(data: Path) -> bytes:
+    """The installation's 32 random bytes, made on the first start; all workers of a site need the same.
+
+    Raises:
+        InputError: The file cannot be read or written.
+    """
+    path = data / "secret"
+    try:
+        found = path.read_bytes() if path.exists() else b""
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror})") from error
+    if len(found) != 32:
+        found = secrets.token_bytes(32)
+        write_bytes(path, found)
+        path.chmod(0o600)
+    return found

@@ -1,0 +1,66 @@
+"""What a worker holds while it runs. Handlers reach it by `service_of(request)`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from starlette.requests import Request
+
+from service.decide.rules import SiteRules
+from service.settings import Settings
+from service.store.database import Database
+from service.store.image_files import Images
+from service.store.journal import Journal
+
+if TYPE_CHECKING:
+    from service.auth.keys import KeyRing
+    from service.inspecting import Inspected, Inspecting
+    from service.limits import Limits
+    from service.models import Models
+
+
+@dataclass
+class Service:
+    """One worker.
+
+    Attributes:
+        settings: As it was started.
+        journal, database, images: What it keeps (see `service.store`).
+        keys: Copy of the programs' keys.
+        models: Loaded versions.
+        limits: Of each client.
+        secret: Of the installation.
+        inspecting: The way of an image.
+        rules: The site's, as last read.
+        after: Called with each kept decision, in the event loop, after the answer's entry is on the disk: metrics and
+            the like hang here. They must be quick, and what they raise is reported and forgotten.
+        draining: Whether the worker is about to stop: not ready, still answering.
+        notes: What background work says about itself, for pages and metrics, e.g. "database": "down: ...".
+        probe: When the graphs were last tried (time.monotonic()), and what was wrong with them.
+        started: time.monotonic() of the start.
+    """
+
+    settings: Settings
+    journal: Journal
+    database: Database
+    images: Images
+    keys: KeyRing
+    models: Models
+    limits: Limits
+    secret: bytes
+    rules: SiteRules = field(default_factory=SiteRules)
+    inspecting: Inspecting = field(init=False)
+    after: list[Callable[[Inspected], None]] = field(default_factory=list)
+    draining: bool = False
+    notes: dict[str, Any] = field(default_factory=dict)
+    probe: tuple[float, str | None] = (-1e9, None)
+    started: float = field(default_factory=time.monotonic)
+
+
+def service_of(request: Request) -> Service:
+    """The worker that a request came to."""
+    service: Service = request.app.state.service
+    return service

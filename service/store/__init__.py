@@ -1,0 +1,1 @@
+"""What is kept: the node's own journal, the database, the image files, the audit trail."""

@@ -1,0 +1,143 @@
+"""The database: one engine for SQLite or PostgreSQL, and two ways in, to read and to write.
+
+SQLite runs in WAL mode with synchronous=FULL, and every write begins with BEGIN IMMEDIATE: a transaction that reads
+first and writes later would fail at once, whatever the time-out, when another one wrote in between.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+
+from wafer_data.errors import InputError
+
+BUSY_MS = 10_000
+CONNECT_S = 3
+_READ = "service_reads"
+
+
+class DatabaseDown(RuntimeError):  # noqa: N818 (the name says what it is)
+    """The database does not answer, or cannot write now; the same call may succeed later."""
+
+
+def sqlite_url(path: Path) -> str:
+    """The URL of an SQLite file."""
+    return sa.URL.create("sqlite", database=str(path)).render_as_string(hide_password=False)
+
+
+class Database:
+    """A database that is connected to on first use.
+
+    Args:
+        url: `sqlite:///FILE` or `postgresql://USER@HOST/NAME`.
+
+    Attributes:
+        dialect: "sqlite" or "postgresql".
+
+    Raises:
+        InputError: The URL is of another kind, or its driver is not installed.
+    """
+
+    def __init__(self, url: str) -> None:
+        try:
+            parsed = sa.make_url(url)
+            if parsed.get_backend_name() == "postgresql":
+                parsed = parsed.set(drivername="postgresql+psycopg")
+                options: dict[str, Any] = {
+                    "connect_args": {"connect_timeout": CONNECT_S, "options": "-c timezone=utc"},
+                    "pool_pre_ping": True,
+                    "pool_size": 4,
+                    "max_overflow": 8,
+                    "pool_timeout": CONNECT_S,
+                }
+            elif parsed.get_backend_name() == "sqlite":
+                options = {"connect_args": {"timeout": BUSY_MS / 1000, "check_same_thread": False}}
+            else:
+                raise InputError(
+                    f"database {parsed.get_backend_name()!r} is not supported: use sqlite:///FILE or "
+                    "postgresql://USER@HOST/NAME"
+                )
+            self._engine = sa.create_engine(parsed, **options)
+        except (ArgumentError, NoSuchModuleError) as error:
+            raise InputError(f"the database URL cannot be used: {error}") from error
+        self.url = parsed
+        self.dialect = self._engine.dialect.name
+        if self.dialect == "sqlite":
+            sa.event.listen(self._engine, "connect", _prepare_sqlite)
+            sa.event.listen(self._engine, "begin", _begin_sqlite)
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[sa.Connection]:
+        """A transaction that only reads.
+
+        Raises:
+            DatabaseDown: The database does not answer.
+        """
+        with _translated(), self._engine.connect() as plain:
+            connection = plain.execution_options(**{_READ: True})
+            with connection.begin():
+                yield connection
+
+    @contextlib.contextmanager
+    def write(self) -> Iterator[sa.Connection]:
+        """A transaction that writes; committed at the end of the block, rolled back if that raises.
+
+        Raises:
+            DatabaseDown: The database does not answer, is locked for too long, or its disk is full.
+        """
+        with _translated(), self._engine.begin() as connection:
+            yield connection
+
+    def insert_new(self, table: sa.Table) -> Any:
+        """An INSERT that leaves rows alone which are there already."""
+        dialect: Any = postgresql if self.dialect == "postgresql" else sqlite
+        return dialect.insert(table).on_conflict_do_nothing()
+
+    def upsert(self, table: sa.Table) -> Any:
+        """An INSERT of the dialect, to be completed with `on_conflict_do_update`."""
+        dialect: Any = postgresql if self.dialect == "postgresql" else sqlite
+        return dialect.insert(table)
+
+    def close(self) -> None:
+        """Close all connections; those that come later open new ones."""
+        self._engine.dispose()
+
+
+@contextlib.contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except sa.exc.IntegrityError:
+        raise
+    except (
+        sa.exc.OperationalError,
+        sa.exc.InterfaceError,
+        sa.exc.TimeoutError,
+        sa.exc.InternalError,
+    ) as error:
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        raise DatabaseDown(" ".join(str(cause).split())) from error
+
+
+def _prepare_sqlite(connection: Any, _: Any) -> None:
+    connection.isolation_level = None  # transactions begin where _begin_sqlite says
+    cursor = connection.cursor()
+    for pragma in (
+        f"busy_timeout={BUSY_MS}",
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "foreign_keys=ON",
+    ):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    reads = connection.get_execution_options().get(_READ, False)
+    connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")

@@ -1,0 +1,77 @@
+"""A worker in this process, with a real bundle, a real journal and a real SQLite file."""
+
+import importlib.util
+import io
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+from PIL import Image
+from starlette.testclient import TestClient
+
+from service.app import create_app, open_service
+from service.auth.keys import make_key
+from service.models import Version, load_version
+from service.settings import Settings
+from service.state import Service
+from service.store.migrate import migrate
+
+
+def _module(name: str, path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+_bundles = _module("service_test_bundles", Path(__file__).parents[1] / "tool_side" / "conftest.py")
+calibrated, write_bundle, bundle = _bundles.calibrated, _bundles.write_bundle, _bundles.bundle
+wafer: Callable[..., np.ndarray] = _bundles.wafer
+
+
+def png(seed: int, defect: float = 0.0) -> bytes:
+    """A synthetic wafer image as the bytes of a PNG file."""
+    buffer = io.BytesIO()
+    Image.fromarray(wafer(seed, defect)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.fixture(scope="session", name="png")
+def _png() -> Callable[..., bytes]:
+    return png
+
+
+@pytest.fixture(scope="session")
+def version(bundle: Path) -> Version:
+    return load_version(bundle, "v1.0.0")
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(data=tmp_path / "data", node="a")
+
+
+@pytest.fixture
+def service(settings: Settings, version: Version) -> Service:
+    settings.data.mkdir(exist_ok=True)
+    return open_service(settings, version)
+
+
+@pytest.fixture
+def key(service: Service) -> str:
+    """A key that may send images and read results."""
+    migrate(service.database)
+    with service.database.write() as connection:
+        return make_key(connection, "tester", ["inspect", "read"])
+
+
+@pytest.fixture
+def client(service: Service, key: str) -> Iterator[TestClient]:
+    """The worker, running, and a program that has the key."""
+    with TestClient(create_app(service), headers={"Authorization": f"Bearer {key}"}) as running:
+        yield running

@@ -1,0 +1,86 @@
+"""`waferroute serve`. Only the standard library is imported before it runs."""
+
+import argparse
+from pathlib import Path
+from typing import TypeAlias
+
+from waferroute.sign_commands import add_public_key
+
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+
+def add_service_commands(commands: Commands) -> None:
+    """Add `serve` to the command line."""
+    _add_serve(commands)
+
+
+def _add_serve(commands: Commands) -> None:
+    parser = commands.add_parser(
+        "serve",
+        help='answer tools over HTTP and show doubtful images to people (needs "waferroute[serve]")',
+        description="Serve a bundle: POST /api/v1/inspect takes an image and answers with the decision, which is on "
+        "disk before the answer leaves. The first start makes a key for the first tool and an account for the first "
+        "person, in files in DIR that only you can read.",
+        epilog="example: waferroute serve runs/quickstart/bundle --data service-data",
+    )
+    parser.add_argument(
+        "bundle", metavar="BUNDLE", type=Path, help="bundle folder that `waferroute export` wrote"
+    )
+    parser.add_argument("--data", metavar="DIR", type=Path, required=True, help="folder of all that is kept")
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="address to listen at (default: this computer only)"
+    )
+    parser.add_argument("--port", type=int, default=8080, help="(default: 8080)")
+    parser.add_argument(
+        "--node", metavar="NAME", help="name of this worker, unique in the database (default: worker-PORT)"
+    )
+    parser.add_argument(
+        "--database", metavar="URL", help="postgresql://USER@HOST/NAME (default: an SQLite file in DIR)"
+    )
+    parser.add_argument(
+        "--rules", metavar="FILE", type=Path, help="the site's rules (TOML); read again when changed"
+    )
+    parser.add_argument(
+        "--version-name", metavar="NAME", help="how answers name the bundle (default: its identity)"
+    )
+    parser.add_argument(
+        "--threads", metavar="N", type=int, default=1, help="threads of the graph runner (default: 1)"
+    )
+    parser.add_argument(
+        "--tls-cert", metavar="FILE", type=Path, help="certificate chain (PEM); makes it HTTPS"
+    )
+    parser.add_argument("--tls-key", metavar="FILE", type=Path, help="its private key (PEM)")
+    parser.add_argument(
+        "--drain", metavar="SECONDS", type=float, default=0.0,
+        help="before it stops, say for so long that it is not ready, so that a load balancer turns away (default: 0)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--proxy", metavar="ADDRESS", help="load balancer whose X-Forwarded headers are believed"
+    )
+    parser.add_argument(
+        "--image-budget", metavar="GB", type=float, help="disk that images may take; the oldest PASS go first"
+    )
+    add_public_key(parser)
+    parser.set_defaults(action=_serve, help_of=parser)
+
+
+def _serve(args: argparse.Namespace) -> int:
+    if (args.tls_cert is None) != (args.tls_key is None):
+        args.help_of.error("--tls-cert and --tls-key go together")
+    from service.serve import Listen, run_worker
+    from service.settings import Settings
+
+    settings = Settings(
+        data=args.data,
+        node=args.node or f"worker-{args.port}",
+        database_url=args.database,
+        rules=args.rules,
+        image_budget=None if args.image_budget is None else round(args.image_budget * 1e9),
+        secure_cookies=args.tls_cert is not None or args.proxy is not None,
+    )
+    listen = Listen(args.host, args.port, args.tls_cert, args.tls_key, args.drain, args.proxy)
+    return run_worker(
+        args.bundle, settings, listen,
+        version_name=args.version_name, threads=args.threads,
+        public_key=Path(args.public_key) if args.public_key else None,
+    )  # fmt: skip
