@@ -35,7 +35,7 @@ def rule_fields(ref: ImageRef) -> dict[str, str | None]:
 
 
 def place_of(ref: ImageRef) -> str:
-    """Digest of what an image shows and of its bytes: the same for a retry, and for nothing else that a camera makes."""
+    """Digest of what an image shows and of its bytes: a retry has the same, and nothing else that a camera makes."""
     known = (ref.tool, ref.lot, ref.wafer, ref.site, ref.layer, ref.recipe, ref.time, ref.sha256)
     return hashlib.sha256("\0".join(map(repr, known)).encode()).hexdigest()
 

@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from service.about import read_image_ref, read_idempotency_key
+from service.about import read_idempotency_key, read_image_ref
 from service.auth.guard import allow
 from service.limits import read_body
 from service.problem import Problem
