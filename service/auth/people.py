@@ -41,13 +41,14 @@ def add_user(
     _check_password(password)
     if connection.execute(sa.select(users.c.id).where(users.c.name == name)).first():
         raise InputError(f"there is a user {name!r} already")
-    user_id = connection.execute(
+    connection.execute(
         sa.insert(users).values(
             name=name, role=role, password=_hasher().hash(password), active=True, created_at=time.time()
         )
-    ).inserted_primary_key[0]  # fmt: skip
+    )
+    user_id = user_number(connection, name)
     audit.record(connection, actor, "user.made", f"user:{user_id}", {"role": role})
-    return int(user_id)
+    return user_id
 
 
 def change_user(
@@ -72,9 +73,10 @@ def change_user(
         values["active"] = active
     connection.execute(sa.update(users).where(users.c.id == user_id).values(**values))
     connection.execute(sa.delete(sessions).where(sessions.c.user_id == user_id))
-    details = {key: ("changed" if key == "password" else value) for key, value in values.items()}
-    kept = {key: details[key] for key in ("role", "password", "active") if key in details}
-    audit.record(connection, actor, "user.changed", f"user:{user_id}", kept)
+    details: dict[str, Any] = {key: values[key] for key in ("role", "active") if key in values}
+    if password is not None:
+        details["password"] = "changed"
+    audit.record(connection, actor, "user.changed", f"user:{user_id}", details)
     return user_id
 
 
