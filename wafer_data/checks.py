@@ -82,7 +82,7 @@ def check_images(
     usable: list[CheckedImage] = []
     problems: list[Problem] = []
     bad: list[Problem] = []
-    looks = _in_threads(lambda candidate: _look(candidate, config), candidates)
+    looks = in_threads(lambda candidate: _look(candidate, config), candidates)
     with Progress() as progress:
         for look in progress.track(looks, "checking images", total=len(candidates), keep=True):
             path = str(look.candidate.path)
@@ -96,9 +96,9 @@ def check_images(
             if keep is not None and look.square is not None:
                 keep(look.square, look.bits)
     if bad and not config.skip_bad_images:
-        raise DataError(_describe(bad, len(candidates)))
-    unmasked = _without_mask(usable)
-    usable, repeated = _without_repeats(usable)
+        raise DataError(describe_bad(bad, len(candidates)))
+    unmasked = without_mask(usable)
+    usable, repeated = without_repeats(usable)
     return usable, bad + problems + unmasked + repeated
 
 
@@ -134,21 +134,21 @@ def _look(candidate: Candidate, config: DataConfig) -> _Look:
         candidate,
         remarks=tuple(remarks),
         sha256=sha256,
-        pixels=_digest(grey),
+        pixels=pixel_digest(grey),
         bits=8 if grey.dtype == np.uint8 else 16,
         mask=has_mask,
         square=to_square(grey, config.image_size),
     )
 
 
-def _digest(grey: np.ndarray) -> str:
+def pixel_digest(grey: np.ndarray) -> str:
     """SHA-256 over type, shape and values: equal for equal pixels, whatever file format held them."""
     digest = hashlib.sha256(f"{grey.dtype.name} {grey.shape}".encode())
     digest.update(np.ascontiguousarray(grey).data)
     return digest.hexdigest()
 
 
-def _without_repeats(images: list[CheckedImage]) -> tuple[list[CheckedImage], list[Problem]]:
+def without_repeats(images: list[CheckedImage]) -> tuple[list[CheckedImage], list[Problem]]:
     """Drop train-side copies of images that occur more than once; report those and contradictory labels."""
     groups: dict[str, list[CheckedImage]] = collections.defaultdict(list)
     for image in images:
@@ -175,7 +175,7 @@ def _without_repeats(images: list[CheckedImage]) -> tuple[list[CheckedImage], li
     return [image for image in images if image.row not in dropped], problems
 
 
-def _without_mask(images: list[CheckedImage]) -> list[Problem]:
+def without_mask(images: list[CheckedImage]) -> list[Problem]:
     """Defects that have no mask although others of their type do: pixel metrics will leave them out."""
     masked = {image.candidate.type for image in images if image.candidate.mask is not None}
     return [
@@ -185,7 +185,7 @@ def _without_mask(images: list[CheckedImage]) -> list[Problem]:
     ]
 
 
-def _describe(bad: list[Problem], total: int) -> str:
+def describe_bad(bad: list[Problem], total: int) -> str:
     lines = [f"{len(bad)} of {total} images cannot be used:"]
     lines += [f"  {problem['path']}: {problem['problem']}: {problem['detail']}" for problem in bad[:LISTED]]
     if len(bad) > LISTED:
@@ -194,7 +194,7 @@ def _describe(bad: list[Problem], total: int) -> str:
     return "\n".join(lines)
 
 
-def _in_threads(work: Callable[[In], Out], items: Iterable[In]) -> Iterator[Out]:
+def in_threads(work: Callable[[In], Out], items: Iterable[In]) -> Iterator[Out]:
     """`work` on each item in THREADS threads; results in order, only a few items ahead of the consumer."""
     pending: collections.deque[Future[Out]] = collections.deque()
     waiting = iter(items)

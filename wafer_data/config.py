@@ -10,15 +10,17 @@ class DataConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
-    format: Literal["mvtec", "folder", "elpv"] = Field(
+    format: Literal["mvtec", "folder", "elpv", "shards"] = Field(
         description="How the images lie on disk. mvtec: train/good, test/<type>, ground_truth/<type>. "
         "folder: a folder of normal images and, if given, one of defects. elpv: solar cells of the package "
-        "elpv-dataset."
+        "elpv-dataset. shards: an archive of Parquet or tar (WebDataset) files that root names, also on an object "
+        "store; `waferroute pack` makes one."
     )
     name: str | None = Field(None, description="Name shown in the report. Default: the folder's name.")
     root: str | None = Field(
         None,
-        description="Folder of the images (format folder: of the normal ones). Needed for mvtec and folder; "
+        description="Folder of the images (format folder: of the normal ones; format shards: or an address such as "
+        "s3://bucket/folder). Needed for all but elpv; "
         "elpv finds the installed package's data by itself.",
     )
     defects: str | None = Field(

@@ -120,6 +120,33 @@ def new_directory(path: str | Path) -> Iterator[Path]:
         raise
 
 
+@contextlib.contextmanager
+def new_file(path: str | Path) -> Iterator[Path]:
+    """Fill a large file in pieces: yields a temporary sibling, which is flushed and renamed to `path` at the end.
+
+    If the body fails or is interrupted, the temporary file is removed and an old one stays. Raises WriteError when the
+    disk is full or permission is missing.
+    """
+    path = Path(path)
+    temporary = _temporary_name(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(path)
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        _flush_folder(path.parent)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        if error.errno in _DISK_FULL | _NO_PERMISSION:
+            raise write_error(path, error) from error
+        raise
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
 def write_error(path: Path, error: OSError) -> WriteError:
     """The WriteError that tells the user why `path` could not be written, and what to do."""
     if error.errno in _DISK_FULL:

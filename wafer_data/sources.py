@@ -41,6 +41,8 @@ def find_images(config: DataConfig) -> list[Candidate]:
         return _find_mvtec(_existing(config.root))
     if config.format == "folder":
         return _find_folder(config)
+    if config.format == "shards":
+        raise InputError(f"{config.root} is an archive: its images are no files that could be listed")
     return _find_elpv(config)
 
 

@@ -1,7 +1,7 @@
 """The prepared data set: one folder with the split, the problems found, and the images as arrays."""
 
 import collections
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -50,8 +50,12 @@ def prepare_data(config: DataConfig, out_dir: Path) -> "ImageStore":
     Raises InputError for everything that can be wrong with the input; see `find_images`, `check_images` and
     `assign_splits`.
     """
-    candidates = find_images(config)
     out_dir = Path(out_dir)
+    if config.format == "shards":
+        from wafer_data.shards.prepare import prepare_shards
+
+        return prepare_shards(config, out_dir)
+    candidates = find_images(config)
     with files.new_directory(out_dir) as folder, Spool(folder / "spool", config.image_size) as spool:
         images, problems = check_images(candidates, config, keep=spool.append)
         splits = assign_splits(images, config)
@@ -115,7 +119,12 @@ class ImageStore:
     @classmethod
     def open(cls, out_dir: Path | str) -> "ImageStore":
         """Open the folder that `prepare_data` wrote. Raises InputError if it is missing or damaged."""
-        return cls(Path(out_dir))
+        out_dir = Path(out_dir)
+        if (out_dir / "parts").is_dir():
+            from wafer_data.shards.store import ShardStore
+
+            return ShardStore(out_dir)
+        return cls(out_dir)
 
     def __len__(self) -> int:
         return len(self.records)
@@ -180,7 +189,12 @@ def _masks(images: list[CheckedImage], config: DataConfig) -> Iterator[np.ndarra
 
 
 def _count(records: list[ImageRecord]) -> dict[str, int]:
-    found = collections.Counter((record.split, record.label) for record in records)
+    return count_images((record.split, record.label) for record in records)
+
+
+def count_images(kinds: Iterable[tuple[Split, int]]) -> dict[str, int]:
+    """What `ImageStore.counts` says of images given by split and label."""
+    found = collections.Counter(kinds)
     return {
         "train_normal": found["train", 0],
         "calibration_normal": found["calibration", 0],

@@ -20,6 +20,7 @@ from waferroute.compare_command import add_compare
 from waferroute.export_options import add_export_options
 from waferroute.klarf_command import add_klarf
 from waferroute.msa_command import add_msa
+from waferroute.pack_command import add_pack
 from waferroute.report_command import add_report
 from waferroute.service_commands import add_service_commands
 from waferroute.tool_commands import add_tool_commands
@@ -159,6 +160,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_report(commands)
     add_compare(commands)
     add_msa(commands)
+    add_pack(commands)
     add_tool_commands(commands)
     add_klarf(commands)
     add_service_commands(commands)

@@ -78,6 +78,10 @@ def image_listing(config: RunConfig) -> str:
     """Hash over path, size and time of change of every image and mask that the configuration finds."""
     from wafer_data.sources import find_images
 
+    if config.data.format == "shards":
+        from wafer_data.shards import open_archive
+
+        return sha256_json([[shard.name, shard.identity] for shard in open_archive(config.data.root or "")])
     rows = []
     for candidate in find_images(config.data):
         looks: list[Any] = [candidate.side, candidate.label, candidate.type]
