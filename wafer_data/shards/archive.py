@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
-from wafer_data.errors import InputError
+from wafer_data.errors import DataError, MissingPackageError, NotFoundError
 from wafer_data.imaging.read import IMAGE_SUFFIXES
 from wafer_data.shards.item import Item
 
@@ -46,11 +46,11 @@ def open_archive(location: str | Path, filesystem: Any = None) -> list[Shard]:
     if shards:
         kinds = {PurePosixPath(info.path).suffix for info in shards}
         if len(kinds) > 1:
-            raise InputError(f"{location} holds Parquet and tar files; give a folder with one kind")
+            raise DataError(f"{location} holds Parquet and tar files; give a folder with one kind")
         return [_shard(info) for info in shards]
     images = [info for info in found if info.path.lower().endswith(IMAGE_SUFFIXES)]
     if not images:
-        raise InputError(
+        raise DataError(
             f"{location} holds no Parquet file (.parquet), tar file (.tar) or image ({' '.join(IMAGE_SUFFIXES)})"
         )
     from wafer_data.shards.folder import FolderShard
@@ -82,7 +82,7 @@ def _listing(location: str, filesystem: Any) -> list[Entry]:
     try:
         from pyarrow import fs
     except ModuleNotFoundError as error:
-        raise InputError('archives need pyarrow: pip install "waferroute[archive]"') from error
+        raise MissingPackageError('archives need pyarrow: pip install "waferroute[archive]"') from error
     try:
         if filesystem is None:
             if "://" in location:
@@ -91,10 +91,10 @@ def _listing(location: str, filesystem: Any) -> list[Entry]:
                 filesystem, location = fs.LocalFileSystem(), os.path.abspath(location)  # noqa: PTH100 (links stay)
         top = filesystem.get_file_info(location)
         if top.type == fs.FileType.NotFound:
-            raise InputError(f"{location} does not exist: give a folder or the address of an archive")
+            raise NotFoundError(f"{location} does not exist: give a folder or the address of an archive")
         infos = [top] if top.is_file else filesystem.get_file_info(fs.FileSelector(location, recursive=True))
     except (OSError, ValueError) as error:  # pyarrow's own errors are of these two kinds
-        raise InputError(f"{location} cannot be listed: {error}") from error
+        raise DataError(f"{location} cannot be listed: {error}") from error
     base = str(PurePosixPath(location).parent) if top.is_file else location
     found = []
     for info in infos:

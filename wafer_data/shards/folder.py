@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from wafer_data.errors import InputError
+from wafer_data.errors import DataError
 from wafer_data.files import sha256_json
 from wafer_data.shards.item import Item
 
@@ -28,7 +28,7 @@ class FolderShard:
                 with entry.filesystem.open_input_file(entry.path) as file:
                     data = file.read()
             except FileNotFoundError:
-                raise InputError(f"{entry.path} has gone since the archive was listed; run again") from None
+                raise DataError(f"{entry.path} has gone since the archive was listed; run again") from None
             except OSError:
                 data = b""
             yield Item(entry.path, data)

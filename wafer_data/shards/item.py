@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from wafer_data.errors import InputError
+from wafer_data.errors import DataError
 
 IMAGE, SOURCE, MASK = "image", "source", "mask"
 SIDES = ("train", "test", "any")
@@ -32,7 +32,7 @@ class Item:
         if label is None:
             return 0
         if isinstance(label, bool) or label not in (0, 1):
-            raise InputError(f"{self.source}: label must be 0 (normal) or 1 (defective), not {label!r}")
+            raise DataError(f"{self.source}: label must be 0 (normal) or 1 (defective), not {label!r}")
         return int(label)
 
     @property
@@ -40,9 +40,9 @@ class Item:
         """ "train", "test" or "any"; "any" where nothing is said, "test" for a defect. Raises InputError otherwise."""
         side = self.about.get("side") or ("test" if self.label else "any")
         if side not in SIDES:
-            raise InputError(f"{self.source}: side must be one of {', '.join(SIDES)}, not {side!r}")
+            raise DataError(f"{self.source}: side must be one of {', '.join(SIDES)}, not {side!r}")
         if self.label and side != "test":
-            raise InputError(
+            raise DataError(
                 f"{self.source}: a defect must be of side test, not {side}; data.labelled_defects_per_type moves some "
                 "of them to the training"
             )

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from wafer_data.errors import InputError
+from wafer_data.errors import DataError
 from wafer_data.files import sha256_json
 from wafer_data.progress import track
 from wafer_data.shards.item import Item
@@ -67,20 +67,20 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+        raise DataError(f"{path} cannot be read: {error.strerror}") from error
 
 
 def _require_own(out: Path, expected: dict[Path, str]) -> None:
     for path in _parquet_files(out):
         if expected.get(path) != _key_of(path):
-            raise InputError(
+            raise DataError(
                 f"{path} is a shard of other images, or of the same in other shards: choose an empty folder"
             )
 
 
 def _parquet_files(out: Path) -> Iterator[Path]:
     if out.exists() and not out.is_dir():
-        raise InputError(f"{out} is a file; a folder is needed")
+        raise DataError(f"{out} is a file; a folder is needed")
     yield from sorted(out.glob("*.parquet")) if out.exists() else ()
 
 
@@ -91,5 +91,5 @@ def _key_of(path: Path) -> str | None:
     try:
         metadata = pq.read_schema(path).metadata or {}
     except (pa.ArrowException, OSError) as error:
-        raise InputError(f"{path} is no Parquet file ({error}): remove it") from error
+        raise DataError(f"{path} is no Parquet file ({error}): remove it") from error
     return metadata.get(KEY.encode(), b"").decode() or None

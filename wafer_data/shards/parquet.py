@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from wafer_data.errors import InputError
+from wafer_data.errors import DataError
 from wafer_data.files import new_file
 from wafer_data.shards.item import IMAGE, MASK, SOURCE, Item
 
@@ -46,7 +46,7 @@ class ParquetShard:
             with self._entry.filesystem.open_input_file(where) as file:
                 table = pq.ParquetFile(file)
                 if IMAGE not in table.schema_arrow.names:
-                    raise InputError(
+                    raise DataError(
                         f"{where} has no column {IMAGE} (it has {', '.join(table.schema_arrow.names)})"
                     )
                 for batch in table.iter_batches(READ_ROWS, use_threads=False):
@@ -54,7 +54,7 @@ class ParquetShard:
                         yield _item(cells, self.name, row)
                         row += 1
         except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-            raise InputError(f"{where} is damaged after {row} images ({error}): restore it") from error
+            raise DataError(f"{where} is damaged after {row} images ({error}): restore it") from error
 
 
 def _item(cells: dict[str, Any], shard: str, row: int) -> Item:

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from wafer_data import files
 from wafer_data.checks import CheckedImage, Problem, describe_bad, without_mask, without_repeats
 from wafer_data.config import DataConfig
-from wafer_data.errors import InputError
+from wafer_data.errors import DataError
 from wafer_data.imaging.levels import find_levels
 from wafer_data.progress import track
 from wafer_data.shards.archive import Shard, open_archive
@@ -66,7 +66,7 @@ def index_parts(config: DataConfig, out_dir: Path, shards: Sequence[Shard]) -> S
     tables = [pq.read_table(folder / "rows.parquet") for folder in folders]
     bad = [problem for problem in problems if problem["problem"] in UNUSABLE]
     if bad and not config.skip_bad_images:
-        raise InputError(describe_bad(bad, len(bad) + sum(table.num_rows for table in tables)))
+        raise DataError(describe_bad(bad, len(bad) + sum(table.num_rows for table in tables)))
     images = _checked(tables)
     problems += without_mask(images)
     images, repeated = without_repeats(images)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from wafer_data.errors import InputError
+from wafer_data.errors import DataError
 
 OPEN_FILES = 64
 
@@ -40,7 +40,7 @@ class Stacks:
         size = int(np.prod(shape[1:])) * dtype.itemsize
         data = os.pread(handle, size, start + row * size)
         if len(data) != size or not 0 <= row < shape[0]:
-            raise InputError(f"{self._paths[file]} is too short: prepare the data again")
+            raise DataError(f"{self._paths[file]} is too short: prepare the data again")
         return np.frombuffer(data, dtype).reshape(shape[1:])
 
     def rows_of(self, file: int) -> int:
@@ -76,6 +76,6 @@ def _open(path: Path) -> tuple[int, int, np.dtype, tuple[int, ...]]:
                 raise ValueError("not a stack of images")
             return os.dup(file.fileno()), file.tell(), dtype, shape
     except (OSError, ValueError) as error:
-        raise InputError(
+        raise DataError(
             f"{path} cannot be read ({error}): remove its folder and prepare the data again"
         ) from error

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from wafer_data import files
 from wafer_data.arrays import to_grey
-from wafer_data.errors import InputError
+from wafer_data.errors import DataError
 from wafer_data.imaging.levels import Levels
 from wafer_data.shards.stacks import Stacks
 from wafer_data.split import Split
@@ -59,7 +59,7 @@ class ShardStore(ImageStore):
         content = files.read_json(out_dir / SPLIT)
         try:
             if content["sharded"] != SCHEMA:
-                raise InputError(
+                raise DataError(
                     f"{out_dir / SPLIT} is of another schema: remove the folder and prepare again"
                 )
             self.name, self.fingerprint = str(content["name"]), str(content["fingerprint"])
@@ -71,7 +71,7 @@ class ShardStore(ImageStore):
             table = pq.read_table(out_dir / INDEX)
             self.records: ShardRecords = ShardRecords(table)  # type: ignore[assignment]
         except (KeyError, TypeError, ValueError, pa.ArrowException, OSError) as error:
-            raise InputError(f"{out_dir} is incomplete ({error}): prepare the data again") from error
+            raise DataError(f"{out_dir} is incomplete ({error}): prepare the data again") from error
         self._images = Stacks([folder / "images.npy" for folder in folders])  # type: ignore[assignment]
         self._masks = Stacks([folder / "masks.npy" for folder in folders])  # type: ignore[assignment]
 

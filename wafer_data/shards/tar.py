@@ -11,7 +11,7 @@ import tarfile
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from wafer_data.errors import InputError
+from wafer_data.errors import DataError
 from wafer_data.imaging.read import IMAGE_SUFFIXES
 from wafer_data.shards.item import Item
 from wafer_data.shards.parquet import shard_name
@@ -51,7 +51,7 @@ class TarShard:
                     parts[kind.lower()] = content.read() if content else b""
                 yield from self._sample(stem, parts)
         except (tarfile.TarError, OSError, EOFError) as error:
-            raise InputError(f"{where} is damaged after {done} samples ({error}): restore it") from error
+            raise DataError(f"{where} is damaged after {done} samples ({error}): restore it") from error
 
     def _sample(self, stem: str, parts: dict[str, bytes]) -> Iterator[Item]:
         image = next((parts[kind] for kind in parts if f".{kind}" in IMAGE_SUFFIXES), None)
@@ -64,7 +64,7 @@ class TarShard:
             if not isinstance(about, dict):
                 raise ValueError("no object")
         except ValueError as error:
-            raise InputError(f"{self._entry.path}: {stem}.json is not a JSON object ({error})") from error
+            raise DataError(f"{self._entry.path}: {stem}.json is not a JSON object ({error})") from error
         yield Item(
             str(about.pop("source", source)), image, mask, {k: v for k, v in about.items() if v is not None}
         )
