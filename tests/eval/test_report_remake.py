@@ -16,7 +16,7 @@ from eval.tradeoff.config import FabConfig
 from eval.tradeoff.points import Study
 from wafer_data.errors import InputError
 from waferroute.cli import main
-from waferroute.report_command import fab_settings
+from waferroute.cli.report import fab_settings
 
 QUICK = EvalConfig(
     baselines=["pca"], pca_components=5, latency_runs=10, bootstrap=100, worst=2, study_seconds=0.01

@@ -82,7 +82,7 @@ def test_something_else_is_refused(gate: QualityGate, broken: dict | None) -> No
 
 def test_reading_a_certificate_needs_nothing_of_the_training_side() -> None:
     code = (
-        "import sys, router.certificate_text, waferroute.certificate_command; "
+        "import sys, router.certificate_text, waferroute.certificate_check; "
         "print({'scipy', 'pydantic', 'torch', 'mapie', 'sklearn'} & set(sys.modules))"
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)

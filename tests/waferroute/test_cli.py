@@ -1,20 +1,40 @@
 """What the command line understands, prints and returns."""
 
+import argparse
 import json
 import os
+import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-import waferroute.commands
+import waferroute.cli.config
+import waferroute.run_stages
 from wafer_data.errors import InputError
 from wafer_data.files import write_json, write_text
 from waferroute.cli import main
+from waferroute.cli.commands import COMMANDS
+from waferroute.cli.distill import STUDENTS
+from waferroute.cli.start import build_parser
 from waferroute.pipeline import Stage
 from waferroute.stages import all_stages
 
+
+def parsers_of(
+    parser: argparse.ArgumentParser, name: str = ""
+) -> Iterator[tuple[str, argparse.ArgumentParser]]:
+    """Every command, and every command of a group, with its parser."""
+    yield name, parser
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for below, found in action.choices.items():
+                yield from parsers_of(found, f"{name} {below}".strip())
+
+
+PARSERS = dict(parsers_of(build_parser()))
 STAGE_COMMANDS = ["run", "data", "adapt", "distill", "calibrate", "evaluate", "export"]
 FIGURES = {
     "data": {"name": "cells", "train_normal": 60, "test_defect": 9},
@@ -55,29 +75,38 @@ def quick_stages(monkeypatch: pytest.MonkeyPatch):
         )
 
     monkeypatch.setattr(
-        waferroute.commands, "all_stages", lambda tail: [quick(stage) for stage in all_stages(tail)]
+        waferroute.run_stages, "all_stages", lambda tail: [quick(stage) for stage in all_stages(tail)]
     )
     return done
 
 
 class TestHelp:
-    @pytest.mark.parametrize(
-        "command",
-        [
-            [],
-            *([name] for name in STAGE_COMMANDS),
-            ["inspect"],
-            ["config"],
-            ["config", "show"],
-            ["config", "fields"],
-        ],
-    )
+    @pytest.mark.parametrize("command", sorted(PARSERS))
     def test_every_command_explains_itself_with_an_example(self, command, capsys):
         with pytest.raises(SystemExit) as stopped:
-            main([*command, "--help"])
+            main([*command.split(), "--help"])
         said = " ".join(capsys.readouterr().out.split())
         assert stopped.value.code == 0
-        assert f"example: waferroute {' '.join(command)}".strip() in said
+        assert f"example: waferroute {command}".strip() in said
+
+    @pytest.mark.parametrize("command", sorted(PARSERS))
+    def test_the_example_is_a_command_line_that_is_understood(self, command):
+        line = PARSERS[command].epilog.removeprefix("example: ").partition(", then ")[0].partition("; ")[0]
+        args, rest = build_parser().parse_known_args(shlex.split(line)[1:])
+        assert args.action is not None
+        assert not [text for text in rest if text.startswith("-") or not getattr(args, "takes_more", "")]
+
+    @pytest.mark.parametrize("command", sorted(PARSERS))
+    def test_every_argument_is_explained(self, command):
+        assert [
+            action.dest for action in PARSERS[command]._actions if not action.help and action.option_strings
+        ] == []
+
+    def test_every_command_is_one_module_and_listed(self):
+        folder = Path(waferroute.cli.__file__).parent
+        found = {path.stem for path in folder.glob("*.py") if "def add(" in path.read_text(encoding="utf-8")}
+        assert found == set(COMMANDS)
+        assert list(build_parser()._subparsers._group_actions[0].choices) == list(COMMANDS)
 
     @pytest.mark.parametrize("command", STAGE_COMMANDS)
     def test_stage_commands_take_json_and_force(self, command, capsys):
@@ -190,6 +219,12 @@ class TestStageCommands:
         assert "only `waferroute distill` runs in several processes" in capsys.readouterr().err
 
 
+def test_the_students_on_the_command_line_are_those_of_the_configuration():
+    from distill.config import STAGES
+
+    assert tuple(STAGES) == STUDENTS
+
+
 class TestFailures:
     @pytest.fixture
     def failing(self, monkeypatch: pytest.MonkeyPatch):
@@ -197,7 +232,7 @@ class TestFailures:
             def action(args) -> int:
                 raise error
 
-            monkeypatch.setattr(waferroute.commands, "show_config", action)
+            monkeypatch.setattr(waferroute.cli.config, "run_show", action)
 
         return fail_with
 

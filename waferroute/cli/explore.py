@@ -1,29 +1,44 @@
 """`waferroute explore`: look at a data set before anything is trained."""
 
+import argparse
 import contextlib
 import json
 import shlex
 import sys
-from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
-from eval.explore import explore_data, require_replaceable
-from wafer_data.files import write_text
-from waferroute.config import load_config, to_yaml
-from waferroute.pipeline import Pipeline
-from waferroute.run_lock import locked
-from waferroute.stages import all_stages
+from waferroute.cli.arguments import Commands, add_command, add_config, add_json
 
 FOLDER = "explore"
 
 
-def run_explore(args: Namespace) -> int:
-    """Prepare the data unless that is done, explore them, write the page and print the answers.
+def add(commands: Commands) -> None:
+    """Add the command to the command line."""
+    parser = add_command(
+        commands,
+        "explore",
+        run,
+        summary="look at the data before anything is trained",
+        description="Look at the images: texture, alignment, intensity range, how defects differ from normals, how "
+        "large they are, whether a threshold would do. Prepares the data if that is not done yet, then writes a "
+        "self-contained page (explore.html), its figures (explore.json) and pictures.",
+        example="waferroute explore configs/mvtec.yaml data.root=DIR run.dir=runs/mine",
+    )
+    add_config(parser)
+    add_json(parser, "print the figures as JSON on standard output")
+    parser.add_argument("--out", metavar="DIR", help=f"folder to write (default: {FOLDER} in the run folder)")
 
-    `args`: config, overrides, json, and out (default: `explore` in the run folder). Raises InputError for
-    everything that can be wrong with configuration, images or folders.
-    """
+
+def run(args: argparse.Namespace) -> int:
+    """Prepare the data unless that is done, explore them, write the page and print the answers."""
+    from eval.explore import explore_data, require_replaceable
+    from wafer_data.files import write_text
+    from waferroute.config import load_config, to_yaml
+    from waferroute.pipeline import Pipeline
+    from waferroute.run_lock import locked
+    from waferroute.stages import all_stages
+
     config = load_config(args.config, args.overrides)
     run_dir = config.run_dir
     out = Path(args.out) if args.out else run_dir / FOLDER

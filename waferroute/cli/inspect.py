@@ -1,43 +1,33 @@
-"""The commands that run on the inspection tool. Only the standard library is imported before one of them runs."""
+"""`waferroute inspect`: decide on images with a bundle, once or as they arrive."""
 
 import argparse
-import math
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
-from waferroute.recipe_command import add_recipe_commands
-from waferroute.sign_commands import add_public_key, add_signing
+from waferroute.cli.arguments import BUNDLE, Commands, add_command, add_json, add_public_key, count, seconds
 
-Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
-_BUNDLE = "bundle folder that `waferroute export` wrote"
 _WATCH_ONLY = {
     "json_lines": None, "csv": None, "once": False, "poll": 0.5, "settle": 0.5, "give_up": 60.0,
     "monitor": None,
 }  # fmt: skip
 
 
-def add_tool_commands(commands: Commands) -> None:
-    """Add `inspect`, `verify`, `keys`, `sign`, `bench` and `recipe` to the command line."""
-    _add_inspect(commands)
-    _add_verify(commands)
-    add_signing(commands)
-    _add_bench(commands)
-    add_recipe_commands(commands)
-
-
-def _add_inspect(commands: Commands) -> None:
-    parser = commands.add_parser(
+def add(commands: Commands) -> None:
+    """Add the command to the command line."""
+    parser = add_command(
+        commands,
         "inspect",
-        help="judge images with a bundle (needs no training side)",
+        run,
+        summary="judge images with a bundle (needs no training side)",
         description="Judge images with an exported bundle: decision, score, route and time for each. Exit "
         "status 3 if any image could not be judged. With --watch, judge images as they arrive in a folder, until "
         "Ctrl-C or SIGTERM; killed at any moment, the same command goes on where it stopped, and every image gets "
         "exactly one line in the results file.",
-        epilog="example: waferroute inspect runs/quickstart/bundle IMAGES --json --heatmaps maps; to watch: "
+        example="waferroute inspect runs/quickstart/bundle IMAGES --json --heatmaps maps; to watch: "
         "waferroute inspect runs/quickstart/bundle --watch DIR --csv results.csv; a tool's defect list: "
         "waferroute inspect runs/quickstart/bundle --klarf in.klarf --out out.klarf",
     )
-    parser.add_argument("bundle", metavar="BUNDLE", help=_BUNDLE)
+    parser.add_argument("bundle", metavar="BUNDLE", help=BUNDLE)
     parser.add_argument(
         "inputs",
         metavar="IMAGE_OR_FOLDER",
@@ -45,10 +35,10 @@ def _add_inspect(commands: Commands) -> None:
         default=[],
         help="image files, or folders searched for images",
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON object a line and image")
+    add_json(parser, "print one JSON object a line and image")
     parser.add_argument("--heatmaps", metavar="DIR", help="write a heat map of every image into this folder")
     parser.add_argument(
-        "--threads", metavar="N", type=_positive, default=1, help="threads of the graph runner (default: 1)"
+        "--threads", metavar="N", type=count, default=1, help="threads of the graph runner (default: 1)"
     )
     parser.add_argument(
         "--recipe", metavar="NAME", help="recipe of the images, where the bundle holds several"
@@ -110,66 +100,13 @@ def _add_inspect(commands: Commands) -> None:
     ):
         default = _WATCH_ONLY[option[2:].replace("-", "_")]
         watch.add_argument(
-            option, metavar="SECONDS", type=_seconds, default=default, help=f"{about} (default: {default:g})"
+            option, metavar="SECONDS", type=seconds, default=default, help=f"{about} (default: {default:g})"
         )
-    parser.set_defaults(action=_inspect, help_of=parser, takes_more="inputs")
+    parser.set_defaults(takes_more="inputs")
 
 
-def _add_verify(commands: Commands) -> None:
-    parser = commands.add_parser(
-        "verify",
-        help="check that a bundle is whole and runs here (needs no training side)",
-        description="Check a bundle: the version of its format, the sha256 of every file, that every graph loads and "
-        "runs on this computer, and that a built-in test pattern gets the scores it got at the export. Exit status "
-        "2, with the reason, if anything is wrong.",
-        epilog="example: waferroute verify runs/quickstart/bundle",
-    )
-    parser.add_argument("bundle", metavar="BUNDLE", help=_BUNDLE)
-    add_public_key(parser)
-    parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
-    parser.set_defaults(action=_verify, help_of=parser)
-
-
-def _add_bench(commands: Commands) -> None:
-    parser = commands.add_parser(
-        "bench",
-        help="measure how fast a bundle is on this computer (needs no training side)",
-        description="Measure latency and throughput of the whole route and of each graph, start-up time and memory "
-        "on this computer, and say which thread setting is best for it. Takes about a minute; run it on an "
-        "otherwise idle computer.",
-        epilog="example: waferroute bench runs/quickstart/bundle IMAGES --threads 1,2",
-    )
-    parser.add_argument("bundle", metavar="BUNDLE", help=_BUNDLE)
-    parser.add_argument(
-        "images",
-        metavar="IMAGE_OR_FOLDER",
-        nargs="*",
-        default=[],
-        help="images to measure with (default: synthetic noise)",
-    )
-    parser.add_argument("--json", action="store_true", help="print JSON instead of the tables")
-    parser.add_argument(
-        "--threads",
-        metavar="N,N",
-        type=_positive_list,
-        help="thread settings of the graph runner to compare (default: 1, 2, 4 ... up to the cores)",
-    )
-    parser.add_argument(
-        "--batches", metavar="N,N", type=_positive_list, default=[1, 8, 32, 64], help="(default: 1,8,32,64)"
-    )
-    parser.add_argument(
-        "--escalation",
-        metavar="SHARE",
-        type=_share,
-        help="share of images that the full student sees, 0 to 1 (default: the bundle's target)",
-    )
-    parser.add_argument(
-        "--seconds", type=_seconds, default=1.0, help="how long to measure each of the figures (default: 1)"
-    )
-    parser.set_defaults(action=_bench, help_of=parser, takes_more="images")
-
-
-def _inspect(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> int:
+    """Print one line an image; 3 if any could not be scored."""
     if args.watch is not None:
         if args.klarf or args.out or args.images:
             args.help_of.error("--watch and --klarf exclude each other")
@@ -244,43 +181,3 @@ def _recipe_options(args: argparse.Namespace) -> dict[str, Any]:
         args.help_of.error("--recipe and --recipe-from-folder exclude each other")
     names = ("recipe", "recipe_from_folder", "reduced_decoding", "public_key")
     return {name: getattr(args, name) for name in names}
-
-
-def _verify(args: argparse.Namespace) -> int:
-    from tool_side.bundle.verify import run_verify
-
-    return run_verify(args.bundle, public_key=args.public_key, json_output=args.json)
-
-
-def _bench(args: argparse.Namespace) -> int:
-    from tool_side.bench.command import BenchOptions, run_bench
-
-    options = BenchOptions(
-        threads=args.threads, batches=args.batches, escalation=args.escalation, seconds=args.seconds
-    )
-    return run_bench(args.bundle, args.images, options, json_output=args.json)
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
-    return value
-
-
-def _positive_list(text: str) -> list[int]:
-    return sorted({_positive(part) for part in text.split(",")})
-
-
-def _seconds(text: str) -> float:
-    value = float(text)
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text} is not a positive number of seconds")
-    return value
-
-
-def _share(text: str) -> float:
-    value = float(text)
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
-    return value

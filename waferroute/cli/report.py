@@ -3,11 +3,13 @@
 import contextlib
 import json
 import sys
-from argparse import ArgumentParser, BooleanOptionalAction, Namespace, _SubParsersAction
-from collections.abc import Callable, Iterator
+from argparse import BooleanOptionalAction, Namespace
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from waferroute.cli.arguments import Commands, add_command, add_json
 
 if TYPE_CHECKING:
     from eval.tradeoff.config import FabConfig
@@ -15,15 +17,17 @@ if TYPE_CHECKING:
 _PRICES = ("escape_usd", "false_reject_usd", "review_usd")
 
 
-def add_report(commands: "_SubParsersAction[ArgumentParser]") -> None:
-    """Add the command to the command line. Imports nothing of the training side."""
-    parser = commands.add_parser(
+def add(commands: Commands) -> None:
+    """Add the command to the command line."""
+    parser = add_command(
+        commands,
         "report",
-        help="draw a finished run's report again, with time against accuracy",
+        run,
+        summary="draw a finished run's report again, with time against accuracy",
         description="Draw report.html of a finished run again without scoring the images again, and time every model "
         "and setting: batch sizes, threads, precision, routing thresholds. Answers time budgets, and reckons tools, "
         "escapes and costs of a month with your own prices.",
-        epilog='example: waferroute report runs/mine --budget "50 ms" --budget "150 ms for the lot of 200" '
+        example='waferroute report runs/mine --budget "50 ms" --budget "150 ms for the lot of 200" '
         "--defect-rate 0.002 --review-usd 8",
     )
     parser.add_argument("run", metavar="RUN", help="a run folder that holds report/")
@@ -72,12 +76,11 @@ def add_report(commands: "_SubParsersAction[ArgumentParser]") -> None:
             type=float,
             help=f"price of {what} (default: router.costs)",
         )
-    parser.add_argument("--json", action="store_true", help="print budgets and the month as JSON")
-    parser.set_defaults(action=_later(), help_of=parser)
+    add_json(parser, "print budgets and the month as JSON")
 
 
-def run_report(args: Namespace) -> int:
-    """Do it, and print the answers. Raises InputError for everything that can be wrong with options or folders."""
+def run(args: Namespace) -> int:
+    """Draw the report again and print the answers."""
     from eval.report.remake import remake_report
     from eval.report.tradeoff import month_sentence, replies, tools_sentence
     from wafer_data.errors import InputError
@@ -165,7 +168,3 @@ def _still_current(folder: Path) -> Iterator[None]:
 
 def _plain(text: str) -> str:
     return text.replace("\N{NO-BREAK SPACE}", " ").replace("\N{NARROW NO-BREAK SPACE}", " ")
-
-
-def _later() -> Callable[[Namespace], int]:
-    return run_report

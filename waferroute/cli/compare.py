@@ -1,24 +1,28 @@
 """`waferroute compare`: finished runs side by side."""
 
+import argparse
 import contextlib
 import json
 import sys
-from argparse import ArgumentParser, Namespace, _SubParsersAction
 from pathlib import Path
 from typing import Any
+
+from waferroute.cli.arguments import Commands, add_command, add_json
 
 OUT = "comparison"
 
 
-def add_compare(commands: "_SubParsersAction[ArgumentParser]") -> None:
-    """Add the command to the command line. Imports nothing of the training side."""
-    parser = commands.add_parser(
+def add(commands: Commands) -> None:
+    """Add the command to the command line."""
+    parser = add_command(
+        commands,
         "compare",
-        help="finished runs side by side, with paired intervals",
+        run,
+        summary="finished runs side by side, with paired intervals",
         description="Compare finished runs on the test images they share: every model's metrics with 95 % intervals, "
         "and the paired differences from a reference run. Nothing is scored again. Writes a self-contained page "
         "(comparison.html) and its figures (comparison.json). Runs whose test images differ are refused.",
-        epilog="example: waferroute compare runs/first runs/second --out comparison",
+        example="waferroute compare runs/first runs/second --out comparison",
     )
     parser.add_argument(
         "runs", metavar="RUN", nargs="+", help="a run folder that holds report/; at least two"
@@ -28,11 +32,11 @@ def add_compare(commands: "_SubParsersAction[ArgumentParser]") -> None:
     parser.add_argument(
         "--common", action="store_true", help="compare on the common test images alone where the runs' differ"
     )
-    parser.add_argument("--json", action="store_true", help="print the figures as JSON on standard output")
-    parser.set_defaults(action=_compare, help_of=parser)
+    add_json(parser, "print the figures as JSON on standard output")
 
 
-def _compare(args: Namespace) -> int:
+def run(args: argparse.Namespace) -> int:
+    """Compare the runs, write the page and print the differences."""
     from eval.compare import compare_runs
 
     # Standard output is for results, which another program may read; libraries print there at will.

@@ -1,31 +1,25 @@
-"""`waferroute serve`. Only the standard library is imported before it runs."""
+"""`waferroute serve`: a bundle behind HTTP."""
 
 import argparse
 from pathlib import Path
-from typing import TypeAlias
 
-from waferroute.sign_commands import add_public_key
-
-Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+from waferroute.cli.arguments import BUNDLE, Commands, add_command, add_public_key, count
 
 
-def add_service_commands(commands: Commands) -> None:
-    """Add `serve` to the command line."""
-    _add_serve(commands)
-
-
-def _add_serve(commands: Commands) -> None:
-    parser = commands.add_parser(
+def add(commands: Commands) -> None:
+    """Add the command to the command line."""
+    parser = add_command(
+        commands,
         "serve",
-        help='answer tools over HTTP and show doubtful images to people (needs "waferroute[serve]")',
+        run,
+        summary='answer tools over HTTP and show doubtful images to people (needs "waferroute[serve]")',
         description="Serve a bundle: POST /api/v1/inspect takes an image and answers with the decision, which is on "
         "disk before the answer leaves. The first start makes a key for the first tool and an account for the first "
         "person, in files in DIR that only you can read.",
-        epilog="example: waferroute serve runs/quickstart/bundle --data service-data",
+        example="waferroute serve runs/quickstart/bundle --data service-data",
+        extra="serve",
     )
-    parser.add_argument(
-        "bundle", metavar="BUNDLE", type=Path, help="bundle folder that `waferroute export` wrote"
-    )
+    parser.add_argument("bundle", metavar="BUNDLE", type=Path, help=BUNDLE)
     parser.add_argument("--data", metavar="DIR", type=Path, required=True, help="folder of all that is kept")
     parser.add_argument(
         "--host", default="127.0.0.1", help="address to listen at (default: this computer only)"
@@ -44,7 +38,7 @@ def _add_serve(commands: Commands) -> None:
         "--version-name", metavar="NAME", help="how answers name the bundle (default: its identity)"
     )
     parser.add_argument(
-        "--threads", metavar="N", type=int, default=1, help="threads of the graph runner (default: 1)"
+        "--threads", metavar="N", type=count, default=1, help="threads of the graph runner (default: 1)"
     )
     parser.add_argument(
         "--tls-cert", metavar="FILE", type=Path, help="certificate chain (PEM); makes it HTTPS"
@@ -61,10 +55,10 @@ def _add_serve(commands: Commands) -> None:
         "--image-budget", metavar="GB", type=float, help="disk that images may take; the oldest PASS go first"
     )
     add_public_key(parser)
-    parser.set_defaults(action=_serve, help_of=parser)
 
 
-def _serve(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> int:
+    """Serve until Ctrl-C or SIGTERM."""
     if (args.tls_cert is None) != (args.tls_key is None):
         args.help_of.error("--tls-cert and --tls-key go together")
     from service.serve import Listen, run_worker

@@ -1,21 +1,23 @@
-"""`waferroute pack`: many image files into few shards. Only the standard library is imported before it runs."""
+"""`waferroute pack`: many image files into few shards."""
 
 import argparse
+import json
 from pathlib import Path
-from typing import TypeAlias
 
-Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+from waferroute.cli.arguments import Commands, add_command, add_json, count
 
 
-def add_pack(commands: Commands) -> None:
-    """Add `pack` to the command line."""
-    parser = commands.add_parser(
+def add(commands: Commands) -> None:
+    """Add the command to the command line."""
+    parser = add_command(
+        commands,
         "pack",
-        help="pack image files into an archive of shards",
+        run,
+        summary="pack image files into an archive of shards",
         description="Write the image files of a data set as Parquet shards, with label, type and mask of each, for "
         "data.format=shards and for `waferroute score`. Image files are copied as they are. Killed at any moment, the "
         "same command goes on with the first shard that is missing.",
-        epilog="example: waferroute pack DIR archive --format mvtec, then waferroute run configs/mvtec.yaml "
+        example="waferroute pack DIR archive --format mvtec, then waferroute run configs/mvtec.yaml "
         "data.format=shards data.root=archive run.dir=runs/mine",
     )
     parser.add_argument("root", metavar="DIR", help="folder of the images")
@@ -25,13 +27,13 @@ def add_pack(commands: Commands) -> None:
     )
     parser.add_argument("--defects", metavar="DIR", help="format folder: folder of defective images")
     parser.add_argument(
-        "--rows", metavar="N", type=_count, default=5000, help="images a shard (default: 5000)"
+        "--rows", metavar="N", type=count, default=5000, help="images a shard (default: 5000)"
     )
-    parser.set_defaults(action=run_pack, help_of=parser)
+    add_json(parser, "print what was written as JSON on standard output")
 
 
-def run_pack(args: argparse.Namespace) -> int:
-    """Pack `args.root` into `args.out`. Raises InputError for wrong input."""
+def run(args: argparse.Namespace) -> int:
+    """Write the shards; print how many."""
     from wafer_data.config import DataConfig
     from wafer_data.shards.pack import pack_candidates
     from wafer_data.sources import find_images
@@ -40,11 +42,8 @@ def run_pack(args: argparse.Namespace) -> int:
         args.help_of.error("--defects goes with --format folder; mvtec knows its defects")
     candidates = find_images(DataConfig(format=args.format, root=args.root, defects=args.defects))
     paths = pack_candidates(candidates, args.out, args.rows)
+    if args.json:
+        print(json.dumps({"images": len(candidates), "shards": [str(path) for path in paths]}, indent=2))
+        return 0
     print(f"{len(candidates)} images in {len(paths)} shards: {args.out}")
     return 0
-
-
-def _count(text: str) -> int:
-    if text.isdecimal() and int(text) >= 1:
-        return int(text)
-    raise argparse.ArgumentTypeError(f"expected a whole number from 1 on, got {text}")

@@ -1,26 +1,28 @@
-"""`waferroute msa`: attribute agreement of inspectors and system. Only the standard library is imported at first."""
+"""`waferroute msa`: attribute agreement of inspectors and system."""
 
 import argparse
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
+
+from waferroute.cli.arguments import Commands, add_command, add_json, seed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
-
-def add_msa(commands: Commands) -> None:
-    """Add `msa` to the command line."""
-    parser = commands.add_parser(
+def add(commands: Commands) -> None:
+    """Add the command to the command line."""
+    parser = add_command(
+        commands,
         "msa",
-        help="do inspectors and system agree with a reference, each other, themselves?",
+        run,
+        summary="do inspectors and system agree with a reference, each other, themselves?",
         description="Measurement system analysis by attributes, after AIAG: miss and false-alarm rates, effectiveness "
         "and kappa of every appraiser against a reference, of trials against each other, and of every pair, with 95 %% "
         "intervals. STUDY is a CSV table with a row for each appraisal: part, reference, appraiser, rating and, if "
         "wanted, trial. Writes a self-contained page (msa.html) and its figures (msa.json).",
-        epilog="example: waferroute msa study.csv --system v2.3=results.csv --out msa",
+        example="waferroute msa study.csv --system v2.3=results.csv --out msa",
     )
     parser.add_argument("study", metavar="STUDY", type=Path, help="table of appraisals (CSV, UTF-8)")
     parser.add_argument(
@@ -36,13 +38,12 @@ def add_msa(commands: Commands) -> None:
         "--good", metavar="CATEGORY", default="good", help="category of parts without defect (default: good)"
     )
     parser.add_argument("--out", metavar="DIR", type=Path, help="folder to write (default: msa beside STUDY)")
-    parser.add_argument("--seed", metavar="N", type=_seed, default=0, help="of the resamples (default: 0)")
-    parser.add_argument("--json", action="store_true", help="print the figures as JSON on standard output")
-    parser.set_defaults(action=run_msa, help_of=parser)
+    parser.add_argument("--seed", metavar="N", type=seed, default=0, help="of the resamples (default: 0)")
+    add_json(parser, "print the figures as JSON on standard output")
 
 
-def run_msa(args: argparse.Namespace) -> int:
-    """Analyse `args.study`; see the parser for the others. Raises InputError for wrong input."""
+def run(args: argparse.Namespace) -> int:
+    """Analyse the study, write the page and print the figures."""
     from eval.msa import analyse_measurement_system
 
     out = args.out or args.study.parent / "msa"
@@ -90,9 +91,3 @@ def _named(text: str) -> "Sequence[Any]":
     if not (name and equals and path):
         raise argparse.ArgumentTypeError(f"expected NAME=FILE, got {text}")
     return name, Path(path)
-
-
-def _seed(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"expected a whole number from 0 on, got {text}")
-    return int(text)

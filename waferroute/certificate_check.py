@@ -1,10 +1,10 @@
-"""`waferroute certificate`: what a certificate says, and whether it belongs to the files beside it.
+"""What a certificate says, and whether it belongs to the files beside it.
 
 Needs numpy only, so that it also runs where nothing of the training side is installed.
 """
 
-import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,32 +18,46 @@ from wafer_data.files import read_json
 CERTIFICATE, POLICY, CALIBRATION = "certificate.json", "policy.json", "calibration.json"
 
 
-def run_certificate(path: str, *, json_output: bool = False) -> int:
-    """Print the certificate of a run or a bundle with the result of the checks; 0 if none of them failed, else 2.
+@dataclass(frozen=True)
+class CheckedCertificate:
+    """A certificate, said in sentences and checked.
 
-    Raises InputError when there is no certificate, or it cannot be read.
+    Attributes:
+        path: The file.
+        certificate: Its content.
+        summary: What it says, one sentence an entry.
+        checks: One entry a check: its name (`check`), was it `done`, is it `ok`, and what was `found` in words.
     """
-    folder = _folder(Path(path))
+
+    path: Path
+    certificate: Mapping[str, Any]
+    summary: list[str]
+    checks: list[dict[str, Any]]
+
+    @property
+    def ok(self) -> bool:
+        """Whether no check failed."""
+        return all(check["ok"] for check in self.checks)
+
+
+def check_certificate(path: Path) -> CheckedCertificate:
+    """Read and check the certificate of a run or a bundle.
+
+    Args:
+        path: Folder of a run, its router folder, or a bundle.
+
+    Returns:
+        The certificate with the result of the checks.
+
+    Raises:
+        InputError: There is no certificate, or it cannot be read.
+    """
+    folder = _folder(path)
     certificate = read_json(folder / CERTIFICATE)
     if not isinstance(certificate, Mapping):
         raise InputError(f"{folder / CERTIFICATE} is not a certificate")
     summary = certificate_summary(certificate)
-    checks = _checks(folder, certificate)
-    wrong = [check for check in checks if not check["ok"]]
-    if json_output:
-        content = {"path": str(folder), "ok": not wrong, "checks": checks, "summary": summary}
-        print(json.dumps(content | {"certificate": certificate}, indent=2, ensure_ascii=False))
-    else:
-        print(f"Certificate {folder / CERTIFICATE}")
-        for line in summary:
-            print(f"- {line}")
-        for check in checks:
-            print(f"{_word(check)}: {check['found']}")
-    return 2 if wrong else 0
-
-
-def _word(check: Mapping[str, Any]) -> str:
-    return {True: "checked", False: "WRONG", None: "not checked"}[check["ok"] if check["done"] else None]
+    return CheckedCertificate(folder / CERTIFICATE, certificate, summary, _checks(folder, certificate))
 
 
 def _folder(path: Path) -> Path:

@@ -1,29 +1,31 @@
-"""`waferroute recipe`: what it understands. Only the standard library is imported before it runs."""
+"""`waferroute recipe`: a further recipe (tool, layer) in a bundle."""
 
 import argparse
 import json
-from typing import Any, TypeAlias
+from typing import Any
 
-Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+from waferroute.cli.arguments import Commands, add_command, add_group
 
 
-def add_recipe_commands(commands: Commands) -> None:
-    """Add `recipe add` to the command line."""
-    parser = commands.add_parser(
+def add(commands: Commands) -> None:
+    """Add the command and its `add` to the command line."""
+    actions = add_group(
+        commands,
         "recipe",
-        help="add a further recipe (tool, layer) to a bundle",
+        summary="add a further recipe (tool, layer) to a bundle",
         description="A bundle may hold several recipes: the same students, and for each recipe its own quality gate, "
         "thresholds and certificate.",
+        example="waferroute recipe add BUNDLE etch_7 NORMALS --out bundles/both",
     )
-    parser.set_defaults(help_of=parser)
-    actions = parser.add_subparsers(title="commands", metavar="COMMAND")
-    add = actions.add_parser(
+    add = add_command(
+        actions,
         "add",
-        help="calibrate a further recipe from its normal images",
+        run,
+        summary="calibrate a further recipe from its normal images",
         description="Calibrate a further recipe with the bundle's own students, from normal images of that recipe "
         "(about 300 or more), and write a new bundle that holds it too. `waferroute inspect --recipe NAME` then uses "
         "it; an image of no or of an unknown recipe is REVIEW.",
-        epilog="example: waferroute recipe add runs/first/bundle etch_7 NORMALS --out bundles/both --first-name etch_3",
+        example="waferroute recipe add runs/first/bundle etch_7 NORMALS --out bundles/both --first-name etch_3",
     )
     add.add_argument("bundle", metavar="BUNDLE", help="bundle folder to start from; it is not changed")
     add.add_argument("name", metavar="NAME", help="name of the new recipe")
@@ -45,10 +47,10 @@ def add_recipe_commands(commands: Commands) -> None:
         type=_setting,
         help="a key of the configuration's router section that is not at its default, for example flag_rate=0.1",
     )
-    add.set_defaults(action=_add, help_of=add)
 
 
-def _add(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> int:
+    """Calibrate the recipe and write the new bundle."""
     from tool_side.export.recipe import run_recipe_add
 
     return run_recipe_add(

@@ -1,31 +1,33 @@
-"""`waferroute klarf`: what it understands. Only the standard library is imported before it runs."""
+"""`waferroute klarf`: look into a KLARF results file."""
 
 import argparse
 import json
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
+
+from waferroute.cli.arguments import Commands, add_command, add_group, add_json
 
 if TYPE_CHECKING:
     from wafer_map.klarf import KlarfFile, WaferResult
 
-Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
-
-def add_klarf(commands: Commands) -> None:
-    """Add `klarf show` to the command line."""
-    parser = commands.add_parser(
+def add(commands: Commands) -> None:
+    """Add the command and its `show` to the command line."""
+    actions = add_group(
+        commands,
         "klarf",
-        help="look into a KLARF results file (needs no training side)",
-        description="Read KLARF 1.1, 1.2 and 1.8. `waferroute inspect BUNDLE --klarf IN --out OUT` judges its images.",
+        summary="look into a KLARF results file (needs no training side)",
+        description="Read KLARF 1.1, 1.2 and 1.8. `waferroute inspect BUNDLE --klarf IN --out OUT` scores its images.",
+        example="waferroute klarf show results.klarf",
     )
-    parser.set_defaults(help_of=parser)
-    actions = parser.add_subparsers(title="commands", metavar="COMMAND")
-    show = actions.add_parser(
+    show = add_command(
+        actions,
         "show",
-        help="print its wafers, and what was odd about it",
+        run,
+        summary="print its wafers, and what was odd about it",
         description="Check that a KLARF file can be read; print its wafers, how many defects each has, what was odd "
         "and how it was read, and the records that are kept but not interpreted. Exit status 2, with the line, for a "
         "file that is damaged or incomplete.",
-        epilog="example: waferroute klarf show results.klarf --json",
+        example="waferroute klarf show results.klarf --json",
     )
     show.add_argument("file", metavar="FILE", help="KLARF file")
     show.add_argument(
@@ -33,13 +35,11 @@ def add_klarf(commands: Commands) -> None:
         action="store_true",
         help="accept a file without EndOfFile: cut off, or still being written",
     )
-    show.add_argument(
-        "--json", action="store_true", help="print JSON: all wafers with all defects, in micrometres"
-    )
-    show.set_defaults(action=_show, help_of=show)
+    add_json(show, "print JSON: all wafers with all defects, in micrometres")
 
 
-def _show(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> int:
+    """Print what the file holds."""
     from wafer_map.klarf import read_klarf
 
     file = read_klarf(args.file, keep_incomplete=args.incomplete)

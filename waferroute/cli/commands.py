@@ -1,0 +1,34 @@
+"""Which commands there are, in the order of the help. A new command is one module of this package and one line here."""
+
+COMMANDS = (
+    # from images to a bundle
+    "run",
+    "data",
+    "adapt",
+    "distill",
+    "calibrate",
+    "evaluate",
+    "export",
+    # what the data and a finished run say
+    "explore",
+    "errors",
+    "novelty",
+    "report",
+    "compare",
+    "msa",
+    "certificate",
+    # on the inspection tool
+    "inspect",
+    "verify",
+    "keys",
+    "sign",
+    "bench",
+    "recipe",
+    "klarf",
+    # the service
+    "serve",
+    # configuration and data
+    "config",
+    "pack",
+    "micrographs",
+)

@@ -1,0 +1,118 @@
+"""The `waferroute` command: how it starts, and how it fails.
+
+Exit status: 0 done, 2 wrong input or missing package, 3 some images could not be scored (`inspect`), 130 interrupted,
+141 the reader of a pipe went away, 1 a bug (with its traceback).
+"""
+
+import argparse
+import errno
+import os
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from importlib.metadata import version
+
+from wafer_data.errors import InputError
+from wafer_data.log import log_to_stderr
+from waferroute.cli.commands import COMMANDS
+
+_OWN = {
+    "waferroute",
+    "wafer_data",
+    "router",
+    "likelihood",
+    "student_vae",
+    "training",
+    "teacher",
+    "distill",
+    "tool_side",
+    "classify",
+    "wafer_map",
+    "eval",
+    "service",
+    "lifecycle",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        arguments: The command line without the program's name; default: that of the process.
+
+    Returns:
+        The exit status.
+    """
+    log_to_stderr()
+    try:
+        try:
+            return _run(list(sys.argv[1:] if arguments is None else arguments))
+        finally:
+            sys.stdout.flush()  # here, where a reader that went away is still noticed
+    except InputError as error:
+        return _fail(str(error))
+    except KeyboardInterrupt:
+        _say("interrupted; run the same command again to go on")
+        return 130
+    except BrokenPipeError:
+        # The reader (`head`, a pager) has seen enough. Python would complain again while closing stdout.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            raise
+        where = error.filename or "the run folder"
+        return _fail(f"{error.strerror} while writing {where}: free some space and run again")
+
+
+def _run(arguments: list[str]) -> int:
+    parser = build_parser()
+    # Options may stand between overrides, which argparse alone does not allow behind sub-commands.
+    args, rest = parser.parse_known_args(arguments)
+    if args.action is None:
+        args.help_of.print_help()
+        return 2
+    if rest:
+        name: str = getattr(args, "takes_more", "")
+        unknown = [text for text in rest if text.startswith("-") or not name]
+        if unknown:
+            args.help_of.error(f"unrecognized arguments: {' '.join(unknown)}")
+        getattr(args, name).extend(rest)
+    action: Callable[[argparse.Namespace], int] = args.action
+    try:
+        return action(args)
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if not missing or missing in _OWN:
+            raise
+        raise InputError(
+            f"this command needs more than a bare installation: {missing} is not installed: "
+            f'pip install "waferroute[{args.extra}]"'
+        ) from error
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Build the parser of the whole command line. The parsed namespace's `action` does the work."""
+    parser = argparse.ArgumentParser(
+        prog="waferroute",
+        description="Distils a large pretrained model into two small inspection models, and routes images "
+        "between them. `waferroute run CONFIG` does everything; each stage is also a command of its own.",
+        epilog="example: waferroute run configs/quickstart.yaml",
+    )
+    parser.add_argument("--version", action="version", version=f"waferroute {version('waferroute')}")
+    parser.set_defaults(action=None, help_of=parser)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
+    for name in COMMANDS:
+        import_module(f"waferroute.cli.{name}").add(commands)
+    return parser
+
+
+def _fail(message: str) -> int:
+    _say(f"error: {message}")
+    return 2
+
+
+def _say(message: str) -> None:
+    # Under a launcher every process ends up here; one of them speaks.
+    if os.environ.get("RANK", "0") == "0":
+        print(message, file=sys.stderr, flush=True)

@@ -1,0 +1,70 @@
+"""Run stages of a configuration: what `waferroute run` and the commands of single stages do."""
+
+import json
+import shlex
+from collections.abc import Sequence
+
+from distill.config import STAGES as STUDENT_STAGES
+from wafer_data.errors import InputError
+from wafer_data.files import write_text
+from waferroute.allocator import keep_freed_memory
+from waferroute.config import RunConfig, load_config, to_yaml
+from waferroute.pipeline import Outcome, Pipeline
+from waferroute.processes import is_main_process, join_processes, process_count
+from waferroute.run_lock import locked
+from waferroute.stages import all_stages
+from waferroute.summary import as_json, print_summary
+
+
+def run_stages(
+    path: str,
+    overrides: Sequence[str],
+    names: Sequence[str] | None,
+    *,
+    force: bool = False,
+    json_output: bool = False,
+) -> int:
+    """Do stages and print a summary.
+
+    Args:
+        path: Configuration file.
+        overrides: `key=value` settings that replace those of the file.
+        names: Stages to do; None for all.
+        force: Do them even if nothing changed.
+        json_output: Print JSON instead of the table.
+
+    Returns:
+        Exit status 0.
+
+    Raises:
+        InputError: For everything that can be wrong with configuration, images or folders.
+    """
+    config = load_config(path, overrides)
+    keep_freed_memory()
+    tail = shlex.join([path, *overrides])
+    if process_count() > 1 and not (names and set(names) <= set(STUDENT_STAGES)):
+        raise InputError(
+            "only `waferroute distill` runs in several processes; start this command without a launcher"
+        )
+    if not is_main_process():
+        _work(config, names, tail, force)
+        return 0
+    with locked(config.run_dir):
+        _keep_config(config)
+        outcomes = _work(config, names, tail, force)
+        if json_output:
+            print(json.dumps(as_json(config.run_dir, outcomes), indent=2, ensure_ascii=False))
+        else:
+            print_summary(config.run_dir, outcomes)
+    return 0
+
+
+def _work(config: RunConfig, names: Sequence[str] | None, tail: str, force: bool) -> list[Outcome]:
+    pipeline = Pipeline(all_stages(tail), config, config.run_dir, processes=join_processes())
+    return pipeline.run(names, force=force)
+
+
+def _keep_config(config: RunConfig) -> None:
+    path, text = config.run_dir / "config.yaml", to_yaml(config)
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        write_text(path, text)
