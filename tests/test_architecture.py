@@ -48,6 +48,10 @@ BARE_MODULES = [
     "wafer_data.errors",
     "wafer_data.files",
     "wafer_data.imaging.read",
+    "wafer_map.decide",
+    "wafer_map.klarf",
+    "waferroute.klarf_command",
+    "waferroute.klarf_inspect",
 ]
 
 # Runs its last lines as if only the named packages were installed.
