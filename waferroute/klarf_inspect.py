@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -22,7 +23,6 @@ from tool_side.runtime.pages import read_page
 from wafer_data.errors import InputError
 from wafer_data.files import write_bytes
 from wafer_data.imaging.read import UnreadableImage
-from wafer_data.progress import track
 from wafer_map.klarf import Defect, DefectResult, ImageEntry, KlarfFile, fill, read_klarf
 from wafer_map.klarf.fill import SCORE_COLUMN
 
@@ -105,8 +105,9 @@ def run_klarf_inspect(
     judge = _Judge(inspector, folder, recipe)
     decisions: list[DefectDecision] = []
     for w, wafer in enumerate(file.wafers):
-        for d, defect in enumerate(track(wafer.defects, f"wafer {wafer.wafer}")):
+        for d, defect in enumerate(wafer.defects):
             decisions.append(_decide(w, d, defect, judge, policy.full_location, policy.full_scale))
+        _say_progress(len(decisions), file.defects)
     results = {
         (one.wafer, one.defect): DefectResult(
             rough_bin=ROUGH_BINS[one.decision],
@@ -214,6 +215,11 @@ def _severity(result: Inspection) -> tuple[int, float]:
 
 def _unjudged(source: str, reason: str) -> Inspection:
     return Inspection(source=source, decision=REVIEW, reasons=(reason,), unreadable=True)
+
+
+def _say_progress(done: int, total: int) -> None:
+    if done < total and os.environ.get("WAFERROUTE_QUIET") != "1":
+        print(f"{done} of {total} defects", file=sys.stderr, flush=True)
 
 
 def _summary(file: KlarfFile, decisions: list[DefectDecision], target: str | Path) -> str:
