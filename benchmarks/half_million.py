@@ -2,10 +2,10 @@
 
     .venv/bin/python benchmarks/half_million.py WORK --images 500000
 
-Draws synthetic micrographs of 64 x 64 pixels into Parquet shards under WORK (goes on where it was interrupted), runs
-then the stages `data` and `adapt` in processes of their own, with timm's smallest test network with random weights as the
-backbone, so that the number of images is what counts. `data` is killed once half-way and started again. Prints one JSON
-object: seconds, peak resident memory of each process, and the share of the images that the kill made it do again.
+Draws synthetic micrographs of 64 x 64 pixels into Parquet shards under WORK (goes on where it was interrupted), then
+runs the stages `data` and `adapt` in processes of their own, with timm's smallest test network with random weights as
+the backbone, so that the number of images is what counts. `data` is killed once half-way and started again. Prints one
+JSON object: seconds, peak resident memory of each process, and the share of the images that the kill made it do again.
 Nothing here says anything about accuracy. WORK needs some 5 GB for 500 000 images.
 """
 

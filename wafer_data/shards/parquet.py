@@ -86,7 +86,7 @@ def write_parquet(path: Path, items: Iterable[Item], metadata: dict[str, str] | 
     with new_file(path) as temporary, pq.ParquetWriter(temporary, schema, compression=compression) as writer:
         rows: list[dict[str, Any]] = []
         for item in items:
-            about = {name: item.about.get(name) for name in ABOUT}
+            about = {name: _cell(item.about.get(name), kind) for name, kind in ABOUT.items()}
             rows.append({SOURCE: item.source, IMAGE: item.data, MASK: item.mask, **about})
             count += 1
             if len(rows) == GROUP_ROWS:
@@ -95,6 +95,10 @@ def write_parquet(path: Path, items: Iterable[Item], metadata: dict[str, str] | 
         if rows:
             writer.write_table(pa.Table.from_pylist(rows, schema))
     return count
+
+
+def _cell(value: Any, kind: pa.DataType) -> Any:
+    return str(value) if value is not None and kind == pa.string() else value
 
 
 def shard_name(relative: str) -> str:

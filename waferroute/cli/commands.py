@@ -25,10 +25,13 @@ COMMANDS = (
     "bench",
     "recipe",
     "klarf",
+    # archives of stored images
+    "pack",
+    "score",
+    "nearest",
     # the service
     "serve",
     # configuration and data
     "config",
-    "pack",
     "micrographs",
 )

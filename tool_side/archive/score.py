@@ -1,0 +1,99 @@
+"""Scoring the images of an archive with a bundle, one result a row; see `tool_side.archive.run` for whole archives."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from router.decision import Route
+from tool_side.archive.results import IDENTITY, Totals, write_part
+from tool_side.runtime.inspection import Inspection
+from tool_side.runtime.inspector import Inspector
+from wafer_data.files import sha256_json
+from wafer_data.image_ref import ImageRef
+from wafer_data.shards import Item, Shard
+
+SCHEMA = 1
+
+
+class ArchiveScorer:
+    """Scores shards with one bundle. A result is the one that `Inspector.inspect` gives, to the last bit.
+
+    Args:
+        inspector: of the bundle.
+        recipe: of all images; default: each image's own, where the archive names it.
+        latents: also keep each image's latent vector of the low-resolution student, which `nearest` searches.
+    """
+
+    def __init__(self, inspector: Inspector, recipe: str | None = None, latents: bool = True) -> None:
+        self.inspector, self.recipe = inspector, recipe
+        self.bundle = str(inspector.bundle_id)
+        self.latent = len(inspector.students[Route.LOWRES](_blank(inspector)).latent) if latents else None
+
+    def key(self, shard: Shard) -> str:
+        """What the results of a shard follow from."""
+        return sha256_json([SCHEMA, self.bundle, shard.name, shard.identity, self.recipe, self.latent])
+
+    def score(self, shard: Shard, path: Path) -> Totals:
+        """Score a shard and write its part. Raises DataError for a damaged shard, WriteError."""
+        totals = Totals()
+        write_part(path, self._rows(shard, totals), totals, self.latent, self.key(shard), self.bundle)
+        return totals
+
+    def _rows(self, shard: Shard, totals: Totals) -> Iterator[dict[str, Any]]:
+        for row, item in enumerate(shard.items()):
+            started = perf_counter()
+            found = self.row(item, row)
+            totals.images += 1
+            totals.decisions[found["decision"]] += 1
+            totals.escalated += found["full_score"] is not None
+            totals.unjudged += found["score"] is None
+            totals.decode_seconds += found.pop("decode_seconds")
+            totals.seconds += perf_counter() - started
+            yield found
+
+    def row(self, item: Item, row: int) -> dict[str, Any]:
+        """The columns of one image's result, and `decode_seconds`."""
+        about = item.about
+        recipe = self.recipe or about.get("recipe")
+        ref = ImageRef(path=item.source, data=item.data)
+        result = self.inspector.inspect(ref, recipe=recipe, keep_image=self.latent is not None)
+        content = result.to_dict()
+        return {
+            "source": item.source,
+            "row": row,
+            "sha256": hashlib.sha256(item.data).hexdigest(),
+            **{
+                name: content[name]
+                for name in ("decision", "route", "score", "lowres_score", "full_score", "reasons")
+            },
+            "unreadable": result.unreadable,
+            "recipe": recipe,
+            **{name: None if about.get(name) is None else str(about[name]) for name in IDENTITY},
+            **({} if self.latent is None else {"latent": self._latent(result)}),
+            "decode_seconds": result.seconds["decode"],
+        }
+
+    def _latent(self, result: Inspection) -> Any:
+        """The low-resolution student's: vectors of two students cannot be compared. None without a score."""
+        if result.image is None or not result.judged:
+            return None
+        if result.route == Route.LOWRES:
+            return result.latent
+        return low_latent(self.inspector, result.image, result.recipe)
+
+
+def low_latent(inspector: Inspector, square: Any, recipe: str | None) -> Any:
+    """Latent vector, float32 (k,), that the low-resolution student gives a prepared image."""
+    policy = inspector.policy if recipe is None else inspector.policy_of(recipe)
+    return inspector.students[Route.LOWRES](policy.gate.cleaned(square)).latent
+
+
+def _blank(inspector: Inspector) -> Any:
+    import numpy as np
+
+    size = inspector.preprocessing.image_size
+    return np.full((size, size), 0.5, np.float32)
