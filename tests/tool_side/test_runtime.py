@@ -30,6 +30,40 @@ def results(inspector: Inspector, images: list[np.ndarray]) -> list[Inspection]:
     return [inspector.inspect(image) for image in images]
 
 
+class TestOnePictureOneScore:
+    """The same picture as file or array, of 8 or 16 bits or as floats."""
+
+    @pytest.fixture(scope="class")
+    def picture(self) -> np.ndarray:
+        grey = np.random.default_rng(0).normal(128, 20, (300, 310))
+        grey[100:115, 100:115] += 60
+        return np.clip(grey, 0, 255).astype(np.uint8)
+
+    def test_to_the_last_bit(self, inspector: Inspector, picture: np.ndarray, tmp_path: Path) -> None:
+        sixteen = picture.astype(np.uint16) * 257
+        single, colour = (picture / 255).astype(np.float32), np.dstack([picture] * 3)
+        for name, stored in {
+            "8.png": picture, "8.bmp": picture, "16.png": sixteen, "16.tif": sixteen, "f.tif": single, "c.png": colour,
+        }.items():  # fmt: skip
+            Image.fromarray(stored).save(tmp_path / name)
+        forms = [picture, sixteen, picture / 255, np.dstack([sixteen] * 3), *sorted(tmp_path.iterdir())]
+        results = [inspector.inspect(form) for form in forms]
+        assert len({result.full_score or result.lowres_score for result in results}) == 1
+        assert len({(result.decision, result.route, result.score) for result in results}) == 1
+
+    def test_colour_arrays_may_have_blue_first(self, bundle: Path) -> None:
+        colour = np.random.default_rng(1).integers(0, 256, (300, 310, 3), dtype=np.uint8)
+        swapped = Inspector(bundle, channel_order="bgr").prepare(np.ascontiguousarray(colour[:, :, ::-1]))
+        np.testing.assert_array_equal(swapped, Inspector(bundle).prepare(colour))
+        with pytest.raises(InputError, match="channel_order"):
+            Inspector(bundle, channel_order="brg")  # type: ignore[arg-type]
+
+    def test_masked_arrays_are_review(self, inspector: Inspector, picture: np.ndarray) -> None:
+        result = inspector.inspect(np.ma.masked_all_like(picture))
+        assert result.decision == "REVIEW"
+        assert "masked array" in result.reasons[0]
+
+
 class TestDecisions:
     def test_every_route_and_decision_occurs(self, results: list[Inspection]) -> None:
         assert {result.route for result in results} == {"lowres", "full"}

@@ -81,7 +81,7 @@ class TestBad:
         "b5.png": ("constant", "every pixel is 7"),
         "b6.png": ("unreadable", "empty file"),
         "b7.png": ("unreadable", "too large: 200 x 200"),
-        "b8.tif": ("unreadable", "the TIFF header is damaged"),
+        "b8.tif": ("unreadable", "truncated or damaged"),
         "b9.png": ("unreadable", "does not exist"),
     }
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, PngImagePlugin
 
 from wafer_data.arrays import to_counts, to_grey
 from wafer_data.errors import InputError
@@ -107,14 +107,28 @@ class TestDepthAndColour:
     def test_one_bit_is_black_and_white(self) -> None:
         assert set(np.unique(read_grey(encode(Image.fromarray(GREY8).convert("1"), "PNG")))) == {0, 255}
 
-    def test_print_colours_are_converted(self) -> None:
+    @pytest.mark.parametrize("image_format", ["TIFF", "JPEG"])
+    def test_print_colours_are_converted(self, image_format: str) -> None:
         white = Image.new("CMYK", (50, 40), (0, 0, 0, 0))
-        assert read_grey(encode(white, "TIFF")).min() == 255
+        assert read_grey(encode(white, image_format)).min() == 255
 
-    def test_of_several_pages_the_first_is_read(self) -> None:
-        other = Image.fromarray(255 - GREY8)
-        data = encode(GREY8, "TIFF", save_all=True, append_images=[other])
+    @pytest.mark.parametrize("bits", [1, 2, 4])
+    def test_pngs_of_few_bits_span_black_to_white(self, bits: int) -> None:
+        image = Image.fromarray(GREY8 >> (8 - bits), "P")
+        steps = np.linspace(0, 255, 1 << bits).astype(np.uint8)
+        image.putpalette(np.repeat(steps, 3).tobytes())
+        np.testing.assert_array_equal(read_grey(encode(image, "PNG", bits=bits)), steps[GREY8 >> (8 - bits)])
+
+    def test_gamma_and_transparency_are_not_followed(self) -> None:
+        info = PngImagePlugin.PngInfo()
+        info.add(b"gAMA", struct.pack(">I", 100_000))
+        data = encode(GREY8, "PNG", pnginfo=info, transparency=7)
+        assert b"gAMA" in data
+        assert b"tRNS" in data
         np.testing.assert_array_equal(read_grey(data), GREY8)
+
+    def test_a_null_byte_in_a_name_is_refused(self) -> None:
+        assert "no file can have this name" in reason("a\0b.png")
 
     def test_the_content_decides_not_the_suffix(self, tmp_path: Path) -> None:
         (tmp_path / "image.jpg").write_bytes(encode(GREY8, "PNG"))
@@ -158,7 +172,36 @@ class TestRefused:
         assert "not an image" in reason(tmp_path / "notes.png")
 
     def test_other_formats(self) -> None:
-        assert "not an image" in reason(encode(GREY8, "GIF"))
+        assert reason(encode(GREY8, "GIF")) == "unsupported: a GIF picture; save it as PNG, TIFF, BMP or JPEG"
+        assert "a WebP picture" in reason(b"RIFF\x00\x00\x00\x00WEBPVP8 ")
+        assert "a HEIF picture" in reason(b"\x00\x00\x00\x18ftypheic")
+        assert "a JPEG 2000 picture" in reason(b"\x00\x00\x00\x0cjP  \r\n\x87\n")
+
+    @pytest.mark.parametrize("image_format", ["PNG", "MPO"])
+    def test_several_pictures_in_one_file(self, image_format: str) -> None:
+        """The second might show a defect; which one would count?"""
+        other = Image.fromarray(255 - GREY8)
+        data = encode(GREY8, image_format, save_all=True, append_images=[other])
+        assert reason(data).startswith("several pictures in one file")
+
+    def test_pictures_one_behind_the_other(self) -> None:
+        assert reason(encode(GREY8, "JPEG") * 2).startswith("several pictures in one file")
+
+    @pytest.mark.parametrize(
+        ("marker", "place", "value", "words"),
+        [(0xC3, 0, 8, "lossless JPEG"), (0xC1, 2, 12, "12-bit JPEG"), (0xC5, 0, 8, "hierarchical JPEG"),
+         (0xC0, 7, 2, "JPEG of 2 channels"), (0xC0, 7, 4, "four channels that does not say which")],
+    )  # fmt: skip
+    def test_kinds_of_jpeg_that_are_not_read_are_named(
+        self, marker: int, place: int, value: int, words: str
+    ) -> None:
+        data = bytearray(encode(GREY8, "JPEG"))
+        frame = data.index(b"\xff\xc0")
+        data[frame + 1] = marker
+        if place:
+            data[frame + 2 + place] = value
+        assert "damaged" not in reason(bytes(data))
+        assert words in reason(bytes(data))
 
     @pytest.mark.parametrize(
         ("image_format", "options"),
@@ -181,6 +224,7 @@ class TestRefused:
         monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", lenient)
         data = encode(GREY8, image_format, **options)
         end = data.rindex(b"\xff\xd9") + 2 if image_format == "JPEG" else len(data)
+        end -= 2 if image_format == "BMP" else 0  # the padding of the last row holds no pixel
         for cut in sorted({*range(1, end, max(1, end // 60)), *range(end - 20, end)}):
             assert "truncated" in (why := reason(data[:cut])) or "damaged" in why, cut
 

@@ -27,29 +27,6 @@ def chunk(kind: bytes, body: bytes = b"") -> bytes:
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
 
-def tiff(tags: dict[int, tuple[int, int, int]], body: bytes) -> bytes:
-    """A little-endian TIFF: the body from byte 8 on, then one directory of tag: (type, count, value)."""
-    entries = b"".join(
-        struct.pack("<HHII", tag, kind, count, value) for tag, (kind, count, value) in sorted(tags.items())
-    )
-    return (
-        b"II*\x00"
-        + struct.pack("<I", 8 + len(body))
-        + body
-        + struct.pack("<H", len(tags))
-        + entries
-        + b"\x00" * 4
-    )
-
-
-def plain_page(width: int, height: int, length: int, **more: tuple[int, int, int]) -> dict:
-    """Tags of an uncompressed 8-bit page in one strip of `length` bytes at byte 8."""
-    return {
-        256: (4, 1, width), 257: (4, 1, height), 258: (4, 1, 8), 259: (4, 1, 1), 262: (4, 1, 1),
-        273: (4, 1, 8), 277: (4, 1, 1), 278: (4, 1, height), 279: (4, 1, length),
-    }  # fmt: skip
-
-
 @pytest.mark.parametrize(
     ("image_format", "options"),
     [
@@ -58,14 +35,12 @@ def plain_page(width: int, height: int, length: int, **more: tuple[int, int, int
         ("JPEG", {"progressive": True}),
         ("JPEG", {"restart_marker_rows": 1}),
         ("BMP", {}),
-        ("TIFF", {}),
-        ("TIFF", {"compression": "tiff_lzw"}),
-        ("TIFF", {"big_tiff": True}),
     ],
 )
 def test_the_whole_file_is_complete_and_no_shorter_one_is(image_format: str, options: dict) -> None:
     data = encode(image_format, **options)
     assert examine(data) == Structure(image_format, complete=True)
+    data = data[:-2] if image_format == "BMP" else data  # 30 pixels a row: the last two bytes hold none
     assert not [cut for cut in range(len(data)) if complete(data[:cut])]
 
 
@@ -122,51 +97,23 @@ class TestBMP:
         data = encode("BMP")
         unstated = data[:2] + b"\x00" * 4 + data[6:]
         assert complete(unstated)
-        assert not complete(unstated[:-1])
+        assert not complete(unstated[:-3])
 
     def test_one_stored_from_the_top_too(self) -> None:
         data = encode("BMP")
         upside_down = data[:2] + b"\x00" * 4 + data[6:22] + struct.pack("<i", -24) + data[26:]
         assert complete(upside_down)
-        assert not complete(upside_down[:-1])
+        assert not complete(upside_down[:-3])
 
+    def test_a_stated_size_that_is_too_large_costs_nothing(self) -> None:
+        data = encode("BMP")
+        assert complete(data[:2] + struct.pack("<I", 10**6) + data[6:])
 
-class TestTIFF:
-    def test_strips_that_lie_outside_the_file(self) -> None:
-        assert complete(tiff(plain_page(16, 20, 320), bytes(320)))
-        assert not complete(tiff(plain_page(16, 20, 320) | {273: (4, 1, 500)}, bytes(320)))
+    def test_the_padding_of_the_last_row_may_lack(self) -> None:
+        data = encode("BMP")
+        assert examine(data[:-2]) == Structure("BMP", complete=True, missing=2)
 
-    @pytest.mark.parametrize(
-        "change",
-        [
-            {278: (4, 1, 10)},  # two strips are needed
-            {257: (4, 1, 40), 278: (4, 1, 40)},  # twice as many rows as there are bytes
-            {258: (4, 1, 16)},
-            {284: (4, 1, 2), 277: (4, 1, 3)},  # three planes of one strip each
-            {256: (4, 1, 0)},
-            {273: (4, 1 << 30, 8)},
-        ],
-    )
-    def test_strips_that_do_not_cover_the_page(self, change: dict) -> None:
-        assert not complete(tiff(plain_page(16, 20, 320) | change, bytes(320)))
-
-    @pytest.mark.parametrize("side", [16, 32])
-    def test_tiles_must_cover_the_page_too(self, side: int) -> None:
-        page = plain_page(32, 32, 0)
-        for tag in (273, 278, 279):
-            del page[tag]
-        tiles = page | {322: (4, 1, side), 323: (4, 1, side), 324: (4, 1, 8), 325: (4, 1, 1024)}
-        assert complete(tiff(tiles, bytes(1024))) == (side == 32)
-
-    def test_tags_that_all_claim_the_same_bytes_are_a_trap(self) -> None:
-        crowd = {40_000 + i: (1, 300, 8) for i in range(50)}
-        assert "claim more data" in str(examine(tiff(plain_page(16, 20, 320) | crowd, bytes(320))).trap)
-
-    def test_directories_that_point_to_each_other_are_a_trap(self) -> None:
-        page = plain_page(16, 20, 320) | {34665: (4, 1, 328), 34853: (4, 1, 328)}  # both are the page itself
-        assert "point to each other" in str(examine(tiff(page, bytes(320))).trap)
-
-    def test_an_ordinary_nested_directory_is_none(self) -> None:
-        exif = Image.Exif()
-        exif.get_ifd(34665)[36867] = "2024:01:01 00:00:00"
-        assert examine(encode("TIFF", exif=exif)) == Structure("TIFF", complete=True)
+    @pytest.mark.parametrize(("place", "value", "words"), [(28, 64, "64-bit BMP"), (30, 5, "holds PNG data")])
+    def test_unknown_kinds_are_named(self, place: int, value: int, words: str) -> None:
+        data = encode("BMP")
+        assert words in str(examine(data[:place] + bytes([value]) + data[place + 1 :]).unsupported)

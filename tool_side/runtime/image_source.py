@@ -7,20 +7,25 @@ from pathlib import Path
 import numpy as np
 
 from tool_side.bundle.load import Preprocessing
-from tool_side.runtime import arrays
 from wafer_data.image_ref import ImageRef
+from wafer_data.imaging.arrays import ChannelOrder, grey_from_array
 from wafer_data.imaging.read import read_grey
 
 ImageSource = str | Path | bytes | np.ndarray | ImageRef
 
 
-def read_source(image: ImageSource, preprocessing: Preprocessing, reduce_to: int | None) -> np.ndarray:
+def read_source(
+    image: ImageSource,
+    preprocessing: Preprocessing,
+    reduce_to: int | None,
+    channel_order: ChannelOrder = "rgb",
+) -> np.ndarray:
     """The grey image, 2-D, of any size that `preprocessing` allows. Raises UnreadableImage.
 
-    reduce_to: for `wafer_data.imaging.read.read_grey`; arrays are decoded already.
+    reduce_to: for `wafer_data.imaging.read.read_grey`; arrays are decoded already. channel_order: of colour arrays.
     """
     limits = {"max_pixels": preprocessing.max_pixels, "min_side": preprocessing.min_side}
     content = ImageRef.of(image).content
     if isinstance(content, np.ndarray):
-        return arrays.grey_from_array(content, **limits)
+        return grey_from_array(content, channel_order=channel_order, **limits)
     return read_grey(content, reduce_to=reduce_to, **limits)

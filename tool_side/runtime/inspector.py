@@ -24,6 +24,7 @@ from tool_side.runtime.inspection import IMAGE, LATENT, RECONSTRUCTION, Draft, I
 from tool_side.runtime.session import DecoderGraph, StudentGraph, StudentOutput
 from wafer_data.errors import BundleError, ConfigurationError, InputError, RecipeError
 from wafer_data.image_ref import ImageRef
+from wafer_data.imaging.arrays import ChannelOrder
 from wafer_data.imaging.read import UnreadableImage, to_square
 
 
@@ -34,7 +35,8 @@ class Inspector:
     1; one is fastest for the small default students. reduced_decoding: decode large JPEG files at a part of
     their size (see `wafer_data.imaging.read.read_grey`), which is faster and changes scores a little: not what
     the thresholds were calibrated on, so off unless asked for. public_key: file of the key that the bundle at
-    this path must be signed with (`tool_side.bundle.signature`).
+    this path must be signed with (`tool_side.bundle.signature`). channel_order: of colour arrays, "rgb" or "bgr" (as
+    OpenCV and many cameras' programs hand them out; an array itself does not tell).
 
     bundle_id: `Bundle.id`. students: what scores a prepared image at each stage of the route, by its name; an inference
     server puts its own there. policy: that of the bundle's first recipe. recipes: the names of all. references: what a
@@ -49,9 +51,13 @@ class Inspector:
         threads: int = 1,
         reduced_decoding: bool = False,
         public_key: str | Path | None = None,
+        channel_order: ChannelOrder = "rgb",
     ) -> None:
         if threads < 1:
             raise ConfigurationError(f"threads must be at least 1, got {threads}")
+        if channel_order not in ("rgb", "bgr"):
+            raise ConfigurationError(f'channel_order must be "rgb" or "bgr", got {channel_order!r}')
+        self._channel_order = channel_order
         if not isinstance(bundle, Bundle):
             bundle = load_bundle(bundle, public_key=public_key)
         elif public_key is not None:
@@ -82,7 +88,7 @@ class Inspector:
         reconstruction: bool = False,
         keep_image: bool = False,
     ) -> Inspection:
-        """Judge one image: a path, the bytes of an image file, an array (which: see tool_side.runtime.arrays), or an
+        """Judge one image: a path, the bytes of an image file, an array (which: see wafer_data.imaging.arrays), or an
         `ImageRef` that holds one of these and says which wafer, lot, ... it shows.
 
         recipe: name of the image's recipe, default that of the `ImageRef`; needed where the bundle holds several.
@@ -171,7 +177,7 @@ class Inspector:
 
     def prepare(self, image: ImageSource) -> np.ndarray:
         """The models' input for an image, float32 (S, S) in [0, 1]. Raises UnreadableImage."""
-        grey = read_source(image, self.preprocessing, self._reduce_to)
+        grey = read_source(image, self.preprocessing, self._reduce_to, self._channel_order)
         return np.ascontiguousarray(self._levels.apply(to_square(grey, self.preprocessing.image_size)))
 
     def policy_of(self, recipe: str) -> RoutingPolicy:

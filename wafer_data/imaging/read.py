@@ -19,24 +19,21 @@ from PIL import (
     UnidentifiedImageError,
 )
 
-from wafer_data.errors import DataError
+from wafer_data.imaging.depth import grey_of, smallest_type
+from wafer_data.imaging.png_colour import decode_wide, wide_colour
+from wafer_data.imaging.refused import Refused, UnreadableImage, damaged, unsupported
+from wafer_data.imaging.signatures import other_format
+from wafer_data.imaging.tiff import read_tiff
 from wafer_data.imaging.truncation import examine
+
+__all__ = ["IMAGE_SUFFIXES", "UnreadableImage", "largest_file", "read_grey", "to_square"]
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 # Loaded here, so that the first image need not wait for them, nor the first TIFF for all of Pillow's readers.
 _READERS = (BmpImagePlugin, JpegImagePlugin, PngImagePlugin, TiffImagePlugin)
-_SIXTEEN_BIT_MODES = ("I;16", "I;16L", "I;16B", "I;16N")
-_FLOAT_TOLERANCE = 1e-3  # rounding in the program that wrote the file may overshoot [0, 1] a little
+_COLOUR_MODES = ("RGB", "RGBA", "RGBX", "P", "PA", "CMYK", "YCbCr", "HSV")
 # No image needs more bytes a pixel (four 32-bit channels); metadata of a small one may.
 _MOST_BYTES_A_PIXEL, _METADATA_BYTES = 16, 64_000_000
-
-
-class UnreadableImage(DataError):  # noqa: N818 (the name says what it is)
-    """An image that cannot be used. `reason` is the short cause; the message also names the file."""
-
-    def __init__(self, source: str, reason: str) -> None:
-        super().__init__(f"{source}: {reason}")
-        self.reason = reason
 
 
 def read_grey(
@@ -48,25 +45,37 @@ def read_grey(
 ) -> np.ndarray:
     """Decode a PNG, JPEG, BMP or TIFF file (or its bytes) to a 2-D grey array (height, width).
 
-    Returns uint8 for 8-bit files, uint16 for 16-bit ones (and 32-bit integers that hold 0..65535), float32
-    in [0, 1] for float files. Values keep the file's scale: nothing is stretched to the image's own range.
-    Colour becomes luma (ITU-R 601; 16-bit colour is read in 8 bits), palettes are looked up, alpha is
-    dropped, orientation tags are ignored (but Pillow follows those of TIFF files); of a file with several
-    pages the first is read. Size and structure are judged before any pixel is decoded.
+    Values keep the file's scale: nothing is stretched to the image's own range. White is the largest number of the
+    file's depth (4095 of 12 bits that are packed, 65535 of 12 bits in a 16-bit file); integers of more than 16 bits
+    count as 16-bit ones if they hold 0..65535. Colour becomes luma (ITU-R 601) in the file's depth, palettes are
+    looked up, alpha is dropped. Stored values are taken as they are: gamma, colour profiles and orientation tags are
+    not followed in any format (a camera that looks straight down writes a tag by chance). A file with several pages
+    or pictures is refused. Size and structure are judged before any pixel is decoded.
 
-    reduce_to: a JPEG file whose sides are both at least twice this many pixels is decoded at a half, a quarter or an
-    eighth of its size, as long as both sides keep `reduce_to` pixels: its decoder then leaves out frequencies that
-    a resize to that size would average away (scaled inverse DCT). Other formats, and smaller files, are decoded
-    as without it. The pixels differ a little from those of decoding all and resizing.
+    Args:
+        source: path, or the bytes of a file.
+        max_pixels: more are refused from the header, and so is a file of more than 16 bytes for each.
+        min_side: shortest side in pixels that is accepted.
+        reduce_to: a JPEG file whose sides are both at least twice this many pixels is decoded at a half, a quarter or
+            an eighth of its size, as long as both sides keep `reduce_to` pixels: its decoder then leaves out
+            frequencies that a resize to that size would average away (scaled inverse DCT). Other formats, and smaller
+            files, are decoded as without it. The pixels differ a little from those of decoding all and resizing.
 
-    Raises UnreadableImage: missing, not a regular file, no permission, empty, not an image, truncated or
-    damaged, more than `max_pixels` pixels, a side below `min_side` pixels, a file of more than 16 bytes for
-    each of `max_pixels`, more parts than an image has, non-finite or out-of-scale values, not enough memory.
+    Returns:
+        (height, width), in the smallest of uint8, uint16 and float32 in [0, 1] that holds the picture: one picture
+        gives one array, whatever held it (see `wafer_data.imaging.depth`).
+
+    Raises:
+        UnreadableImage: missing, not a regular file, no permission, empty, not an image, truncated or damaged, of a
+            size out of range, more parts than an image has, of a kind that is not read (the reason names it),
+            non-finite or out-of-scale values, not enough memory.
     """
     name = "image bytes" if isinstance(source, bytes) else str(source)
     try:
-        data = source if isinstance(source, bytes) else _read_file(Path(source), name, max_pixels)
-        return _to_array(_decode(data, name, max_pixels, min_side, reduce_to), name)
+        data = source if isinstance(source, bytes) else _read_file(Path(source), max_pixels)
+        return _decode(data, max_pixels, min_side, reduce_to)
+    except Refused as error:
+        raise UnreadableImage(name, error.reason) from error.__cause__
     except MemoryError as error:
         raise UnreadableImage(name, "not enough memory to decode it") from error
 
@@ -99,104 +108,95 @@ def to_square(grey: np.ndarray, size: int = 256) -> np.ndarray:
     return np.clip(np.rint(_resize(counts, size)), 0, 65535) / np.float32(65535)
 
 
-def _read_file(path: Path, name: str, max_pixels: int) -> bytes:
+def _read_file(path: Path, max_pixels: int) -> bytes:
     try:
         with contextlib.suppress(FileNotFoundError):  # opening it says so, too
             status = path.stat()
             if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
-                raise UnreadableImage(name, "not a regular file")  # opening a pipe would wait for its writer
+                raise Refused("not a regular file")  # opening a pipe would wait for its writer
             if status.st_size > largest_file(max_pixels):
-                most = largest_file(max_pixels) / 1e6
-                raise UnreadableImage(name, f"too large: a file of more than {most:g} megabytes")
+                raise Refused(f"too large: a file of more than {largest_file(max_pixels) / 1e6:g} megabytes")
         with path.open("rb") as file:
             return file.read()
     except OSError as error:
-        raise UnreadableImage(name, _why_unreadable(error)) from error
+        raise Refused(_why_unreadable(error)) from error
+    except ValueError as error:  # a null byte in the name
+        raise Refused(f"no file can have this name ({error})") from error
 
 
-def _decode(
-    data: bytes, name: str, max_pixels: int, min_side: int, reduce_to: int | None = None
-) -> Image.Image:
+def _decode(data: bytes, max_pixels: int, min_side: int, reduce_to: int | None) -> np.ndarray:
     """Decode all pixels of a complete file of an allowed size; never a part of one."""
+
+    def check_size(width: int, height: int) -> None:
+        if width * height > max_pixels:
+            raise Refused(f"too large: {width} x {height} pixels, {_limit(max_pixels)}")
+        if min(width, height) < min_side:
+            raise Refused(f"too small: {width} x {height} pixels, the shorter side needs at least {min_side}")
+
     structure = examine(data)
     if structure.image_format is None:
-        reason = "not an image (PNG, JPEG, BMP or TIFF) or its header is damaged"
-        raise UnreadableImage(name, reason if data else "empty file")
+        known = other_format(data)
+        unknown = known or "not an image (PNG, JPEG, BMP or TIFF) or its header is damaged"
+        raise Refused(unknown if data else "empty file")
     if structure.trap is not None:
-        raise UnreadableImage(name, f"damaged or made to overload its reader: {structure.trap}")
-    image = _open(data, name, structure.image_format, max_pixels)
-    _check_size(image.size, name, max_pixels, min_side)
+        raise Refused(f"damaged or made to overload its reader: {structure.trap}")
+    if structure.image_format == "TIFF":
+        return read_tiff(data, check_size)
+    if structure.unsupported is not None:
+        raise unsupported(structure.unsupported)
+    image = _open(data, structure.image_format, max_pixels)
+    check_size(*image.size)
     if not structure.complete:
-        raise UnreadableImage(name, "truncated or damaged: the file does not reach its own end")
+        raise damaged("the file does not reach its own end")
+    pictures = max(structure.pictures, getattr(image, "n_frames", 1))
+    if pictures > 1:
+        raise Refused("several pictures in one file, and each would need a look: save one image a file")
     try:
+        if structure.image_format == "PNG" and (colour := wide_colour(data)) is not None:
+            return decode_wide(image, colour, _open(data, "PNG", max_pixels))
+        if structure.missing:
+            image = _open(data + b"\0" * structure.missing, structure.image_format, max_pixels)
         if reduce_to is not None and isinstance(image, JpegImagePlugin.JpegImageFile):
             image.draft(image.mode, (reduce_to, reduce_to))
         image.load()
     except MemoryError:
         raise
     except Exception as error:  # decoders meet hostile bytes with many kinds of exception
-        raise UnreadableImage(name, f"truncated or damaged ({error})") from error
-    return image
+        raise damaged(str(error)) from error
+    return _to_grey(image)
 
 
-def _open(data: bytes, name: str, image_format: str, max_pixels: int) -> Image.Image:
+def _to_grey(image: Image.Image) -> np.ndarray:
+    """A decoded picture of Pillow as `read_grey` gives it out. Raises Refused for a mode that is no grey or colour."""
+    if image.mode == "L":
+        return np.array(image)
+    if image.mode.startswith("I;16"):
+        return smallest_type(np.asarray(image).astype(np.uint16))
+    if image.mode in ("1", "LA"):
+        return np.array(image.convert("L"))
+    if image.mode not in _COLOUR_MODES:
+        raise unsupported(f"pixel format {image.mode}")
+    return grey_of(np.asarray(image if image.mode == "RGB" else image.convert("RGB")))
+
+
+def _open(data: bytes, image_format: str, max_pixels: int) -> Image.Image:
     """Read the header only."""
     try:
         return Image.open(io.BytesIO(data), formats=(image_format,))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise UnreadableImage(name, f"too large: {_limit(max_pixels)}") from error
+        raise Refused(f"too large: {_limit(max_pixels)}") from error
     except UnidentifiedImageError as error:
-        raise UnreadableImage(name, f"the {image_format} header is damaged or of an unknown kind") from error
+        raise Refused(f"the {image_format} header is damaged or of an unknown kind") from error
     except MemoryError:
         raise
     except Exception as error:  # decoders meet hostile bytes with many kinds of exception
-        raise UnreadableImage(name, f"damaged header ({error})") from error
-
-
-def _check_size(size: tuple[int, int], name: str, max_pixels: int, min_side: int) -> None:
-    width, height = size
-    if width * height > max_pixels:
-        raise UnreadableImage(name, f"too large: {width} x {height} pixels, {_limit(max_pixels)}")
-    if min(width, height) < min_side:
-        raise UnreadableImage(
-            name, f"too small: {width} x {height} pixels, the shorter side needs at least {min_side}"
-        )
+        raise Refused(f"damaged header ({error})") from error
 
 
 def _limit(max_pixels: int) -> str:
     # Pillow has a limit of its own (twice MAX_IMAGE_PIXELS), which may be the lower one.
     own = Image.MAX_IMAGE_PIXELS
     return f"more than {(max_pixels if own is None else min(max_pixels, 2 * own)) / 1e6:g} megapixels"
-
-
-def _to_array(image: Image.Image, name: str) -> np.ndarray:
-    if image.mode in _SIXTEEN_BIT_MODES:
-        return np.asarray(image).astype(np.uint16)
-    if image.mode == "I":
-        values = np.asarray(image)
-        low, high = int(values.min()), int(values.max())
-        if low < 0 or high > 65535:  # which grey would be white? No rule fits all programs.
-            raise UnreadableImage(
-                name, f"32-bit integers {low}..{high}: save it as 16 bit or float in [0, 1]"
-            )
-        return values.astype(np.uint16)
-    if image.mode == "F":
-        return _checked_floats(np.asarray(image, dtype=np.float32), name)
-    try:
-        if image.mode not in ("L", "1", "LA", "RGB", "RGBA", "P", "PA"):
-            image = image.convert("RGB")
-        return np.array(image if image.mode == "L" else image.convert("L"))
-    except ValueError as error:
-        raise UnreadableImage(name, f"unsupported pixel format {image.mode}") from error
-
-
-def _checked_floats(values: np.ndarray, name: str) -> np.ndarray:
-    if not np.isfinite(values).all():
-        raise UnreadableImage(name, "non-finite values (NaN or infinity)")
-    low, high = float(values.min()), float(values.max())
-    if low < -_FLOAT_TOLERANCE or high > 1 + _FLOAT_TOLERANCE:
-        raise UnreadableImage(name, f"float values {low:g}..{high:g}: scale them to [0, 1]")
-    return np.clip(values, 0, 1)
 
 
 def _resize(values: np.ndarray, size: int) -> np.ndarray:

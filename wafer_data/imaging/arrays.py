@@ -1,0 +1,66 @@
+"""Images that come as numpy arrays: the checks that a file gets, and the same grey array out."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+
+from wafer_data.imaging.depth import checked_floats, grey_of, smallest_type
+from wafer_data.imaging.refused import Refused, UnreadableImage, unsupported
+
+SOURCE = "<array>"
+ChannelOrder = Literal["rgb", "bgr"]
+
+
+def grey_from_array(
+    array: np.ndarray, *, max_pixels: int, min_side: int, channel_order: ChannelOrder = "rgb"
+) -> np.ndarray:
+    """2-D grey image from `array`, which is not changed.
+
+    Args:
+        array: (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) (alpha is dropped); uint8, uint16, or floating point in [0, 1].
+        max_pixels, min_side: allowed size.
+        channel_order: of colour; "rgb", or "bgr" as OpenCV and camera programs hand it out. No array tells.
+
+    Returns:
+        (H, W) as `wafer_data.imaging.read.read_grey` gives it for a file of the same picture.
+
+    Raises:
+        UnreadableImage: another shape or type, a masked array, a size out of range, pixels that are not finite or
+            outside [0, 1].
+    """
+    try:
+        _check_form(array)
+        _check_size(array.shape[1], array.shape[0], max_pixels, min_side)
+        array = np.asarray(array)
+        array = array.astype(array.dtype.newbyteorder("="), copy=False)
+        if array.dtype.kind == "f":
+            problem = checked_floats(array)
+            if problem is not None:
+                raise Refused(problem)
+            array = np.clip(array, 0, 1)
+        if array.ndim == 2 or array.shape[2] == 1:
+            return smallest_type(array.reshape(array.shape[:2]))
+        return grey_of(array[:, :, :3] if channel_order == "rgb" else array[:, :, 2::-1])
+    except Refused as error:
+        raise UnreadableImage(SOURCE, error.reason) from error.__cause__
+
+
+def _check_form(array: np.ndarray) -> None:
+    if isinstance(array, np.ma.MaskedArray):
+        raise unsupported("a masked array, whose hidden pixels would be judged", "fill it, or give its data")
+    if array.dtype.kind != "f" and (array.dtype.kind != "u" or array.dtype.itemsize > 2):
+        raise Refused(f"pixel type {array.dtype}: use uint8, uint16 or float in [0, 1]")
+    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)):
+        raise Refused(
+            f"shape {array.shape}: use (H, W), (H, W, 1), (H, W, 3) or (H, W, 4): one image, its channels last, in the "
+            'order red, green, blue (or channel_order="bgr")'
+        )
+
+
+def _check_size(width: int, height: int, max_pixels: int, min_side: int) -> None:
+    if height * width > max_pixels:
+        raise Refused(f"too large: {width} x {height}, at most {max_pixels / 1e6:g} megapixels")
+    if min(height, width) < min_side:
+        raise Refused(f"too small: {width} x {height}, at least {min_side} pixels a side")
