@@ -25,11 +25,11 @@ from method_features import judge_run
 from method_tables import markdown
 from torch import Tensor
 
-from distill.batches import epoch_batches
 from eval.baselines.pixel_vae import PixelVae
 from eval.metrics import image_auroc
 from student_vae.elbo import bernoulli_nll, kl_divergence, kl_weight, reparameterise
-from student_vae.schedule import one_cycle
+from training.batches import epoch_batches
+from training.schedule import one_cycle
 from wafer_data import files
 from wafer_data.store import ImageStore
 

@@ -1,15 +1,8 @@
-"""The imitation phase: a trunk learns to give its teacher's features for every image of the pool.
-
-One loop for every stage. Everything random depends on the seed and the epoch alone and every checkpoint holds all
-that an epoch hands to the next (weights, AdamW's moments, averaged weights, the best epoch so far), so a run that was
-killed goes on as if it had not been. `docs/training.md` says what each part of the recipe is for.
-"""
+"""The imitation phase: a trunk learns to give its teacher's features for every image of the pool."""
 
 from __future__ import annotations
 
-import contextlib
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,19 +10,14 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
-from accelerate.utils import broadcast
 from torch import Tensor, nn
 
-from distill.batches import check_split, epoch_batches, hold_out, micro_batches
-from distill.checkpoints import load_checkpoint, save_checkpoint
+from distill.batches import check_split
 from distill.config import StageConfig
-from distill.early_stopping import EarlyStopping
-from distill.ema import WeightAverage
 from distill.pool import Pool
 from distill.targets import LiveTargets, Targets
-from student_vae.schedule import one_cycle
-from wafer_data.errors import InputError
-from wafer_data.progress import track
+from training.batches import epoch_batches, hold_out
+from training.loop import Inputs, Part, Settings, Training, train
 
 
 @dataclass(frozen=True)
@@ -66,6 +54,22 @@ def direction_weights(task: ImitationTask, rows: np.ndarray) -> Tensor:
     return (1.0 / std.clamp_min(1e-3)).view(1, -1, 1, 1)
 
 
+class Imitation(nn.Module):
+    """A model and its losses: the squared error of its features, each direction with its weight, (1, d, 1, 1)."""
+
+    weights: Tensor
+
+    def __init__(self, model: nn.Module, weights: Tensor) -> None:
+        super().__init__()
+        self.model = model
+        self.register_buffer("weights", weights, persistent=False)
+
+    def forward(self, images: Tensor, targets: Tensor, normal: Tensor) -> dict[str, Tensor]:
+        """Losses of (B, 1, S, S) images against (B, d, h, h) features; normal: (B,) bool, the rest is synthetic."""
+        error = ((self.model(images).float() - targets) * self.weights).square().flatten(1).mean(1)
+        return {"loss": error, "normal": error[normal], "synthetic": error[~normal]}
+
+
 def imitate(
     task: ImitationTask,
     accelerator: Accelerator,
@@ -84,6 +88,12 @@ def imitate(
     Raises:
         InputError: too few images for the processes and micro-batches, or a loss that is no longer finite.
     """
+    training = imitation_training(task, accelerator, checkpoint_epochs)
+    train(training, checkpoint_dir, accelerator, lambda epoch, row: on_epoch(epoch, _logged(row)))
+
+
+def imitation_training(task: ImitationTask, accelerator: Accelerator, checkpoint_epochs: int = 1) -> Training:
+    """What the loop is given. Raises InputError for too few images for the processes and micro-batches."""
     config, pool = task.config, task.pool
     learned, held = hold_out(pool.is_normal, config.held_out if config.early_stopping else 0.0, task.seed)
     check_split(
@@ -93,129 +103,29 @@ def imitate(
         config.gradient_accumulation,
         accelerator.num_processes,
     )
-    weights = direction_weights(task, learned).to(accelerator.device)
-    model: nn.Module = task.model.to(memory_format=torch.channels_last)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1.0, weight_decay=config.weight_decay)
-    model, optimizer = accelerator.prepare(model, optimizer)
-    inner = accelerator.unwrap_model(model)
-    average = WeightAverage(inner, config.ema) if config.ema else None
-    stopping = EarlyStopping(config.early_stopping) if config.early_stopping else None
-    done = load_checkpoint(checkpoint_dir, inner, optimizer, average, stopping)
+
+    def inputs(parts: list[Part]) -> Iterator[Inputs]:
+        for part in parts:
+            rows = np.sort(part.rows)  # neighbours on the disk are read together
+            normal = torch.from_numpy(pool.is_normal[rows])
+            yield torch.from_numpy(pool.batch(rows)), task.target(rows), normal
+
     slow = ", its teacher computed along" if isinstance(task.targets, LiveTargets) else ""
-    for epoch in range(done, config.epochs):
-        if stopping is not None and stopping.stop:
-            break
-        batches = epoch_batches(learned, config.batch_size, (task.seed, epoch))
-        title = f"{task.name}: imitation {epoch + 1}/{config.epochs}{slow}"
-        sums = torch.zeros(4, device=accelerator.device)
-        steps = range(epoch * len(batches), (epoch + 1) * len(batches))
-        rate = 0.0
-        model.train()
-        for step, batch in track(zip(steps, batches, strict=True), title, total=len(batches)):
-            rate = one_cycle(step, config.epochs * len(batches), config.learning_rate)
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-            sums += _step(model, optimizer, task, batch, weights, accelerator)
-            if average is not None:
-                average.update(inner, step)
-        losses = _means(accelerator.reduce(sums, reduction="sum").cpu())
-        if not math.isfinite(losses["distill"]):
-            raise InputError(
-                f"distill.{task.name}: the loss of epoch {epoch + 1} is {losses['distill']}; lower "
-                f"distill.{task.name}.learning_rate={config.learning_rate} or its gradient_clip and run again"
-            )
-        _agree(inner, average, accelerator)
-        if stopping is not None:
-            with average.in_place_of(inner) if average is not None else contextlib.nullcontext():
-                losses["held_out"] = held_out_loss(inner, task, held, weights, accelerator)
-                stopping.judge(epoch, losses["held_out"], inner.state_dict())
-        if accelerator.is_main_process:
-            # the log first: a run killed in between writes that row again, the other way round it would lack it
-            on_epoch(epoch, {**losses, "learning_rate": rate})
-            if (epoch + 1) % checkpoint_epochs == 0:
-                save_checkpoint(checkpoint_dir, inner, optimizer, epoch + 1, average, stopping)
-    if stopping is not None and stopping.tensors:
-        inner.load_state_dict(stopping.tensors)
-    elif average is not None:
-        inner.load_state_dict(average.tensors)
-    accelerator.wait_for_everyone()
+    model = task.model.to(memory_format=torch.channels_last)
+    return Training(
+        title=f"{task.name}: imitation{slow}",
+        section=f"distill.{task.name}",
+        remedy=f"lower distill.{task.name}.learning_rate={config.learning_rate} or its gradient_clip",
+        task=Imitation(model, direction_weights(task, learned)).to(accelerator.device),
+        inputs=inputs,
+        steps_of=lambda epoch: epoch_batches(learned, config.batch_size, (task.seed, epoch)),
+        settings=Settings.of(config, checkpoint_epochs=checkpoint_epochs),
+        held_out=held if config.early_stopping else None,
+    )
 
 
-def _step(
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    task: ImitationTask,
-    batch: np.ndarray,
-    weights: Tensor,
-    accelerator: Accelerator,
-) -> Tensor:
-    """One step on the gradient of the whole batch's mean loss; this process's part of `_sums`."""
-    processes = accelerator.num_processes
-    parts = micro_batches(batch, task.config.gradient_accumulation, accelerator.process_index, processes)
-    sums = torch.zeros(4, device=accelerator.device)
-    optimizer.zero_grad()
-    for rows in parts:
-        # gradients travel between processes once a step, with the last micro-batch
-        alone = accelerator.no_sync(model) if rows is not parts[-1] else contextlib.nullcontext()
-        with alone:
-            error = _errors(model, task, rows, weights, accelerator.device)
-            # every image weighs 1 / batch, however the batch is split; gradients are averaged over the processes
-            accelerator.backward(error.sum() * (processes / len(batch)))
-        sums += _sums(error.detach(), task, rows)
-    accelerator.clip_grad_norm_(model.parameters(), task.config.gradient_clip)
-    optimizer.step()
-    return sums
-
-
-@torch.no_grad()
-def held_out_loss(
-    model: nn.Module, task: ImitationTask, rows: np.ndarray, weights: Tensor, accelerator: Accelerator
-) -> float:
-    """Mean loss on the pool's images `rows` in evaluation mode, over all processes; the same number in each."""
-    model.eval()
-    share = rows[accelerator.process_index :: accelerator.num_processes]
-    sums = torch.zeros(4, device=accelerator.device)
-    size = max(1, task.config.batch_size // accelerator.num_processes // task.config.gradient_accumulation)
-    for start in range(0, len(share), size):
-        part = share[start : start + size]
-        sums += _sums(_errors(model, task, part, weights, accelerator.device), task, part)
-    return _means(accelerator.reduce(sums, reduction="sum").cpu())["distill"]
-
-
-def _errors(
-    model: nn.Module, task: ImitationTask, rows: np.ndarray, weights: Tensor, device: torch.device
-) -> Tensor:
-    """Weighted squared error of each image, (B,)."""
-    images = torch.from_numpy(task.pool.batch(rows)).to(device)
-    targets = task.target(rows).to(device)
-    return ((model(images).float() - targets) * weights).square().flatten(1).mean(1)
-
-
-def _sums(errors: Tensor, task: ImitationTask, rows: np.ndarray) -> Tensor:
-    """[normal sum, normal count, synthetic sum, synthetic count] of the errors (B,) of images `rows`."""
-    normal = torch.from_numpy(task.pool.is_normal[rows]).to(errors.device)
-    return torch.stack([errors[normal].sum(), normal.sum(), errors[~normal].sum(), (~normal).sum()])
-
-
-def _means(sums: Tensor) -> dict[str, float]:
-    normal, n_normal, synthetic, n_synthetic = sums.tolist()
-    losses = {"distill": (normal + synthetic) / (n_normal + n_synthetic)}
-    if n_normal:
-        losses["distill_normal"] = normal / n_normal
-    if n_synthetic:
-        losses["distill_synthetic"] = synthetic / n_synthetic
-    return losses
-
-
-def _agree(model: nn.Module, average: WeightAverage | None, accelerator: Accelerator) -> None:
-    """Give every process the first one's running statistics of batch normalisation, and the average of them.
-
-    Parameters are equal already, since all processes step on the same gradient; statistics come from the images
-    that each one saw. Judging and resuming use what the first process has.
-    """
-    if accelerator.num_processes == 1:
-        return
-    for name, buffer in model.named_buffers():
-        broadcast(buffer)
-        if average is not None:
-            broadcast(average.tensors[name])
+def _logged(row: dict[str, float]) -> dict[str, float]:
+    """The row of the loop under the names of `losses.csv`."""
+    names = {"loss": "distill", "normal": "distill_normal", "synthetic": "distill_synthetic"}
+    names |= {"held_out_loss": "held_out", "learning_rate": "learning_rate"}
+    return {names[name]: value for name, value in row.items() if name in names}

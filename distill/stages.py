@@ -22,10 +22,10 @@ from distill.elbo_phase import train_elbo
 from distill.imitation import ImitationTask, imitate
 from distill.pool import Pool, open_pool
 from distill.targets import CACHE, Targets, load_model, open_targets, weights_file
-from distill.tracking import LossLog, WandbRun
 from likelihood.labels import fit_with_labels
 from student_vae import StudentVAE, save_student
-from teacher.gradient.checkpoints import forget_other_work
+from training.checkpoints import FORMAT, forget_other_work
+from training.tracking import LossLog, WandbRun
 from wafer_data.errors import InputError
 from wafer_data.files import new_directory, sha256_file, sha256_json, write_json, write_text
 from wafer_data.store import ImageStore
@@ -96,6 +96,7 @@ def run_stage(name: str, config: DistillConfig, run_dir: Path, store: ImageStore
             config.seed,
             within(changes_from(augmentation.exact), len(store.indices("train", label=0))),
             lambda e, v: record("elbo", e, v),
+            work / "elbo",
         )
         with new_directory(run_dir / name) as folder:
             save_student(complete.cpu(), folder, {"stage": name, "teacher": stage.teacher})
@@ -132,6 +133,7 @@ def _work_key(name: str, stage: StageConfig, seed: int, run_dir: Path, pool: Poo
         "seed": seed,
         "pool": pool.key,
         "models": [sha256_file(m) for m in models],
+        "checkpoints": FORMAT,
     }
     return sha256_json(parts)
 
@@ -144,6 +146,7 @@ def _fit_and_decode(
     seed: int,
     changes: list[Change],
     on_epoch: OnEpoch,
+    work: Path,
 ) -> StudentVAE:
     """Likelihood (fitted to normals with all `changes`) and ELBO phase of a student whose trunk is trained."""
     device = next(student.parameters()).device
@@ -174,5 +177,5 @@ def _fit_and_decode(
     complete.likelihood.load_state_dict(likelihood.state_dict())
     complete = complete.to(device).eval()
     if stage.elbo_epochs:
-        train_elbo(complete, pool, stage, seed, on_epoch)
+        train_elbo(complete, pool, stage, seed, on_epoch, work)
     return complete

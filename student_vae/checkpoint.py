@@ -5,39 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
-from torch import Tensor, nn
-
 from student_vae.config import StudentConfig
 from student_vae.model import StudentVAE
+from training.tensors import load_weights, save_tensors
 from wafer_data.errors import InputError
-from wafer_data.files import read_json, write_bytes, write_json
+from wafer_data.files import read_json, write_json
 
 SCHEMA = 4
-
-
-def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
-    """Write a dictionary of tensors to a safetensors file, whole or not at all."""
-    write_bytes(path, save({name: t.detach().cpu().contiguous() for name, t in tensors.items()}))
-
-
-def load_tensors(path: Path) -> dict[str, Tensor]:
-    """Read a safetensors file. Raises InputError if it is missing or broken."""
-    if not path.is_file():
-        raise InputError(f"{path}: no such weights file; run the stage that writes it")
-    try:
-        return load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise InputError(f"{path}: not a readable safetensors file ({error}); run the stage again") from error
-
-
-def load_weights(module: nn.Module, path: Path) -> None:
-    """Load a module's state. Raises InputError if names or shapes do not fit."""
-    try:
-        module.load_state_dict(load_tensors(path))
-    except RuntimeError as error:
-        raise InputError(f"{path}: weights do not fit the model described beside them: {error}") from error
 
 
 def save_student(model: StudentVAE, directory: Path, extra: dict[str, Any] | None = None) -> None:

@@ -20,8 +20,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from student_vae.checkpoint import load_tensors
 from teacher.config import TeacherConfig
+from training.tensors import load_tensors
 from wafer_data.errors import InputError
 
 CHOICES = (

@@ -19,12 +19,12 @@ from likelihood.labels import fit_with_labels
 from teacher.backbones import build_backbone
 from teacher.config import TeacherConfig
 from teacher.gradient import adapt_by_gradient, fit_decoder
-from teacher.gradient.checkpoints import weights_digest
 from teacher.model import Teacher, save_teacher
 from teacher.normal_features import NormalFeatures
 from teacher.project import project_images
 from teacher.symmetry import measure_symmetries
 from teacher.symmetry_record import SYMMETRIES
+from training.tensors import weights_digest
 from wafer_data.errors import InputError
 from wafer_data.files import new_directory, sha256_json, write_json
 from wafer_data.progress import track

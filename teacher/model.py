@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from likelihood.config import LikelihoodConfig
 from likelihood.model import FeatureLikelihood, Scores
-from student_vae.checkpoint import load_weights, save_tensors
 from teacher.backbones import Backbone, rebuild
 from teacher.gradient.decoder import BottleneckDecoder, rebuild_decoder
+from training.tensors import load_weights, save_tensors
 from wafer_data.errors import InputError
 from wafer_data.files import read_json, write_json
 

@@ -6,21 +6,20 @@ detects badly: it is here to show that the decision must rest on more than pixel
 latents it has 26 007 041 parameters, listed layer by layer in `configs/reference_vae.yaml`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from distill.batches import epoch_batches
 from eval.baselines.base import checked, stacked
 from eval.config import PixelVaeConfig
 from eval.training_curve import EpochLosses
 from student_vae.elbo import bernoulli_nll, kl_divergence, kl_weight, reparameterise
-from student_vae.schedule import one_cycle
+from training.batches import epoch_batches
+from training.loop import Inputs, Part, Settings, Training, train
 from wafer_data.errors import InputError
-from wafer_data.progress import track
 
 _WIDTHS = (1, 32, 64, 128, 256)
 
@@ -102,30 +101,45 @@ def elbo_terms(model: PixelVae, images: Tensor, noise: Tensor) -> tuple[Tensor, 
     return bernoulli_nll(logits, images), kl_divergence(mean, log_variance)
 
 
+class _Elbo(nn.Module):
+    """A VAE and its loss: bce + weight kl, in nats an image."""
+
+    def __init__(self, model: PixelVae) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: Tensor, noise: Tensor, weight: Tensor) -> dict[str, Tensor]:
+        bce, kl = elbo_terms(self.model, images, noise)
+        return {"loss": bce + weight * kl, "bce": bce, "kl": kl}
+
+
 def _train(model: PixelVae, images: Tensor, config: PixelVaeConfig, seed: int) -> tuple[EpochLosses, ...]:
     """Minimise bce + w kl, w rising to `kl_weight`; the losses of each epoch."""
-    device = next(model.parameters()).device
-    optimiser = torch.optim.AdamW(model.parameters(), lr=1.0, weight_decay=1e-4)
     rows = np.arange(len(images))
-    steps = config.epochs * len(epoch_batches(rows, config.batch_size, (seed, 0)))
-    step, losses = 0, []
-    for epoch in track(range(config.epochs), "training the pixel VAE"):
-        sums = np.zeros(3)
-        rate = weight = 0.0
-        for batch in epoch_batches(rows, config.batch_size, (seed, epoch)):
-            rate = one_cycle(step, steps, config.learning_rate)
-            weight = kl_weight(step, steps, config.kl_annealing, config.kl_weight)
-            for group in optimiser.param_groups:
-                group["lr"] = rate
-            noise = torch.randn(len(batch), config.latent).to(device)
-            bce, kl = (term.sum() for term in elbo_terms(model, images[batch].to(device), noise))
-            total = bce + weight * kl
-            optimiser.zero_grad()
-            (total / len(batch)).backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), config.gradient_clip)
-            optimiser.step()
-            sums += (total.item(), bce.item(), kl.item())
-            step += 1
-        total_mean, bce_mean, kl_mean = (sums / len(images)).tolist()
-        losses.append(EpochLosses(epoch, total_mean, bce_mean, kl_mean, weight, rate))
-    return tuple(losses)
+
+    def weight_at(step: int, steps: int) -> float:
+        return kl_weight(step, steps, config.kl_annealing, config.kl_weight)
+
+    def inputs(parts: list[Part]) -> Iterator[Inputs]:
+        for part in parts:
+            noise = torch.randn(len(part.rows), config.latent)
+            yield images[part.rows], noise, torch.tensor(weight_at(part.step, part.steps))
+
+    training = Training(
+        title="training the pixel VAE",
+        section="eval.pixel_vae",
+        remedy="lower eval.pixel_vae.learning_rate",
+        task=_Elbo(model),
+        inputs=inputs,
+        steps_of=lambda epoch: epoch_batches(rows, config.batch_size, (seed, epoch)),
+        settings=Settings.of(config),
+    )
+    history = train(training)
+    per_epoch = len(training.steps_of(0))
+    weights = (
+        weight_at((epoch + 1) * per_epoch - 1, per_epoch * config.epochs) for epoch in range(len(history))
+    )
+    return tuple(
+        EpochLosses(epoch, row["loss"], row["bce"], row["kl"], weight, row["learning_rate"])
+        for epoch, (row, weight) in enumerate(zip(history, weights, strict=True))
+    )

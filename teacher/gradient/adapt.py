@@ -11,11 +11,13 @@ from torch import Tensor
 
 from teacher.backbones import Backbone
 from teacher.gradient.anomaly_task import AnomalyTask
-from teacher.gradient.checkpoints import trained_weights, weights_digest
 from teacher.gradient.config import GradientConfig
 from teacher.gradient.examples import Examples, load
 from teacher.gradient.lora import merge, with_adapters
-from teacher.gradient.train import Batch, Training, hold_out, seeded, train
+from teacher.gradient.train import Adaptation, seeded, train
+from training.batches import hold_out
+from training.loop import Inputs, Part
+from training.tensors import weights_digest
 from wafer_data.errors import InputError
 from wafer_data.files import sha256_json, write_json
 from wafer_data.store import ImageStore
@@ -47,7 +49,7 @@ def adapt_by_gradient(
             f"teacher.gradient.method={config.method}: {len(normals)} training normals, one to train on and one to "
             "decide when to stop are the least"
         )
-    rows, held_out = hold_out(len(normals), lora.held_out, config.seed)
+    rows, held_out = hold_out(np.ones(len(normals), bool), lora.held_out, config.seed)
     key = _key(backbone, store, config)
     with seeded(config.seed):
         adapted = with_adapters(backbone, lora)
@@ -56,15 +58,17 @@ def adapt_by_gradient(
     some = normals[rows[:: -(-len(rows) // STANDARDISED_ON)]]
     task.to(device).standardise(_normals(store, some, lora.batch_size, device))
 
-    def batches(parts: list[np.ndarray], epoch: int | None) -> Iterable[Batch]:
-        examples = Examples(store, normals, parts, epoch, lora, backbone.map_size, config.seed)
-        return load(examples, lora.workers)
+    def inputs(parts: list[Part]) -> Iterable[Inputs]:
+        rows = [part.rows for part in parts]
+        return load(
+            Examples(store, normals, rows, parts[0].epoch, lora, backbone.map_size, config.seed), lora.workers
+        )
 
-    training = Training(
+    training = Adaptation(
         title="adapting the backbone",
         section="teacher.gradient.lora",
         module=task,
-        batches=batches,
+        inputs=inputs,
         rows=rows,
         held_out=held_out,
         config=lora,
@@ -73,7 +77,7 @@ def adapt_by_gradient(
         key=key,
     )
     history = train(training, work)
-    adapters = trained_weights(adapted)
+    adapters = {name: p for name, p in adapted.named_parameters() if p.requires_grad}
     write_json(
         work / "lora.json",
         {

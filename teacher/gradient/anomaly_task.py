@@ -66,13 +66,13 @@ class AnomalyTask(nn.Module):
         return self
 
     def forward(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """Losses of (B, 1, S, S) images whose (B, h, w) cells are labelled as in `teacher.gradient.examples`."""
+        """Losses, (B,) each, of (B, 1, S, S) images; (B, h, w) labels as in `teacher.gradient.examples`."""
         features = (self.backbone(images) - self.mean) / self.std
         with torch.no_grad():
             frozen = (self._frozen(images) - self.mean) / self.std
-        detection = balanced_focal(self.head(features)[:, 0].float(), labels, self.config.focal).mean()
+        detection = balanced_focal(self.head(features)[:, 0].float(), labels, self.config.focal)
         change = (features - frozen).float().square().mean(1)
-        preservation = _mean_where(change, labels == NORMAL).mean()
+        preservation = _mean_where(change, labels == NORMAL)
         return {
             "loss": detection + self.config.preservation * preservation,
             "detection": detection,

@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from student_vae.checkpoint import load_weights, save_tensors
+from training.tensors import load_weights, save_tensors
 from wafer_data.errors import InputError
 from wafer_data.files import read_json, write_json
 

@@ -19,7 +19,9 @@ from torch import Tensor, nn
 
 from teacher.gradient.config import DecoderConfig, GradientConfig
 from teacher.gradient.decoder import BottleneckDecoder
-from teacher.gradient.train import Batch, Training, hold_out, seeded, train
+from teacher.gradient.train import Adaptation, seeded, train
+from training.batches import hold_out
+from training.loop import Inputs, Part
 from wafer_data.errors import InputError
 from wafer_data.files import sha256_json
 
@@ -65,16 +67,16 @@ class Reconstruction(nn.Module):
         self.decoder, self.config = decoder, config
 
     def forward(self, features: Tensor, easy_share: Tensor) -> dict[str, Tensor]:
-        """Losses of (B, d, h, h) features, both sides standardised a direction; `easy_share` is one number."""
+        """Losses, (B,) each, of (B, d, h, h) features, standardised a direction; `easy_share` is one number."""
         target = (features - self.decoder.mean) / self.decoder.std
         output = (self.decoder(features).float() - self.decoder.mean) / self.decoder.std
         cosine = loose_cosine(output, target, float(easy_share), self.config.easy_gradient)
-        squared = (output - target).square().mean()
+        squared = (output - target).square().flatten(1).mean(1)
         return {"loss": cosine + self.config.squared_weight * squared, "cosine": cosine, "squared": squared}
 
 
 def loose_cosine(output: Tensor, target: Tensor, easy_share: float, easy_gradient: float) -> Tensor:
-    """1 - cosine between whole maps, (B, d, h, h) each, averaged over the images.
+    """1 - cosine between whole maps, (B, d, h, h) each, of each image, (B,).
 
     The gradient that reaches the best reconstructed `easy_share` of the batch's positions is multiplied by
     `easy_gradient`, the value stays (Guo et al. 2025, "loose loss"; global cosine after Guo et al. 2023, ReContrast).
@@ -85,7 +87,7 @@ def loose_cosine(output: Tensor, target: Tensor, easy_share: float, easy_gradien
         limit = distance.flatten().kthvalue(count).values if count else distance.new_tensor(-1.0)
         factor = torch.where(distance <= limit, easy_gradient, 1.0)[:, None]
     output = factor * output + (1 - factor) * output.detach()
-    return (1 - F.cosine_similarity(output.flatten(1), target.flatten(1), dim=1)).mean()
+    return 1 - F.cosine_similarity(output.flatten(1), target.flatten(1), dim=1)
 
 
 def fit_decoder(
@@ -109,8 +111,8 @@ def fit_decoder(
             f"teacher.gradient.decoder: {count} training normals are too few to hold {settings.residual_share:g} of "
             f"them out for the residuals and {settings.held_out:g} to decide when to stop"
         )
-    seen, unseen = hold_out(count, settings.residual_share, seed, draw=1)
-    inner, held_out = hold_out(len(seen), settings.held_out, seed, draw=2)
+    seen, unseen = hold_out(np.ones(count, bool), settings.residual_share, seed, draw=1)
+    inner, held_out = hold_out(np.ones(len(seen), bool), settings.held_out, seed, draw=2)
     rows, held_out = seen[inner], seen[held_out]
     first = features_for(rows[:1])
     with seeded(seed):
@@ -119,17 +121,16 @@ def fit_decoder(
         )
     _standardise(decoder, features_for, rows[:: -(-len(rows) // STANDARDISED_ON)])
 
-    def batches(parts: list[np.ndarray], epoch: int | None) -> Iterable[Batch]:
-        for number, part in enumerate(parts):
-            done = 1.0 if epoch is None else (epoch + number / len(parts)) / settings.epochs
-            share = settings.easy_share * min(1.0, done / settings.easy_ramp)
-            yield features_for(np.sort(part)).float(), torch.tensor(share)
+    def inputs(parts: list[Part]) -> Iterable[Inputs]:
+        for part in parts:
+            share = settings.easy_share * min(1.0, part.step / part.steps / settings.easy_ramp)
+            yield features_for(np.sort(part.rows)).float(), torch.tensor(share)
 
-    training = Training(
+    training = Adaptation(
         title="decoder of normal features",
         section="teacher.gradient.decoder",
         module=Reconstruction(decoder, settings),
-        batches=batches,
+        inputs=inputs,
         rows=rows,
         held_out=held_out,
         config=settings,

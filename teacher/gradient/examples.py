@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from teacher.gradient.config import LoraConfig
-from teacher.gradient.train import Batch
+from training.loop import Inputs
 from wafer_data.augment import augment
 from wafer_data.store import ImageStore
 from wafer_data.synthetic import add_random_anomaly
@@ -36,8 +36,8 @@ def cell_labels(mask: Tensor, map_size: int) -> Tensor:
     return torch.where(anomalous, ANOMALOUS, labels)[:, 0].to(torch.int8)
 
 
-class Examples(Dataset[Batch]):
-    """Batches of one epoch; each image depends on the seed, the epoch and its row alone.
+class Examples(Dataset[Inputs]):
+    """Inputses of one epoch; each image depends on the seed, the epoch and its row alone.
 
     Args:
         normals: the store's indices of the training normals; rows count these.
@@ -62,7 +62,7 @@ class Examples(Dataset[Batch]):
     def __len__(self) -> int:
         return len(self.batches)
 
-    def __getitem__(self, number: int) -> Batch:
+    def __getitem__(self, number: int) -> Inputs:
         """(B, 1, S, S) images in [0, 1] and the (B, map_size, map_size) labels of their cells."""
         pairs = [self._example(int(row)) for row in self.batches[number]]
         images, masks = (torch.from_numpy(np.stack(part))[:, None] for part in zip(*pairs, strict=True))
@@ -77,7 +77,7 @@ class Examples(Dataset[Batch]):
         return add_random_anomaly(image, rng, donor)[:2]
 
 
-def load(examples: Examples, workers: int) -> Iterable[Batch]:
+def load(examples: Examples, workers: int) -> Iterable[Inputs]:
     """The batches in order, made in the background by `workers` processes if there are any."""
     # a generator of its own: the loader draws from it, and the training's generator must not depend on that
     return DataLoader(examples, batch_size=None, num_workers=workers, generator=torch.Generator())

@@ -14,6 +14,7 @@ from distill.stages import run_stage
 from likelihood import LevelConfig, LikelihoodConfig
 from student_vae import StudentConfig, load_student
 from tests.conftest import tiny_distill_config
+from training import loop
 from wafer_data.errors import InputError
 from wafer_data.store import ImageStore
 
@@ -60,17 +61,17 @@ def test_each_stage_records_who_taught_it(tiny_run):
 def test_a_stage_killed_after_an_epoch_resumes_to_the_same_bytes(tiny_run, tmp_path, monkeypatch):
     run_dir = copy_of(tiny_run, tmp_path, without=["lowres"])
     store = ImageStore.open(run_dir / "data")
-    real = imitation.save_checkpoint
+    real = loop.save_checkpoint
 
     def die_after_saving(*args):
         real(*args)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(imitation, "save_checkpoint", die_after_saving)
+    monkeypatch.setattr(loop, "save_checkpoint", die_after_saving)
     with pytest.raises(KeyboardInterrupt):
         run_stage("lowres", tiny_distill_config(), run_dir, store)
     assert not (run_dir / "lowres" / "student.json").exists()
-    monkeypatch.setattr(imitation, "save_checkpoint", real)
+    monkeypatch.setattr(loop, "save_checkpoint", real)
     run_stage("lowres", tiny_distill_config(), run_dir, store)
     for name in ("student.safetensors", "student.json", "losses.csv"):
         assert (run_dir / "lowres" / name).read_bytes() == (tiny_run / "lowres" / name).read_bytes(), name
@@ -79,7 +80,7 @@ def test_a_stage_killed_after_an_epoch_resumes_to_the_same_bytes(tiny_run, tmp_p
 def test_checkpoints_of_another_configuration_are_not_resumed(tiny_run, tmp_path, monkeypatch):
     run_dir = copy_of(tiny_run, tmp_path, without=["lowres"])
     store = ImageStore.open(run_dir / "data")
-    real = imitation.save_checkpoint
+    real = loop.save_checkpoint
 
     def die_after_saving(*args):
         real(*args)
@@ -87,10 +88,10 @@ def test_checkpoints_of_another_configuration_are_not_resumed(tiny_run, tmp_path
 
     other = tiny_distill_config()
     changed = other.model_copy(update={"lowres": other.lowres.model_copy(update={"learning_rate": 1e-4})})
-    monkeypatch.setattr(imitation, "save_checkpoint", die_after_saving)
+    monkeypatch.setattr(loop, "save_checkpoint", die_after_saving)
     with pytest.raises(KeyboardInterrupt):
         run_stage("lowres", changed, run_dir, store)
-    monkeypatch.setattr(imitation, "save_checkpoint", real)
+    monkeypatch.setattr(loop, "save_checkpoint", real)
     run_stage("lowres", tiny_distill_config(), run_dir, store)
     ours, fresh = (load_student(d / "lowres").state_dict() for d in (run_dir, tiny_run))
     assert all(torch.equal(ours[k], fresh[k]) for k in fresh)
@@ -106,15 +107,13 @@ def test_only_directions_that_the_likelihood_looks_at_are_imitated(
     tiny_run, tiny_store, tmp_path, monkeypatch
 ):
     seen = []
-    real = imitation._errors
+    real = imitation.Imitation.forward
 
-    def spy(model, task, rows, weights, device):
-        seen.append(
-            (task.target(rows).shape[1], model(torch.zeros(1, 1, 256, 256)).shape[1], weights.shape[1])
-        )
-        return real(model, task, rows, weights, device)
+    def spy(task, images, targets, normal):
+        seen.append((targets.shape[1], task.model(images).shape[1], task.weights.shape[1]))
+        return real(task, images, targets, normal)
 
-    monkeypatch.setattr(imitation, "_errors", spy)
+    monkeypatch.setattr(imitation.Imitation, "forward", spy)
     run_stage("full", tiny_distill_config(), copy_of(tiny_run, tmp_path, without=["full"]), tiny_store)
     assert set(seen) == {(4, 4, 4)}
 

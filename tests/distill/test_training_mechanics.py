@@ -7,15 +7,19 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from accelerate import Accelerator
 
-from distill import imitation
 from distill.config import StageConfig
-from distill.early_stopping import EarlyStopping
-from distill.ema import WeightAverage
+from distill.imitation import imitation_training
 from distill.stages import run_stage
-from student_vae.checkpoint import load_tensors
 from tests.conftest import tiny_distill_config
 from tests.distill.toy import copy_of_state, normalised_model, plain_model, toy_task, train
+from training import loop
+from training.average import WeightAverage
+from training.batches import hold_out
+from training.early_stopping import EarlyStopping
+from training.processes import OneProcess
+from training.tensors import load_tensors
 from wafer_data.errors import InputError
 from wafer_data.store import ImageStore
 
@@ -86,7 +90,7 @@ class TestWeightAverage:
         model, last = normalised_model(), {}
         train(toy_task(model, ema=0.9), tmp_path, lambda *_: last.update(copy_of_state(model)))
         saved = load_tensors(tmp_path / "state" / "state.safetensors")
-        assert all(torch.equal(v, saved[f"ema.{k}"]) for k, v in model.state_dict().items())
+        assert all(torch.equal(v, saved[f"ema.model.{k}"]) for k, v in model.state_dict().items())
         assert distance(last, copy_of_state(model)) > 1e-4
 
 
@@ -115,7 +119,7 @@ class TestEarlyStopping:
 
     def test_ends_a_training_with_the_weights_of_its_best_epoch(self, tmp_path, monkeypatch):
         scripted = iter([0.9, 0.5, 0.6, 0.7, 0.1])
-        monkeypatch.setattr(imitation, "held_out_loss", lambda *_: next(scripted))
+        monkeypatch.setattr(loop, "held_out_losses", lambda *_: {"loss": next(scripted)})
         model, after = normalised_model(), []
         task = toy_task(model, epochs=9, early_stopping=2)
         rows = train(task, tmp_path, lambda *_: after.append(copy_of_state(model)))
@@ -124,7 +128,7 @@ class TestEarlyStopping:
 
     def test_judges_by_images_it_does_not_learn_from(self, tmp_path):
         task = toy_task(normalised_model(), epochs=2, early_stopping=2, held_out=0.25)
-        held = set(imitation.hold_out(task.pool.is_normal, 0.25, task.seed)[1].tolist())
+        held = set(hold_out(task.pool.is_normal, 0.25, task.seed)[1].tolist())
         seen = {True: set(), False: set()}
         batch = task.pool.batch
         object.__setattr__(
@@ -139,10 +143,9 @@ class TestEarlyStopping:
         task = toy_task(model, ema=0.9, early_stopping=9)
         last = train(task, tmp_path)[-1]["held_out"]
         saved = load_tensors(tmp_path / "state" / "state.safetensors")
-        model.load_state_dict({k[4:]: v for k, v in saved.items() if k.startswith("ema.")})
-        learned, held = imitation.hold_out(task.pool.is_normal, 0.1, task.seed)
-        weights = imitation.direction_weights(task, learned)
-        again = imitation.held_out_loss(model, task, held, weights, imitation.Accelerator(cpu=True))
+        training = imitation_training(task, Accelerator(cpu=True))
+        training.task.load_state_dict({k[4:]: v for k, v in saved.items() if k.startswith("ema.")})
+        again = loop.held_out_losses(training, OneProcess(torch.device("cpu")), training.task)["loss"]
         assert again == pytest.approx(last, rel=1e-6)
 
 
@@ -151,19 +154,19 @@ class TestEarlyStopping:
 def test_a_killed_training_goes_on_to_the_same_bits(tmp_path, monkeypatch, killed_in, before_saving):
     unbroken, resumed = normalised_model(), normalised_model()
     rows = train(toy_task(unbroken, **EVERYTHING), tmp_path / "unbroken")
-    real = imitation.save_checkpoint
+    real = loop.save_checkpoint
 
-    def die(folder, model, optimizer, epochs_done, *rest):
-        if epochs_done == killed_in + 1 and before_saving:
+    def die(folder, state):
+        if state.epochs_done == killed_in + 1 and before_saving:
             raise KeyboardInterrupt
-        real(folder, model, optimizer, epochs_done, *rest)
-        if epochs_done == killed_in + 1:
+        real(folder, state)
+        if state.epochs_done == killed_in + 1:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(imitation, "save_checkpoint", die)
+    monkeypatch.setattr(loop, "save_checkpoint", die)
     with pytest.raises(KeyboardInterrupt):
         train(toy_task(resumed, **EVERYTHING), tmp_path / "killed")
-    monkeypatch.setattr(imitation, "save_checkpoint", real)
+    monkeypatch.setattr(loop, "save_checkpoint", real)
     resumed = normalised_model()
     later = train(toy_task(resumed, **EVERYTHING), tmp_path / "killed")
     assert later == rows[killed_in + (0 if before_saving else 1) :]
@@ -177,7 +180,7 @@ def test_a_killed_training_goes_on_to_the_same_bits(tmp_path, monkeypatch, kille
 
 def test_a_training_that_had_stopped_early_is_not_taken_up_again(tmp_path, monkeypatch):
     scripted = iter([0.5, 0.6, 0.7])
-    monkeypatch.setattr(imitation, "held_out_loss", lambda *_: next(scripted))
+    monkeypatch.setattr(loop, "held_out_losses", lambda *_: {"loss": next(scripted)})
     first, again = normalised_model(), normalised_model()
     assert len(train(toy_task(first, epochs=9, early_stopping=2), tmp_path)) == 3
     assert train(toy_task(again, epochs=9, early_stopping=2), tmp_path) == []
@@ -199,7 +202,7 @@ def test_a_whole_stage_with_everything_on_resumes_to_the_same_files(tiny_run, tm
     config = tiny_distill_config()
     stage = StageConfig.model_validate({**config.lowres.model_dump(), **EVERYTHING})
     config = config.model_copy(update={"lowres": stage})
-    real = imitation.save_checkpoint
+    real = loop.save_checkpoint
 
     def die(*args):
         real(*args)
@@ -209,10 +212,10 @@ def test_a_whole_stage_with_everything_on_resumes_to_the_same_files(tiny_run, tm
         shutil.copytree(tiny_run, tmp_path / name)
         shutil.rmtree(tmp_path / name / "lowres")
     store = ImageStore.open(tmp_path / "killed" / "data")
-    monkeypatch.setattr(imitation, "save_checkpoint", die)
+    monkeypatch.setattr(loop, "save_checkpoint", die)
     with pytest.raises(KeyboardInterrupt):
         run_stage("lowres", config, tmp_path / "killed", store)
-    monkeypatch.setattr(imitation, "save_checkpoint", real)
+    monkeypatch.setattr(loop, "save_checkpoint", real)
     for name in ("unbroken", "killed"):
         run_stage("lowres", config, tmp_path / name, store)
     for file in ("student.safetensors", "losses.csv"):

@@ -13,9 +13,9 @@ import pytest
 import torch
 
 from distill.stages import run_stage
-from student_vae.checkpoint import load_tensors
 from tests.conftest import tiny_distill_config
 from tests.distill.toy import copy_of_state, plain_model, toy_task, train
+from training.tensors import load_tensors
 from wafer_data.store import ImageStore
 
 # Without GPUs too: `--cpu` starts one process whatever `--num_processes` says; ACCELERATE_USE_CPU below says CPU.

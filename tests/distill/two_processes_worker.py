@@ -7,9 +7,9 @@ from pathlib import Path
 from accelerate import PartialState
 
 from distill.stages import run_stage
-from student_vae.checkpoint import save_tensors
 from tests.conftest import tiny_distill_config
 from tests.distill.toy import normalised_model, plain_model, toy_task, train
+from training.tensors import save_tensors
 from wafer_data.store import ImageStore
 
 EVERYTHING = {"ema": 0.9, "early_stopping": 2, "held_out": 0.3, "gradient_accumulation": 2, "epochs": 4}

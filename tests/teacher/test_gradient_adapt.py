@@ -13,10 +13,12 @@ from hypothesis import strategies as st
 from transformers import Dinov2Config, Dinov2Model
 
 from teacher.backbones import TransformersBackbone, build_backbone
-from teacher.gradient import adapt_by_gradient, checkpoints, train
+from teacher.gradient import adapt_by_gradient, train
 from teacher.gradient.anomaly_task import balanced_focal
 from teacher.gradient.config import GradientConfig, LoraConfig
 from teacher.gradient.examples import ANOMALOUS, NORMAL, UNDECIDED, Examples, cell_labels, load
+from training import loop
+from training.checkpoints import save_checkpoint
 from wafer_data.errors import InputError
 
 EPOCHS = 3
@@ -133,13 +135,13 @@ def test_a_strong_penalty_keeps_normal_features_closer(adapt, adapted, tmp_path)
 
 
 def test_a_killed_training_goes_on_to_the_same_bits(adapt, adapted, tmp_path, monkeypatch):
-    def save_and_die(*args):
-        checkpoints.save_progress(*args)
-        if args[-1].epochs_done == 1:
+    def save_and_die(folder, state):
+        save_checkpoint(folder, state)
+        if state.epochs_done == 1:
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(train, "save_progress", save_and_die)
+        patch.setattr(loop, "save_checkpoint", save_and_die)
         with pytest.raises(KeyboardInterrupt):
             adapt(tmp_path)
     resumed = adapt(tmp_path)
@@ -197,9 +199,7 @@ def test_the_callers_generator_and_later_precisions_are_left_alone(tiny_teacher_
 def test_a_loss_that_is_not_finite_stops_with_advice(tiny_teacher_config, tiny_store, tmp_path):
     backbone = build_backbone(tiny_teacher_config)
     next(iter(backbone.parameters())).fill_(float("nan"))
-    with pytest.raises(
-        InputError, match=r"epoch 1 is not finite; lower teacher\.gradient\.lora\.learning_rate"
-    ):
+    with pytest.raises(InputError, match=r"epoch 1 is nan; lower teacher\.gradient\.lora\.learning_rate"):
         adapt_by_gradient(backbone, tiny_store, configuration(epochs=1), tmp_path)
 
 

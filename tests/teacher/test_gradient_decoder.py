@@ -10,15 +10,15 @@ import torch.nn.functional as F
 from teacher.gradient import (
     BottleneckDecoder,
     GradientConfig,
-    checkpoints,
     fit_decoder,
     load_decoder,
     save_decoder,
-    train,
 )
 from teacher.gradient.config import DecoderConfig
 from teacher.gradient.decoder import rebuild_decoder
 from teacher.gradient.decoder_fit import enlargement_of, loose_cosine
+from training import loop
+from training.checkpoints import save_checkpoint
 from wafer_data.errors import InputError
 
 IMAGES, CHANNELS, SIDE = 60, 6, 16
@@ -120,13 +120,13 @@ def test_residuals_of_seen_images_are_enlarged_to_what_unseen_ones_show():
 
 
 def test_a_killed_training_goes_on_to_the_same_bits(fitted, tmp_path, monkeypatch):
-    def save_and_die(*args):
-        checkpoints.save_progress(*args)
-        if args[-1].epochs_done == 3:
+    def save_and_die(folder, state):
+        save_checkpoint(folder, state)
+        if state.epochs_done == 3:
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(train, "save_progress", save_and_die)
+        patch.setattr(loop, "save_checkpoint", save_and_die)
         with pytest.raises(KeyboardInterrupt):
             fit(tmp_path)
     resumed = fit(tmp_path).decoder.state_dict()
@@ -165,7 +165,7 @@ def test_easy_positions_get_less_gradient_and_the_loss_stays_the_same():
 
     def loss_and_gradient(share, factor):
         output = (target + noise).requires_grad_(True)
-        loss = loose_cosine(output, target, share, factor)
+        loss = loose_cosine(output, target, share, factor).mean()
         loss.backward()
         return loss.item(), output.grad
 

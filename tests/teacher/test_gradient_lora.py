@@ -8,10 +8,10 @@ import torch.nn.functional as F
 from torch import nn
 from transformers import Dinov2Config, Dinov2Model, ViTConfig, ViTModel
 
-from student_vae.checkpoint import load_tensors, save_tensors
 from teacher.backbones import Backbone, TimmBackbone, TransformersBackbone, rebuild
 from teacher.gradient.config import LoraConfig
 from teacher.gradient.lora import merge, target_layers, with_adapters
+from training.tensors import load_tensors, save_tensors
 from wafer_data.errors import InputError
 
 TINY = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,12 @@ COLUMNS = (
 )
 
 
+def write_history(path: Path, history: list[dict[str, float]]) -> None:
+    """Write the rows that `training.loop.train` returns, one an epoch, as CSV."""
+    rows = [{"epoch": epoch, **row} for epoch, row in enumerate(history)]
+    write_text(path, _as_csv(rows, ["epoch", *history[0]]))
+
+
 class LossLog:
     """Rows of losses, one an epoch, each loss in a column of its own; rewritten whole after every epoch.
 
@@ -46,12 +53,16 @@ class LossLog:
         here = (PHASES.index(phase), epoch)
         self.rows = [r for r in self.rows if (PHASES.index(r["phase"]), int(r["epoch"])) < here]
         values: dict[str, Any] = {"phase": phase, "epoch": epoch, **losses}
-        self.rows.append({c: _plain(values.get(c, "")) for c in COLUMNS})
-        out = io.StringIO()
-        writer = csv.DictWriter(out, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(self.rows)
-        write_text(self.path, out.getvalue())
+        self.rows.append({column: values.get(column, "") for column in COLUMNS})
+        write_text(self.path, _as_csv(self.rows, COLUMNS))
+
+
+def _as_csv(rows: list[dict[str, Any]], columns: Sequence[str]) -> str:
+    out = io.StringIO()
+    writer = csv.DictWriter(out, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({name: _plain(value) for name, value in row.items()} for row in rows)
+    return out.getvalue()
 
 
 def _plain(value: Any) -> str:

@@ -15,7 +15,7 @@ class EarlyStopping:
     or tested on. A loss that is not finite is never the best.
 
     Args:
-        patience: epochs without a lower loss until `stop` is true, >= 1.
+        patience: epochs without a lower loss until `stop` is true; 0: it never is, and the best epoch is kept.
     """
 
     def __init__(self, patience: int) -> None:
@@ -28,7 +28,7 @@ class EarlyStopping:
     @property
     def stop(self) -> bool:
         """Whether the last `patience` judged epochs brought nothing lower."""
-        return self.last_epoch - self.best_epoch >= self.patience
+        return 0 < self.patience <= self.last_epoch - self.best_epoch
 
     def judge(self, epoch: int, loss: float, weights: dict[str, Tensor]) -> None:
         """Take note of the held-out loss after `epoch` (from 0, one more each time); copies the weights of the best."""

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from training.tensors import learned_state, set_learned_state
+
 
 class WeightAverage:
     """average <- d * average + (1 - d) * weights, after every step.
@@ -19,12 +21,12 @@ class WeightAverage:
 
     Args:
         model: whose present weights are where the average starts.
-        decay: d of the long run, in (0, 1). The first steps use less, see `decay_at`.
+        decay: d of the long run, in [0, 1). The first steps use less, see `decay_at`.
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
         self.decay = decay
-        self.tensors: dict[str, Tensor] = {k: v.detach().clone() for k, v in model.state_dict().items()}
+        self.tensors: dict[str, Tensor] = {k: v.detach().clone() for k, v in learned_state(model).items()}
 
     def decay_at(self, step: int) -> float:
         """d after step number `step` (from 0): min(decay, (1 + step) / (10 + step)).
@@ -38,7 +40,7 @@ class WeightAverage:
     def update(self, model: nn.Module, step: int) -> None:
         """Take in the model's weights after step number `step` of the whole training."""
         weight = 1.0 - self.decay_at(step)
-        for name, value in model.state_dict().items():
+        for name, value in learned_state(model).items():
             if value.is_floating_point():
                 self.tensors[name].lerp_(value, weight)
             else:
@@ -47,9 +49,9 @@ class WeightAverage:
     @contextmanager
     def in_place_of(self, model: nn.Module) -> Iterator[None]:
         """The model has the averaged weights while the block runs, and its own again afterwards, to the bit."""
-        own = {k: v.detach().clone() for k, v in model.state_dict().items()}
-        model.load_state_dict(self.tensors)
+        own = {k: v.detach().clone() for k, v in learned_state(model).items()}
+        set_learned_state(model, self.tensors)
         try:
             yield
         finally:
-            model.load_state_dict(own)
+            set_learned_state(model, own)

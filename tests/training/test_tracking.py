@@ -2,7 +2,7 @@
 
 import csv
 
-from distill.tracking import LossLog, WandbRun
+from training.tracking import LossLog, WandbRun
 
 
 def rows(path):

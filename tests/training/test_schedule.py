@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from student_vae.schedule import one_cycle
+from training.schedule import one_cycle
 
 
 @settings(deadline=None)
