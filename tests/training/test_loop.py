@@ -126,6 +126,8 @@ def test_a_part_knows_where_in_the_training_it_stands():
 def test_frozen_weights_stay_and_are_not_written(tmp_path):
     task, before = Line(), Line()
     train(training(task)[0], tmp_path)
+    assert torch.equal(task.frozen.weight, before.frozen.weight)
+    assert not torch.equal(task.head.weight, before.head.weight)
     assert not any("frozen" in name for name in load_tensors(tmp_path / "state.safetensors"))
 
 
