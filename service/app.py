@@ -11,8 +11,10 @@ import contextlib
 from collections.abc import AsyncIterator
 from importlib import import_module
 from types import ModuleType
+from typing import Any
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute
 
 from service.auth.keys import KeyRing
@@ -22,7 +24,7 @@ from service.headers import SecurityHeaders
 from service.inspecting import Inspecting
 from service.limits import Limits
 from service.models import Models, Version
-from service.problem import Problem, handle_problem
+from service.problem import Problem, handle_bug, handle_database_down, handle_http, handle_problem
 from service.settings import Settings, installation_secret
 from service.state import Service
 from service.store.database import Database, DatabaseDown, sqlite_url
@@ -32,7 +34,20 @@ from service.store.journal import Journal
 ROUTE_MODULES = (
     "service.api.health",
     "service.api.inspect",
+    "service.api.batch",
+    "service.api.inspections",
+    "service.api.openapi",
+    "service.auth.login",
+    "service.retention",
 )
+
+
+_HANDLERS: dict[Any, Any] = {
+    Problem: handle_problem,
+    DatabaseDown: handle_database_down,
+    HTTPException: handle_http,
+    Exception: handle_bug,
+}
 
 
 def open_service(settings: Settings, version: Version) -> Service:
@@ -85,7 +100,7 @@ def create_app(service: Service) -> Starlette:
             service.journal.close()
             service.database.close()
 
-    app = Starlette(routes=routes, exception_handlers={Problem: handle_problem}, lifespan=lifespan)
+    app = Starlette(routes=routes, exception_handlers=_HANDLERS, lifespan=lifespan)
     app.add_middleware(SecurityHeaders)
     app.state.service = service
     app.state.background = background
@@ -93,7 +108,7 @@ def create_app(service: Service) -> Starlette:
 
 
 def _routes(module: ModuleType) -> list[BaseRoute]:
-    routes: list[BaseRoute] = module.ROUTES
+    routes: list[BaseRoute] = getattr(module, "ROUTES", [])
     return routes
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from service.decide.rules import read_rules
+from service.decide.upheld import measure_upheld
 from service.state import Service
 from service.store.database import DatabaseDown
 from service.store.migrate import HEAD, current_revision, migrate
@@ -24,6 +25,7 @@ from wafer_data.errors import InputError
 _LOG = logging.getLogger(__name__)
 SHIP_EVERY_S = 0.5
 REFRESH_EVERY_S = 1.0
+_UPHELD_EVERY_S = 60.0
 _RETRY_S = 1.0
 # Entries in the journal from which on shipping does not pause.
 _BEHIND = 64
@@ -35,7 +37,7 @@ class Job:
 
     name: str
     every_s: float
-    run: Callable[[Service], None]
+    run: Callable[[Service], object]
 
 
 class Background:
@@ -46,7 +48,7 @@ class Background:
         self.shipper = Shipper(service.journal, service.database, service.images)
         self._stop = threading.Event()
         self._due = dict.fromkeys((job.name for job in jobs), 0.0)
-        self._refresh_due = 0.0
+        self._refresh_due, self._upheld_due = 0.0, 0.0
         self._rules_seen: tuple[int, int] | None = None
         self._schema_known = False
         self._thread = threading.Thread(target=self._run, name="background", daemon=True)
@@ -74,6 +76,9 @@ class Background:
                 raise DatabaseDown("it has an older schema: run `waferroute service migrate`")
             self._schema_known = True
         self._service.keys.refresh(self._service.database)
+        if time.monotonic() >= self._upheld_due:
+            self._upheld_due = time.monotonic() + _UPHELD_EVERY_S
+            self._service.upheld = measure_upheld(self._service.database)
 
     def _run(self) -> None:
         while not self._stop.is_set():

@@ -22,6 +22,7 @@ from service.decide import figures
 from service.decide.engine import Decided, decide
 from service.models import Version
 from service.problem import Problem
+from service.reading import point_of
 from service.state import Service
 from service.store import record
 from service.store.evidence import pack_latent, pack_map
@@ -173,8 +174,13 @@ class Inspecting:
             "arm": None,
             "node": service.journal.node,
             "api_key_id": who.actor.removeprefix("key:"),
+            "map_reference": None if result.map is None else version.inspector.map_reference(result.route),
         }
-        answer = json.dumps(_answer(row, result, policy), separators=(",", ":"), allow_nan=False).encode()
+        answer = json.dumps(
+            _answer(row, result, policy, service.upheld.get(row["model_decision"])),
+            separators=(",", ":"),
+            allow_nan=False,
+        ).encode()
         entry = Entry(
             row["id"], scoped, place, body, answer, record.canonical(row), image,
             pack_map(result.map), pack_latent(result.latent),
@@ -247,14 +253,17 @@ def _decided_columns(result: Inspection, decided: Decided, policy: RoutingPolicy
     }
 
 
-def _answer(row: dict[str, Any], result: Inspection, policy: RoutingPolicy) -> dict[str, Any]:
+def _answer(
+    row: dict[str, Any], result: Inspection, policy: RoutingPolicy, upheld: dict[str, Any] | None
+) -> dict[str, Any]:
     return {
         "id": row["id"],
         "wafer_id": row["wafer_id"],
-        "inspection_point": int(row["point"]) if row["point"].isdecimal() else row["point"],
+        "inspection_point": point_of(row["point"]),
         "anomaly_score": row["anomaly_score"],
         "decision": row["decision"],
         "confidence": row["confidence"],
+        "upheld": upheld,
         "heatmap_url": None if result.map is None else f"/api/v1/inspections/{row['id']}/heatmap.png",
         "latent_vector": None if result.latent is None else _latent(result.latent),
         "model_version": row["version"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -30,6 +31,24 @@ def problem_response(problem: Problem) -> Response:
         "detail": problem.detail,
     }
     return JSONResponse(body, status_code=problem.status, headers=headers, media_type=MEDIA_TYPE)
+
+
+async def handle_database_down(request: Request, error: Exception) -> Response:
+    """Starlette's handler of `DatabaseDown`: what needs the database must wait; images do not."""
+    return problem_response(Problem(503, f"the database does not answer: {error}", retry_after=5))
+
+
+async def handle_http(request: Request, error: Exception) -> Response:
+    """Starlette's handler of its own errors (no such page, wrong method ...)."""
+    assert isinstance(error, HTTPException)
+    response = problem_response(Problem(error.status_code, error.detail))
+    response.headers.update(error.headers or {})
+    return response
+
+
+async def handle_bug(request: Request, error: Exception) -> Response:
+    """Starlette's handler of what nobody foresaw: logged with its traceback, told without."""
+    return problem_response(Problem(500, "the service failed; its log says how. The image was not decided"))
 
 
 async def handle_problem(request: Request, error: Exception) -> Response:

@@ -39,6 +39,7 @@ class Service:
             the like hang here. They must be quick, and what they raise is reported and forgotten.
         draining: Whether the worker is about to stop: not ready, still answering.
         notes: What background work says about itself, for pages and metrics, e.g. "database": "down: ...".
+        upheld: What people said of decisions like this one, by the model's decision (see `decide.upheld`).
         probe: When the graphs were last tried (time.monotonic()), and what was wrong with them.
         started: time.monotonic() of the start.
     """
@@ -56,6 +57,7 @@ class Service:
     after: list[Callable[[Inspected], None]] = field(default_factory=list)
     draining: bool = False
     notes: dict[str, Any] = field(default_factory=dict)
+    upheld: dict[str, dict[str, Any]] = field(default_factory=dict)
     probe: tuple[float, str | None] = (-1e9, None)
     started: float = field(default_factory=time.monotonic)
 

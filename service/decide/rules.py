@@ -18,6 +18,7 @@
 `then`: "review" makes a PASS a REVIEW, "quarantine" does so too and says that the tool is held, "reject" makes it
 REJECT, "audit" leaves a PASS as it is and queues it for a person. `share`: the chance that the rule applies to an
 image (default 1). `when`: all of these must fit; a value is a shell pattern, or a list of them; left out: any image.
+The same file holds the site's rules of retention (`[retention]`, see `service.retention`).
 """
 
 from __future__ import annotations
@@ -57,11 +58,28 @@ class Rule:
 
 
 @dataclass(frozen=True)
+class Retention:
+    """How long images are kept; None: for ever. pass_share: of PASS images, the share that is kept `days` long.
+
+    Attributes:
+        pass_days: Days of other PASS images.
+        days: Days of all other images.
+        budget_bytes: What all images together may take.
+    """
+
+    pass_share: float = 0.0
+    pass_days: float | None = None
+    days: float | None = None
+    budget_bytes: int | None = None
+
+
+@dataclass(frozen=True)
 class SiteRules:
     """All rules of a site, in the file's order. identity: of the file's content, as it is kept with each decision."""
 
     rules: tuple[Rule, ...] = ()
     identity: str | None = None
+    retention: Retention = Retention()
 
 
 def drawn(rule: Rule, salt: bytes, image_key: str) -> bool:
@@ -85,9 +103,9 @@ def read_rules(path: Path) -> SiteRules:
         raise InputError(f"{path}: the rules cannot be read ({error.strerror})") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not valid TOML ({error})") from error
-    unknown = sorted(set(parsed) - {"rule"})
+    unknown = sorted(set(parsed) - {"rule", "retention"})
     if unknown:
-        raise InputError(f"{path}: unknown key {unknown[0]!r}; rules are written as [[rule]]")
+        raise InputError(f"{path}: unknown key {unknown[0]!r}; it holds [[rule]] and [retention]")
     entries = parsed.get("rule", [])
     if not isinstance(entries, list) or len(entries) > MOST_RULES:
         raise InputError(f"{path}: rules are written as [[rule]], at most {MOST_RULES} of them")
@@ -97,7 +115,28 @@ def read_rules(path: Path) -> SiteRules:
         if rule.name in {other.name for other in rules}:
             raise InputError(f"{path}: two rules are named {rule.name!r}")
         rules.append(rule)
-    return SiteRules(tuple(rules), hashlib.sha256(data).hexdigest()[:16])
+    retention = _retention(parsed.get("retention", {}), f"{path}: retention")
+    return SiteRules(tuple(rules), hashlib.sha256(data).hexdigest()[:16], retention)
+
+
+def _retention(entry: Any, where: str) -> Retention:
+    allowed = {"pass_share", "pass_days", "days", "budget_gb"}
+    if not isinstance(entry, dict) or not set(entry) <= allowed:
+        raise InputError(f"{where}: expected a table of {', '.join(sorted(allowed))}")
+    for key, value in entry.items():
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e9:
+            raise InputError(f"{where}: {key} must be a number of at least 0, not {value!r}")
+    if entry.get("pass_share", 0) > 1:
+        raise InputError(f"{where}: pass_share is a share, at most 1")
+    if entry.get("pass_days", 0) > entry.get("days", 1e9):
+        raise InputError(f"{where}: pass_days must not be longer than days")
+    budget = entry.get("budget_gb")
+    return Retention(
+        float(entry.get("pass_share", 0)),
+        entry.get("pass_days"),
+        entry.get("days"),
+        None if budget is None else round(budget * 1e9),
+    )
 
 
 def _rule(entry: Any, where: str) -> Rule:

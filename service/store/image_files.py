@@ -1,6 +1,6 @@
 """The images as they came, one file each, named by its SHA-256: no name comes from outside.
 
-`Images` is what the service asks for; another keeper (S3) needs the same four methods.
+`Images` is what the service asks for; another keeper (S3) needs the same methods.
 """
 
 from __future__ import annotations
@@ -25,6 +25,9 @@ class Images(Protocol):
 
     def get(self, sha256: str) -> bytes | None:
         """The image's bytes; None if it is not here."""
+
+    def has(self, sha256: str) -> bool:
+        """Whether it is here."""
 
     def remove(self, sha256: str) -> bool:
         """Delete it; whether it was there."""
@@ -75,6 +78,10 @@ class ImageFiles:
             return self.path_of(sha256).read_bytes()
         except FileNotFoundError:
             return None
+
+    def has(self, sha256: str) -> bool:
+        """Whether it is here."""
+        return self.path_of(sha256).is_file()
 
     def remove(self, sha256: str) -> bool:
         """Delete it; whether it was there."""

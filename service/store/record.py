@@ -14,8 +14,8 @@ DIGESTED = (
     "lowres_score", "full_score", "anomaly_score", "review_above", "reject_above", "confidence", "defect", "version",
     "bundle", "rollout_id", "arm", "node", "api_key_id", "inference_ms", "steps_ms",
 )  # fmt: skip
-# What else the journal carries to the database, about the image.
-CARRIED = ("image_bytes", "image_format")
+# What else the journal carries to the database.
+CARRIED = ("image_bytes", "image_format", "map_reference")
 
 
 def canonical(row: Mapping[str, Any]) -> bytes:

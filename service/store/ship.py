@@ -55,6 +55,10 @@ class Shipper:
         self._store.put_many((entry.body, entry.image) for entry in entries)
         with self._database.write() as connection:
             self._insert(connection, entries)
+            # Retention of another worker may have removed one since; from here on its row is locked.
+            self._store.put_many(
+                (entry.body, entry.image) for entry in entries if not self._store.has(entry.body)
+            )
             connection.execute(
                 sa.update(nodes)
                 .where(nodes.c.name == self._journal.node)
@@ -137,7 +141,7 @@ class Shipper:
         insert = self._database.upsert(images)
         # The same image came again after retention had removed it: its file is here again.
         again = insert.on_conflict_do_update(
-            index_elements=[images.c.sha256], set_={"removed_at": None, "removed_by": None}
+            index_elements=[images.c.sha256], set_={"removed_at": None, "removed_by": None, "stored_at": now}
         )
         connection.execute(again, list(values.values()))
 

@@ -173,6 +173,7 @@ inspections = Table(
     Column("steps_ms", JSON, nullable=False),
     Column("latent", LargeBinary),  # float32, little endian; see store.evidence
     Column("map", LargeBinary),  # float16, deflated; see store.evidence
+    Column("map_reference", Float),  # unit of the map's fixed colour scale
     # What people said: the verdict that counts (good | defect | unsure), null: nobody looked.
     Column("verdict", String(8)),
     Column("verdict_defect", _NAME),

@@ -209,6 +209,7 @@ def upgrade() -> None:
         sa.Column("steps_ms", sa.JSON(), nullable=False),
         sa.Column("latent", sa.LargeBinary(), nullable=True),
         sa.Column("map", sa.LargeBinary(), nullable=True),
+        sa.Column("map_reference", sa.Float(), nullable=True),
         sa.Column("verdict", sa.String(length=8), nullable=True),
         sa.Column("verdict_defect", sa.String(length=128), nullable=True),
         sa.Column("digest", sa.String(length=64), nullable=False),
