@@ -49,7 +49,7 @@ async def lots(request: Request) -> Response:
             max_files=settings.most_lot_images, max_fields=16, max_part_size=settings.most_body
         )
     who: Who = request.state.who
-    async with form:
+    try:
         files = [(name, value) for name, value in form.multi_items() if isinstance(value, UploadFile)]
         if len(files) != len(form.multi_items()) or not files:
             raise Problem(400, "the form must hold image files and nothing else")
@@ -63,6 +63,8 @@ async def lots(request: Request) -> Response:
         results = await asyncio.gather(
             *(one(number, point, file) for number, (point, file) in enumerate(files))
         )
+    finally:
+        await form.close()
     counts = {name: sum(r["decision"] == name for r in results) for name in ("PASS", "REVIEW", "REJECT")}
     decision = next(name for name in ("REJECT", "REVIEW", "PASS") if counts[name])
     return JSONResponse(

@@ -133,6 +133,7 @@ def _prepare_sqlite(connection: Any, _: Any) -> None:
         "journal_mode=WAL",
         "synchronous=FULL",
         "foreign_keys=ON",
+        "secure_delete=ON",  # an erased name must not stay behind in a free corner of a page
     ):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()

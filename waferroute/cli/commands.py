@@ -31,6 +31,7 @@ COMMANDS = (
     "nearest",
     # the service
     "serve",
+    "service",
     # configuration and data
     "config",
     "micrographs",
