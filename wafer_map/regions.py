@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -54,12 +55,12 @@ def label_regions(mask: np.ndarray) -> tuple[np.ndarray, int]:
 
 
 class Shape(NamedTuple):
-    """The shape of a region, in cells.
+    """The shape of a region.
 
     Attributes:
-        area: cells. row, column: centroid. box: (first row, first column, last row + 1, last column + 1).
-        length, width: axes of the ellipse with the region's second moments, each cell a unit square.
-        angle: of the long axis, radians from the column axis, in (-pi/2, pi/2].
+        area: cells. row, column: centroid, in cells. box: (first row, first column, last row + 1, last column + 1).
+        length, width: axes of the ellipse with the region's second moments, in the unit of the cells' sides.
+        angle: of the long axis, radians from the column axis towards higher rows, in (-pi/2, pi/2].
     """
 
     area: int
@@ -71,16 +72,16 @@ class Shape(NamedTuple):
     angle: float
 
 
-def shape_of(rows: np.ndarray, columns: np.ndarray) -> Shape:
-    """The shape of the region of these cells, int (n,) each, n >= 1."""
+def shape_of(rows: np.ndarray, columns: np.ndarray, height: float = 1.0, width: float = 1.0) -> Shape:
+    """The shape of the region of these cells, int (n,) each, n >= 1. height, width: sides of a cell."""
     row, column = float(rows.mean()), float(columns.mean())
-    # A unit square has the variance 1/12 along each axis.
-    rr = float(((rows - row) ** 2).mean()) + 1 / 12
-    cc = float(((columns - column) ** 2).mean()) + 1 / 12
-    rc = float(((rows - row) * (columns - column)).mean())
-    middle, spread = (rr + cc) / 2, float(np.hypot((cc - rr) / 2, rc))
+    # A rectangle has the variance side^2 / 12 along each axis.
+    rr = (float(((rows - row) ** 2).mean()) + 1 / 12) * height**2
+    cc = (float(((columns - column) ** 2).mean()) + 1 / 12) * width**2
+    rc = float(((rows - row) * (columns - column)).mean()) * height * width
+    middle, spread = (rr + cc) / 2, math.hypot((cc - rr) / 2, rc)
     box = (int(rows.min()), int(columns.min()), int(rows.max()) + 1, int(columns.max()) + 1)
     return Shape(
-        len(rows), row, column, box, 4 * (middle + spread) ** 0.5, 4 * max(middle - spread, 0.0) ** 0.5,
-        0.5 * float(np.arctan2(2 * rc, cc - rr)),
+        len(rows), row, column, box, 4 * math.sqrt(middle + spread), 4 * math.sqrt(max(middle - spread, 0.0)),
+        0.5 * math.atan2(2 * rc, cc - rr),
     )  # fmt: skip

@@ -1,0 +1,115 @@
+"""Bins by type, size and place; killers and nuisances; and no bin makes a decision milder."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from router.decision import PASS, REJECT, REVIEW
+from wafer_data.defect import DefectFinding
+from wafer_data.errors import ConfigurationError, InputError
+from wafer_map.bins import BinRules, load_rules, rules_from
+
+CONTENT = {
+    "schema": 1,
+    "bins": {
+        "dust": {"rough": 5, "class_number": 30},
+        "big particle": {"rough": 11, "fine": 2, "class_number": 31, "disposition": "REJECT", "killer": True},
+        "scratch": {"rough": 12, "killer": True},
+        "other": {"rough": 9},
+    },
+    "rules": [
+        {"types": ["particle"], "min_um": 1.0, "bin": "big particle"},
+        {"types": ["particle"], "area": "gate", "bin": "big particle"},
+        {"types": ["particle"], "max_um": 1.0, "area": "elsewhere", "bin": "dust"},
+        {"types": ["scratch"], "min_probability": 0.5, "bin": "scratch"},
+    ],
+    "otherwise": "other",
+    "areas": {"gate": [[100.0, 100.0, 200.0, 200.0]]},
+    "costs": {"missed_killer": 10.0, "false_killer": 1.0},
+}
+RULES = rules_from(CONTENT)
+
+
+def defect(
+    kind: str = "particle", um: float | None = 0.5, at: tuple[float, float] | None = (0.0, 0.0), **more
+):
+    return DefectFinding(
+        box=(0, 0, 1, 1), center=(0, 0), area=1, length=1, width=1, length_um=um, on_die=at, type=kind, **more
+    )
+
+
+@pytest.mark.parametrize(
+    ("finding", "expected"),
+    [
+        (defect(um=1.0), "big particle"), (defect(um=0.99), "dust"), (defect(at=(150, 150)), "big particle"),
+        (defect(at=(99.8, 150)), "big particle"), (defect(at=(99.0, 150)), "dust"), (defect("scratch"), "scratch"),
+        (defect("stain"), "other"), (defect("unknown"), "other"),
+    ],
+)  # fmt: skip
+def test_the_first_rule_that_fits_decides(finding: DefectFinding, expected: str):
+    assert RULES.assign(finding, REVIEW).finding.bin == expected
+
+
+def test_what_is_not_known_counts_as_the_worse():
+    assert RULES.assign(defect(um=None), REVIEW).finding.bin == "big particle"
+    assert RULES.assign(defect(at=None), REVIEW).finding.bin == "big particle"
+    assert RULES.assign(defect("scratch"), REVIEW).finding.killer
+
+
+@pytest.mark.parametrize("decision", [PASS, REVIEW, REJECT])
+@pytest.mark.parametrize("kind", ["particle", "scratch", "stain"])
+def test_no_bin_makes_a_decision_milder(decision, kind):
+    order = [PASS, REVIEW, REJECT]
+    after = RULES.assign(defect(kind, um=3.0), decision).decision
+    assert order.index(after) >= order.index(decision)
+    assert after is REJECT or kind != "particle"
+
+
+def test_a_likely_nuisance_is_a_killer_where_missing_one_is_dear():
+    mixed = defect(
+        "stain", probabilities={"stain": 0.85, "scratch": 0.0, "particle": 0.15}, probability=0.85, um=2.0
+    )
+    assert RULES.assign(mixed, REVIEW).finding.bin == "big particle"
+    cheap = replace(RULES, costs=replace(RULES.costs, missed_killer=1.0))
+    assert cheap.assign(mixed, REVIEW).finding.bin == "other"
+
+
+def test_json_form_has_what_the_service_answers():
+    binned = RULES.assign(defect(), REVIEW)
+    content = json.loads(json.dumps(binned.finding.to_dict()))
+    assert list(content)[:5] == ["type", "probability", "set", "bin", "box"]
+    assert content["bin"] == "dust" and content["box"] == [0, 0, 1, 1] and content["killer"] is False
+
+
+def test_toml_and_json_say_the_same(tmp_path):
+    (tmp_path / "rules.json").write_text(json.dumps(CONTENT))
+    (tmp_path / "rules.toml").write_text(
+        'schema = 1\notherwise = "other"\n[bins.other]\nrough = 9\n[[rules]]\nbin = "other"\ntypes = ["x"]\n'
+    )
+    assert load_rules(tmp_path / "rules.json") == RULES and RULES.needs_micrometres
+    assert isinstance(load_rules(tmp_path / "rules.toml"), BinRules)
+    (tmp_path / "bad.toml").write_text("= 3")
+    with pytest.raises(ConfigurationError, match="not valid TOML"):
+        load_rules(tmp_path / "bad.toml")
+    with pytest.raises(InputError):
+        load_rules(tmp_path / "none.toml")
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"schema": 3}, "schema"), ({"otherwise": "none"}, "otherwise must name a bin"), ({"typo": 1}, "typo"),
+        ({"bins": {"other": {}}}, "rough is missing"),
+        ({"bins": {"other": {"rough": 1, "disposition": "PASS"}}}, "milder"),
+        ({"rules": [{"bin": "x"}]}, "rule 1: bin 'x'"), ({"rules": [{"bin": "dust", "area": "x"}]}, "area 'x'"),
+        ({"rules": [{"bin": "dust", "min_um": 2, "max_um": 1}]}, "below max_um"),
+        ({"rules": [{"bin": "dust", "types": "particle"}]}, "list of names"),
+        ({"rules": [{"bin": "dust", "min_probability": 2}]}, "from 0 to 1"),
+        ({"areas": {"gate": [[1, 1, 0, 0]]}}, "a box is"), ({"areas": {"elsewhere": [[0, 0, 1, 1]]}}, "elsewhere"),
+        ({"costs": {"missed_killer": -1}}, "missed_killer"), ({"rules": {}}, "must be a list"),
+    ],
+)  # fmt: skip
+def test_wrong_rules_are_refused_by_name(change: dict, reason: str):
+    with pytest.raises(ConfigurationError, match=reason):
+        rules_from({**CONTENT, **change})

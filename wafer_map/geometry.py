@@ -1,0 +1,92 @@
+"""Defects in a heat map: several in one image, each with its position, box, area and length."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from wafer_data.defect import DefectFinding
+from wafer_data.errors import DataError
+from wafer_map.regions import label_regions, shape_of
+
+SEED_AT, GROW_TO = 1.0, 0.5
+"""A defect has a cell of at least the first, and reaches as far as the second, in units of the map's reference."""
+MOST = 100
+
+
+def find_defects(
+    anomaly_map: np.ndarray,
+    reference: float,
+    image_size: tuple[int, int],
+    *,
+    pixel_um: tuple[float, float] | None = None,
+    seed_at: float = SEED_AT,
+    grow_to: float = GROW_TO,
+    most: int = MOST,
+    at_least_one: bool = False,
+) -> list[DefectFinding]:
+    """The defects that a heat map shows.
+
+    Connected regions (8 neighbours) of cells above `grow_to` that hold one of `seed_at` (hysteresis thresholding, Canny
+    1986). Areas and lengths are multiples of the map's cells: a defect smaller than a cell has the size of one.
+
+    Args:
+        anomaly_map: (h, w), >= 0, of `Inspection.map`. A value that is not a number counts as very high.
+        reference: the model's `map_reference`, > 0.
+        image_size: (width, height) of the image in pixels; the map covers all of it.
+        pixel_um: width and height of a pixel in micrometres, where known.
+        seed_at, grow_to: in units of `reference`, 0 < grow_to <= seed_at.
+        most: keep this many, those with the highest peaks.
+        at_least_one: for an image that was flagged: where no cell reaches `seed_at`, the highest one alone, `faint`.
+
+    Returns:
+        The defects, the highest peak first.
+
+    Raises:
+        DataError: a map of another shape, or impossible numbers.
+    """
+    values = np.asarray(anomaly_map, dtype=np.float64)
+    if values.ndim != 2 or values.size == 0:
+        raise DataError(f"a heat map has two dimensions, got the shape {values.shape}")
+    if not reference > 0 or not 0 < grow_to <= seed_at:
+        raise DataError(
+            f"reference {reference}, seed_at {seed_at} and grow_to {grow_to} must be above 0 and in order"
+        )
+    if min(image_size) < 1 or (pixel_um is not None and not all(0 < side < math.inf for side in pixel_um)):
+        raise DataError(f"image size {image_size} and pixel size {pixel_um} must be positive")
+    relative = np.nan_to_num(values / reference, nan=1e6, posinf=1e6)
+    labels, count = label_regions(relative >= grow_to)
+    peaks = np.zeros(count + 1)
+    np.maximum.at(peaks, labels, relative)
+    strong = [label for label in np.argsort(-peaks[1:], kind="stable") + 1 if peaks[label] >= seed_at][:most]
+    found = [_finding(labels == label, relative, image_size, pixel_um) for label in strong]
+    if not found and at_least_one:
+        mask = np.zeros(values.shape, dtype=bool)
+        mask[np.unravel_index(np.argmax(relative), values.shape)] = True
+        found = [_finding(mask, relative, image_size, pixel_um).with_(faint=True)]
+    return found
+
+
+def _finding(
+    mask: np.ndarray, relative: np.ndarray, image_size: tuple[int, int], pixel_um: tuple[float, float] | None
+) -> DefectFinding:
+    rows, columns = np.nonzero(mask)
+    dx, dy = image_size[0] / mask.shape[1], image_size[1] / mask.shape[0]
+    shape = shape_of(rows, columns, dy, dx)
+    top, left, bottom, right = shape.box
+    finding = DefectFinding(
+        box=(left * dx, top * dy, right * dx, bottom * dy),
+        center=((shape.column + 0.5) * dx, (shape.row + 0.5) * dy),
+        area=shape.area * dx * dy,
+        length=shape.length,
+        width=shape.width,
+        angle=-math.degrees(shape.angle) if shape.angle != math.pi / 2 else 90.0,
+        peak=float(relative[mask].max()),
+    )
+    if pixel_um is None:
+        return finding
+    real = shape_of(rows, columns, dy * pixel_um[1], dx * pixel_um[0])
+    return finding.with_(
+        area_um2=finding.area * pixel_um[0] * pixel_um[1], length_um=real.length, width_um=real.width
+    )
