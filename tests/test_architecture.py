@@ -36,7 +36,7 @@ ELSEWHERE = (
     "tool_side.triton.routed_model",
     "tool_side.triton.student_model",
 )
-COMMANDS = ["waferroute.cli", "waferroute.certificate_check"]
+COMMANDS = ["waferroute.cli", "waferroute.certificate_check", "waferroute.klarf_inspect"]
 
 # Runs its last lines as if only the named packages were installed.
 BARE_INSTALL = """
