@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from likelihood.config import LevelConfig, LikelihoodConfig
 from teacher.gradient.config import GradientConfig
+from wafer_data.home import PathText
 
 BackboneSource = Literal["efficientnet_lite0", "timm", "transformers", "file"]
 
@@ -32,7 +33,7 @@ class TeacherConfig(BaseModel):
     model: str | None = Field(
         None, description="timm or transformers model name, or a local folder in transformers format"
     )
-    weights: str | None = Field(
+    weights: PathText | None = Field(
         None, description="local weights (.safetensors, or .pth read with weights_only=True)"
     )
     layers: list[int] | None = Field(

@@ -7,7 +7,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import logging
+import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -16,7 +19,11 @@ from typing import Any, Protocol, TextIO
 from router.decision import Decision
 from tool_side.runtime.heatmap import write_heatmap
 from tool_side.runtime.inspection import Inspection
+from wafer_data.errors import InputError
 
+_LOG = logging.getLogger(__name__)
+HEATMAP_SUFFIX = ".heatmap.png"
+LONGEST_NAME = 255
 _ROW = "{:<8} {:<7} {:>8} {:>9}  {}"
 TABLE_HEAD = _ROW.format("decision", "route", "score", "ms", "image")
 
@@ -102,23 +109,40 @@ class HeatmapFolder:
     """Writes the heat map of each result that has one, over its image, as PNG.
 
     Needs results with the evidence "image". unit: the reference of a stage's fixed scale. name: where the heat map of
-    a result goes below the folder.
+    a result goes below the folder. lost: how many could not be written.
     """
 
     def __init__(
         self, folder: Path, unit: Callable[[str], float], name: Callable[[Inspection], str | Path]
     ) -> None:
-        self._folder, self._unit, self._name = folder, unit, name
+        self._folder, self._unit, self._name, self.lost = folder, unit, name, 0
 
     def write(self, results: Sequence[Inspection]) -> None:
-        """Write them. Raises InputError when that is not possible."""
+        """Write them. One that cannot be written is said, and costs nothing but itself."""
         for result in results:
-            path = self._folder / self._name(result)
-            if result.image is not None and result.map is not None:
+            path = fitting_name(self._folder / self._name(result))
+            if result.image is None or result.map is None:
+                continue
+            try:
                 write_heatmap(path, result.image, result.map, self._unit(result.route))
+            except (InputError, OSError, ValueError) as error:
+                self.lost += 1
+                if (
+                    self.lost.bit_count() == 1
+                ):  # the 1st, 2nd, 4th, 8th ...: a full disk must not fill the log
+                    _LOG.warning("no heat map of %s (%d lost so far): %s", result.source, self.lost, error)
 
     def close(self) -> None:
         """Nothing to do."""
+
+
+def fitting_name(path: Path) -> Path:
+    """The path, its name shortened to what file systems take (255 bytes): the end of a long name becomes a hash."""
+    name = os.fsencode(path.name)
+    if len(name) <= LONGEST_NAME:
+        return path
+    kept = name[: LONGEST_NAME - 17 - len(HEATMAP_SUFFIX)].decode("utf-8", "ignore")
+    return path.with_name(f"{kept}-{hashlib.sha256(name).hexdigest()[:16]}{HEATMAP_SUFFIX}")
 
 
 def table_row(result: Inspection) -> str:

@@ -4,6 +4,8 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from wafer_data.home import PathText
+
 
 class DataConfig(BaseModel):
     """Which images to read, how to check and divide them. Unknown keys and wrong types are refused."""
@@ -17,13 +19,13 @@ class DataConfig(BaseModel):
         "store; `waferroute pack` makes one."
     )
     name: str | None = Field(None, description="Name shown in the report. Default: the folder's name.")
-    root: str | None = Field(
+    root: PathText | None = Field(
         None,
         description="Folder of the images (format folder: of the normal ones; format shards: or an address such as "
         "s3://bucket/folder). Needed for all but elpv; "
         "elpv finds the installed package's data by itself.",
     )
-    defects: str | None = Field(
+    defects: PathText | None = Field(
         None,
         description="Format folder only: folder of defective images, flat or with a sub-folder a type.",
     )

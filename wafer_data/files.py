@@ -177,14 +177,27 @@ def _swap_in(temporary: Path, path: Path) -> None:
 
 def _temporary_name(path: Path) -> Path:
     """A fresh hidden sibling of `path`; the name holds the computer and process, see `_remove_leftovers`."""
-    return path.with_name(f".{path.name}.{platform.node()}.{os.getpid()}.{uuid.uuid4().hex[:8]}.part")
+    return path.with_name(f"{_temporary_start(path)}{os.getpid()}.{uuid.uuid4().hex[:8]}.part")
+
+
+def _temporary_start(path: Path) -> str:
+    """How the temporary names of `path` on this computer begin; short, for a name may fill all of 255 bytes."""
+    return f".{_short(path.name, 100)}.{_short(platform.node(), 40)}."
+
+
+def _short(name: str, most: int) -> str:
+    data = os.fsencode(name)
+    if len(data) <= most:
+        return name
+    kept = data[: most - 17].decode("ascii", "replace").replace("\ufffd", "_")
+    return f"{kept}-{hashlib.sha256(data).hexdigest()[:16]}"
 
 
 def _remove_leftovers(path: Path) -> None:
     """Remove temporary siblings of `path` whose process on this computer no longer lives (it was killed)."""
     if os.name != "posix":  # elsewhere signal 0 does not mean "is it alive?"
         return
-    start = f".{path.name}.{platform.node()}."
+    start = _temporary_start(path)
     try:
         entries = list(path.parent.iterdir())
     except OSError:  # a folder may be writable without being listable

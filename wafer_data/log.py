@@ -43,4 +43,14 @@ class _StandardError(logging.StreamHandler[TextIO]):
 
 
 def _is_main(record: logging.LogRecord) -> bool:
-    return record.levelno >= logging.ERROR or os.environ.get("RANK", "0") == "0"
+    return record.levelno >= logging.ERROR or speaks()
+
+
+def speaks() -> bool:
+    """Whether this process talks to the person: it is alone, or the first of those that a launcher started.
+
+    Job schedulers and shells leave a RANK behind where nothing was launched; without a WORLD_SIZE of two or more it
+    means nothing.
+    """
+    world = os.environ.get("WORLD_SIZE", "1")
+    return os.environ.get("RANK", "0") == "0" or not world.isdigit() or int(world) < 2

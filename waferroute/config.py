@@ -15,6 +15,7 @@ from router.config import RouterConfig
 from teacher.config import TeacherConfig
 from tool_side.export.config import ExportConfig
 from wafer_data.config import DataConfig
+from wafer_data.home import PathText
 from waferroute.config_errors import explain
 from waferroute.config_fields import section_of
 from waferroute.config_source import parse_override, read_source
@@ -25,7 +26,7 @@ class RunSection(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
-    dir: str = Field(
+    dir: PathText = Field(
         min_length=1, description="run folder, relative to the working directory; new, or of an earlier run"
     )
     seed: int = Field(0, ge=0, description="seed of every section that does not set its own")

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any, Protocol
 
 from wafer_data.errors import InputError
+from wafer_data.log import speaks
 
 # Some work is the first process's alone (closed-form fits, files); the others must not give up meanwhile.
 _PATIENCE = timedelta(days=1)
@@ -89,7 +90,7 @@ def process_count() -> int:
 
 def is_main_process() -> bool:
     """Whether this process is the one that prints; needs no import of the launcher."""
-    return os.environ.get("RANK", "0") == "0"
+    return speaks()
 
 
 def join_processes() -> Processes:

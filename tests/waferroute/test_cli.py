@@ -271,6 +271,7 @@ class TestFailures:
     def test_only_the_main_process_speaks(self, failing, capsys, monkeypatch):
         failing(InputError("wrong"))
         monkeypatch.setenv("RANK", "1")
+        monkeypatch.setenv("WORLD_SIZE", "2")
         assert main(["config", "show", "x"]) == 2
         assert capsys.readouterr().err == ""
 

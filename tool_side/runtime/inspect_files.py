@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import NamedTuple, TextIO
 
 from tool_side.runtime.inspector import Inspector
-from tool_side.sinks import HeatmapFolder, PrintedJson, PrintedTable, Sink, Tally
+from tool_side.runtime.repeats import RepeatAlarm, SeenFiles
+from tool_side.sinks import HEATMAP_SUFFIX, HeatmapFolder, PrintedJson, PrintedTable, Sink, Tally
 from wafer_data.errors import InputError, NotFoundError
-from wafer_data.imaging.read import IMAGE_SUFFIXES
+from wafer_data.listing import IMAGE_SUFFIXES, is_system_file, walk
 
 EXIT_JUDGED, EXIT_UNJUDGED, EXIT_INTERRUPTED = 0, 3, 130
-HEATMAP_SUFFIX = ".heatmap.png"
 
 
 class ImageFile(NamedTuple):
@@ -47,14 +47,16 @@ def run_inspect(
     overlay PNG of each image that a model saw, in the folders of the input, named <image>.heatmap.png.
     threads: onnxruntime threads. recipe: of all images; recipe_from_folder: of each the name of its folder.
     reduced_decoding, public_key: see `tool_side.Inspector`. out: where to print, default standard output. Returns
-    the exit status (see the module's docstring). Raises InputError for inputs that do not exist or hold no image, for
-    a refused bundle, and when a heat map cannot be written.
+    the exit status (see the module's docstring). Raises InputError for inputs that do not exist or hold no image,
+    and for a refused bundle. A heat map that cannot be written is said and costs nothing else; an image that is byte
+    for byte one before it is REVIEW, with an alarm.
     """
     out = out or sys.stdout
     files = list(expand_inputs(inputs))
     inspector = Inspector(bundle, threads=threads, reduced_decoding=reduced_decoding, public_key=public_key)
     tally, status = Tally(), EXIT_JUDGED
     names = (file.heatmap for file in files)
+    seen, repeats = SeenFiles(), RepeatAlarm()
     try:
         sinks: list[Sink] = [PrintedJson(out) if json_output else PrintedTable(out), tally]
         if heatmaps is not None:
@@ -62,6 +64,8 @@ def run_inspect(
         for file in files:
             named = recipe_of(file.path, recipe, recipe_from_folder)
             result = inspector.inspect(file.path, recipe=named, keep_image=heatmaps is not None)
+            if (original := seen.original(file.path)) is not None:
+                result = repeats.apply(result, str(original))
             for sink in sinks:
                 sink.write([result])
     except KeyboardInterrupt:
@@ -107,10 +111,10 @@ def recipe_of(path: str | Path, recipe: str | None, from_folder: bool) -> str | 
 
 
 def is_image_name(name: str) -> bool:
-    """Whether a file in a folder is inspected: an image by its suffix, not hidden, not an earlier heat map."""
+    """Whether a file in a folder is inspected: an image by its suffix, not of the system, not an earlier heat map."""
     return (
         name.lower().endswith(IMAGE_SUFFIXES)
-        and not name.startswith(".")
+        and not is_system_file(name)
         and not name.endswith(HEATMAP_SUFFIX)
     )
 
@@ -119,11 +123,7 @@ def _images_in(folder: Path) -> Iterator[Path]:
     def refuse(error: OSError) -> None:
         raise InputError(f"{error.filename}: this folder cannot be read ({error.strerror})") from error
 
-    for parent, folders, names in os.walk(folder, onerror=refuse):
-        folders.sort()
-        for name in sorted(names):
-            if is_image_name(name):
-                yield Path(parent) / name
+    yield from sorted(path for path in walk(folder, on_error=refuse) if is_image_name(path.name))
 
 
 def _free_name(relative: Path, taken: set[Path]) -> Path:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import io
-
-from PIL import Image
+import struct
 
 from tool_side.bundle.load import Preprocessing
 from wafer_data.imaging.read import UnreadableImage, largest_file
-from wafer_data.imaging.truncation import examine
+from wafer_data.imaging.refused import Refused
+from wafer_data.imaging.tiff_structure import TIFF_SIGNATURES, one_page
 
 MOST_PAGES = 10_000
 
@@ -28,24 +27,11 @@ def read_page(data: bytes, number: int, preprocessing: Preprocessing, name: str)
     """
     if len(data) > MOST_PAGES * largest_file(preprocessing.max_pixels) or number > MOST_PAGES:
         raise UnreadableImage(name, f"page {number}: too large")
-    structure = examine(data)
-    if structure.image_format != "TIFF" or structure.trap is not None or not structure.complete:
-        raise UnreadableImage(name, structure.trap or "not a whole TIFF file")
+    if not data.startswith(TIFF_SIGNATURES):
+        raise UnreadableImage(name, "not a TIFF file, which alone has pages")
     try:
-        with Image.open(io.BytesIO(data), formats=("TIFF",)) as image:
-            image.seek(number - 1)
-            if image.width * image.height > preprocessing.max_pixels:
-                raise UnreadableImage(
-                    name, f"page {number}: {image.width} x {image.height} pixels are too many"
-                )
-            buffer = io.BytesIO()
-            image.save(buffer, format="TIFF")
-    except EOFError as error:
+        return one_page(data, number)
+    except LookupError as error:
         raise UnreadableImage(name, f"it has no page {number}") from error
-    except UnreadableImage:
-        raise
-    except MemoryError as error:
-        raise UnreadableImage(name, "not enough memory to decode it") from error
-    except Exception as error:  # decoders meet hostile bytes with many kinds of exception
+    except (Refused, struct.error) as error:
         raise UnreadableImage(name, f"page {number} is truncated or damaged ({error})") from error
-    return buffer.getvalue()

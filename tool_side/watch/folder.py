@@ -15,6 +15,7 @@ from pathlib import Path
 
 from tool_side.runtime.inspect_files import is_image_name
 from tool_side.watch.done import Done, FileState
+from wafer_data.listing import is_system_folder
 
 # A share of the time that looking may take, so that a slow drive does not keep a core busy.
 _QUICK_SHARE, _THOROUGH_SHARE = 0.1, 0.05
@@ -36,7 +37,8 @@ class _Folder:
 class WatchedFolder:
     """Finds image files below `root` (sub-folders too, hidden ones not) that `done` does not know.
 
-    Symbolic links to files are followed, those to folders are not. clock: seconds, monotonic.
+    Symbolic links are followed; a folder that is reached in several ways is searched in one, without links if there is
+    such a way. Folders of the system (`wafer_data.listing`) are passed over. clock: seconds, monotonic.
     """
 
     def __init__(self, root: Path, done: Done, clock: Callable[[], float] = time.monotonic) -> None:
@@ -64,16 +66,22 @@ class WatchedFolder:
         return found
 
     def _look(self, thorough: bool) -> Iterator[str]:
-        pending = [self.root]
-        while pending:
-            folder = pending.pop()
+        pending, links, seen = [self.root], list[str](), set[tuple[int, int]]()
+        while pending or links:
+            folder = pending.pop() if pending else links.pop(0)
             try:
+                status = Path(folder).stat()
+                if (status.st_dev, status.st_ino) in seen:
+                    continue
+                seen.add((status.st_dev, status.st_ino))
                 known = self._known.setdefault(folder, _Folder())
-                mtime_ns = Path(folder).stat().st_mtime_ns
+                mtime_ns = status.st_mtime_ns
                 if thorough or known.mtime_ns != mtime_ns:
                     known.mtime_ns = None if mtime_ns > time.time_ns() - _RECENT_NS else mtime_ns
                     yield from self._all(folder, known) if thorough else self._new_names(folder, known)
-                pending += known.folders
+                for path in known.folders:
+                    (links if os.path.islink(path) else pending).append(path)  # noqa: PTH114
+                links.sort()
             except OSError:
                 self._known.pop(folder, None)
                 if folder == self.root:
@@ -113,4 +121,4 @@ class WatchedFolder:
 
 
 def _is_folder(name: str, path: str) -> bool:
-    return not name.startswith(".") and not Path(path).is_symlink() and Path(path).is_dir()
+    return not is_system_folder(name) and Path(path).is_dir()

@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
@@ -38,6 +39,7 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self.path, self.done, self.rows, self._end = path, Done(), 0, 0
+        self._last_read_ns = 0
         try:
             if not path.exists():
                 write_bytes(path, b"")
@@ -80,6 +82,7 @@ class Journal:
             if on_row is not None:
                 on_row(row)
             self._end += len(line)
+        self.done.forget_doubts_before(self._last_read_ns)
         return self._cut_off_the_rest() if torn else 0
 
     def write(self, results: Sequence[Inspection]) -> None:
@@ -149,7 +152,10 @@ class Journal:
 
     def _remember(self, row: Row) -> None:
         self.rows += 1
-        self.done.add(row["source"], FileState(*(row[name] for name in _NUMBERS)), row["sha256"])
+        state = FileState(*(row[name] for name in _NUMBERS), ctime_ns=_whole(row.get("ctime_ns")))
+        with contextlib.suppress(KeyError, TypeError, ValueError):
+            self._last_read_ns = int(datetime.fromisoformat(row["time"]).timestamp() * 1e9)
+        self.done.add(row["source"], state, row["sha256"], self._last_read_ns)
 
 
 def make_row(result: Inspection) -> dict[str, Any]:
@@ -182,6 +188,10 @@ def _parse(line: bytes) -> Row | None:
         return row
     whole = all(isinstance(row.get(name), int) for name in _NUMBERS) and isinstance(row.get("source"), str)
     return row if whole and (row.get("sha256") is None or _is_digest(row["sha256"])) else None
+
+
+def _whole(value: Any) -> int:
+    return value if isinstance(value, int) and abs(value) < 2**63 else 0
 
 
 def _is_digest(value: Any) -> bool:

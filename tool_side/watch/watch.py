@@ -23,12 +23,12 @@ from tool_side.runtime.inspect_files import (
     EXIT_INTERRUPTED,
     EXIT_JUDGED,
     EXIT_UNJUDGED,
-    HEATMAP_SUFFIX,
     recipe_of,
 )
 from tool_side.runtime.inspection import Inspection
 from tool_side.runtime.inspector import Inspector
-from tool_side.sinks import HeatmapFolder, PrintedJson, PrintedTable, Sink, Tally
+from tool_side.runtime.repeats import RepeatAlarm
+from tool_side.sinks import HEATMAP_SUFFIX, HeatmapFolder, PrintedJson, PrintedTable, Sink, Tally
 from tool_side.watch.arrivals import Arrival, Arrivals, FileChangedError, read_unchanged
 from tool_side.watch.csv import CsvCopy
 from tool_side.watch.done import ArrivedFile
@@ -88,6 +88,8 @@ def run_watch(
     folder = Path(os.path.abspath(folder))  # noqa: PTH100 (a link stays a link)
     if not folder.is_dir():
         raise InputError(f"{folder}: {'not a folder' if folder.exists() else 'no such folder'}")
+    if options.json_lines is None and not folder.name:
+        raise InputError(f"{folder} has no folder around it for the results: name a file with --json-lines")
     results = options.json_lines or folder.with_name(folder.name + ".results.jsonl")
     loaded = load_bundle(bundle, public_key=options.public_key)
     inspector = Inspector(loaded, threads=options.threads, reduced_decoding=options.reduced_decoding)
@@ -135,6 +137,7 @@ class _Watch:
         self._inspector, self._options, self._journal, self._sinks = inspector, options, journal, sinks
         self._folder = WatchedFolder(folder, journal.done)
         self._arrivals = Arrivals(journal.done, settle=options.settle, give_up=options.give_up)
+        self._repeats = RepeatAlarm()
         self._unreadable_folder = False
         self._most_bytes = largest_file(inspector.preprocessing.max_pixels)
 
@@ -153,6 +156,8 @@ class _Watch:
     def summary(self, tally: Tally) -> str:
         """What this run did, in one line."""
         parts = [f"{tally.images} images inspected", *tally.parts()]
+        if self._repeats.images:
+            parts.append(f"{self._repeats.images} the same bytes as another")
         if len(self._arrivals):
             parts.append(f"{len(self._arrivals)} not inspected yet")
         if self._arrivals.left_again:
@@ -212,7 +217,8 @@ class _Watch:
             self._arrivals.wait_on(arrival)
             return None
         self._arrivals.remove(arrival)
-        return result
+        original = None if digest is None else self._journal.done.original(path, state, digest)
+        return result if original is None else self._repeats.apply(result, original)
 
     def _record(self, found: Iterator[Inspection]) -> None:
         """Write results in batches: one flush to the disk costs more than the inspection of an image."""

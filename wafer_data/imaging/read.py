@@ -25,10 +25,10 @@ from wafer_data.imaging.refused import Refused, UnreadableImage, damaged, unsupp
 from wafer_data.imaging.signatures import other_format
 from wafer_data.imaging.tiff import read_tiff
 from wafer_data.imaging.truncation import examine
+from wafer_data.listing import IMAGE_SUFFIXES
 
 __all__ = ["IMAGE_SUFFIXES", "UnreadableImage", "largest_file", "read_grey", "to_square"]
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 # Loaded here, so that the first image need not wait for them, nor the first TIFF for all of Pillow's readers.
 _READERS = (BmpImagePlugin, JpegImagePlugin, PngImagePlugin, TiffImagePlugin)
 _COLOUR_MODES = ("RGB", "RGBA", "RGBX", "P", "PA", "CMYK", "YCbCr", "HSV")

@@ -59,7 +59,8 @@ class Directory:
             if size > link_length:
                 value = self._number(link, value)
             self.entries.setdefault(tag, _Entry(kind, size, value))
-        self.next = self._number(link, place + entry_length * self.count)
+        self.next_at, self.link = place + entry_length * self.count, self.order + link
+        self.next = self._number(link, self.next_at)
 
     def numbers(self, tag: int) -> Sequence[int]:
         """The whole numbers of a tag; empty if it is absent or of another type."""
@@ -117,6 +118,31 @@ def find_picture(data: bytes) -> Directory:
     found = pictures[0] if pictures else first  # a thumbnail alone is a picture after all
     assert found is not None
     return found
+
+
+def one_page(data: bytes, number: int) -> bytes:
+    """The same file with one page only: its header points to that page, and the page to no other.
+
+    Args:
+        data: the whole file.
+        number: of the page, from 1.
+
+    Raises:
+        LookupError: there is no such page.
+        Refused, struct.error: as for `find_picture`.
+    """
+    page, seen = Directory(data), set[int]()
+    for _ in range(number - 1):
+        seen.add(page.start)
+        if not page.next or page.next in seen:
+            raise LookupError(number)
+        page = Directory(data, page.next)
+    length = struct.calcsize(page.link)
+    at = 8 if length == 8 else 4
+    alone = bytearray(data)
+    alone[at : at + length] = struct.pack(page.link, page.start)
+    alone[page.next_at : page.next_at + length] = bytes(length)
+    return bytes(alone)
 
 
 def _directories(data: bytes) -> Iterator[Directory]:

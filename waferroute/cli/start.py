@@ -6,14 +6,16 @@ Exit status: 0 done, 2 wrong input or missing package, 3 some images could not b
 
 import argparse
 import errno
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from importlib.metadata import version
+from pathlib import Path
 
 from wafer_data.errors import InputError
-from wafer_data.log import log_to_stderr
+from wafer_data.log import log_to_stderr, speaks
 from waferroute.cli.commands import COMMANDS
 
 _OWN = {
@@ -43,10 +45,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status.
     """
+    _prepare_streams()
     log_to_stderr()
     try:
         try:
-            return _run(list(sys.argv[1:] if arguments is None else arguments))
+            return _run([expanded(text) for text in (sys.argv[1:] if arguments is None else arguments)])
         finally:
             sys.stdout.flush()  # here, where a reader that went away is still noticed
     except InputError as error:
@@ -107,6 +110,28 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _prepare_streams() -> None:
+    """Standard output and error that take every text, and are there.
+
+    A Windows service and `pythonw` have none; a pipe has the encoding of the console, which lacks most characters that
+    a file name may hold. Neither may end a watch.
+    """
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 (while the process lives)
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def expanded(text: str) -> str:
+    """An argument with `~` for the home folder where a shell leaves it: behind the `=` of an option or a setting."""
+    name, equals, value = text.partition("=")
+    if equals and value.startswith("~/"):
+        return f"{name}={Path(value).expanduser()}"
+    return str(Path(text).expanduser()) if text.startswith("~/") else text
+
+
 def _fail(message: str) -> int:
     _say(f"error: {message}")
     return 2
@@ -114,5 +139,5 @@ def _fail(message: str) -> int:
 
 def _say(message: str) -> None:
     # Under a launcher every process ends up here; one of them speaks.
-    if os.environ.get("RANK", "0") == "0":
+    if speaks():
         print(message, file=sys.stderr, flush=True)

@@ -1,0 +1,234 @@
+"""The watch on computers as they are: coarse clocks, long names, frozen cameras, links, consoles that are none."""
+
+import io
+import json
+import logging
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tool_side import sinks
+from tool_side.runtime.inspect_files import run_inspect
+from tool_side.watch.done import COARSE_NS, Done, FileState
+from tool_side.watch.folder import WatchedFolder
+from tool_side.watch.watch import WatchOptions, run_watch
+from wafer_data.errors import InputError
+
+Wafer = Callable[..., np.ndarray]
+ROOT = Path(__file__).parents[2]
+SHA, OTHER = "11" * 32, "22" * 32
+
+
+def save(path: Path, image: np.ndarray, **options: Any) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(image).save(path, **options)
+    return path
+
+
+def watched(bundle: Path, folder: Path, **options: Any) -> list[dict[str, Any]]:
+    """All lines of the results file after a watch of what is there now."""
+    settings = {"poll": 0.01, "settle": 0.02, "give_up": 0.1, "once": True} | options
+    run_watch(bundle, folder, WatchOptions(**settings), out=io.StringIO())
+    return [json.loads(line) for line in folder.with_name(folder.name + ".results.jsonl").open()]
+
+
+class TestSameTick:
+    def test_a_change_that_keeps_size_inode_and_time_is_found(
+        self, bundle: Path, tmp_path: Path, wafer: Wafer
+    ) -> None:
+        path = tmp_path / "drop" / "current.bmp"
+        for seed in (1, 2):
+            path.parent.mkdir(exist_ok=True)
+            with path.open("r+b" if path.exists() else "wb") as file:
+                Image.fromarray(wafer(seed)).save(file, "BMP")
+            os.utime(
+                path, (1_700_000_000, 1_700_000_000)
+            )  # what `rsync --times` or a clock of 2 seconds leaves
+            rows = watched(bundle, path.parent)
+            assert len(rows) == seed
+        assert rows[0]["mtime_ns"] == rows[1]["mtime_ns"] and rows[0]["sha256"] != rows[1]["sha256"]
+
+    def test_where_no_time_tells_the_content_is_compared_once_more(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        done, now = Done(), 1_700_000_001_000_000_000
+        monkeypatch.setattr(time, "time_ns", lambda: now)
+        state = FileState(10, 1_700_000_000_000_000_000, 3, 1_700_000_000_000_000_000)
+        done.add("a", state, SHA, read_ns=now)
+        assert done.is_same_file("a", state)
+        now += COARSE_NS
+        assert not done.is_same_file("a", state)  # read within a step of the clock: look again
+        done.add("a", state, SHA)
+        now += COARSE_NS
+        assert done.is_same_file("a", state)  # and only once
+
+    def test_an_old_file_is_read_once(self) -> None:
+        done, state = Done(), FileState(10, 1_600_000_000_000_000_000, 3, 1_600_000_000_000_000_000)
+        done.add("a", state, SHA, read_ns=1_600_000_003_000_000_000)
+        assert done.is_same_file("a", state)
+
+    def test_results_of_an_older_version_know_no_time_of_change(self) -> None:
+        done, state = Done(), FileState(10, 1_600_000_000_000_000_000, 3)
+        done.add("a", state, SHA, read_ns=1_700_000_000_000_000_000)
+        assert done.is_same_file("a", state._replace(ctime_ns=1_650_000_000_000_000_000))
+
+
+class TestFrozenCamera:
+    @pytest.fixture
+    def frozen(self, tmp_path: Path, wafer: Wafer) -> Path:
+        """20 copies of one good wafer, and another one."""
+        first = save(tmp_path / "drop" / "wafer_00.png", wafer(1))
+        for i in range(1, 20):
+            (tmp_path / "drop" / f"wafer_{i:02}.png").write_bytes(first.read_bytes())
+        save(tmp_path / "drop" / "wafer_99.png", wafer(2))
+        return tmp_path / "drop"
+
+    def test_the_watch_says_so_at_once(
+        self, bundle: Path, frozen: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        rows = watched(bundle, frozen)
+        assert [row["decision"] for row in rows].count("PASS") == 2
+        repeated = [row for row in rows if row["decision"] == "REVIEW"]
+        assert len(repeated) == 19
+        assert all("the same bytes as" in row["reasons"][-1] for row in repeated)
+        alarms = [record.message for record in caplog.records if record.message.startswith("ALARM")]
+        assert alarms[0].startswith(
+            f"ALARM at {repeated[0]['source']}: the same bytes as {rows[0]['source']}"
+        )
+        assert len(alarms) == 5  # the 1st, 2nd, 4th, 8th and 16th
+
+    def test_also_after_a_restart(self, bundle: Path, frozen: Path) -> None:
+        watched(bundle, frozen)
+        (frozen / "wafer_50.png").write_bytes((frozen / "wafer_00.png").read_bytes())
+        assert watched(bundle, frozen)[-1]["decision"] == "REVIEW"
+
+    def test_inspect_says_so_too(self, bundle: Path, frozen: Path, caplog: pytest.LogCaptureFixture) -> None:
+        out = io.StringIO()
+        assert run_inspect(bundle, [frozen], out=out) == 0
+        assert "2 PASS, 19 REVIEW" in out.getvalue()
+        assert "ALARM" in caplog.text
+
+    def test_a_moved_file_is_no_repeat(self, bundle: Path, tmp_path: Path, wafer: Wafer) -> None:
+        path = save(tmp_path / "drop" / "a.png", wafer(1))
+        watched(bundle, path.parent)
+        path.rename(path.with_name("b.png"))
+        assert [row["decision"] for row in watched(bundle, path.parent)] == ["PASS", "PASS"]
+
+    def test_one_file_named_twice_is_none_either(self, bundle: Path, tmp_path: Path, wafer: Wafer) -> None:
+        path = save(tmp_path / "a.png", wafer(1))
+        (tmp_path / "b.png").symlink_to(path)
+        out = io.StringIO()
+        run_inspect(bundle, [path, path, tmp_path / "b.png"], out=out)
+        assert "3 PASS" in out.getvalue()
+
+
+class TestHeatMaps:
+    @pytest.mark.parametrize("name", ["a" * 251, "晶" * 83, "x" * 230])
+    def test_a_long_name_costs_nothing(self, bundle: Path, tmp_path: Path, wafer: Wafer, name: str) -> None:
+        save(tmp_path / "drop" / f"{name}.png", wafer(1))
+        save(tmp_path / "drop" / "z.png", wafer(2))
+        assert len(watched(bundle, tmp_path / "drop", heatmaps=tmp_path / "maps")) == 2
+        assert len(list((tmp_path / "maps").iterdir())) == 2
+        assert run_inspect(bundle, [tmp_path / "drop"], heatmaps=tmp_path / "more", out=io.StringIO()) == 0
+        assert len(list((tmp_path / "more").iterdir())) == 2
+
+    def test_one_that_cannot_be_written_costs_itself_only(
+        self, bundle: Path, tmp_path: Path, wafer: Wafer, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        for i in range(3):
+            save(tmp_path / "drop" / f"{i}.png", wafer(i))
+        (tmp_path / "maps").write_text("a file where a folder should be")
+        assert len(watched(bundle, tmp_path / "drop", heatmaps=tmp_path / "maps")) == 3
+        assert "no heat map of" in caplog.text
+
+    def test_different_long_names_stay_different(self) -> None:
+        found = {sinks.fitting_name(Path("b") / ("a" * 300 + str(i) + ".heatmap.png")) for i in range(9)}
+        assert len(found) == 9
+        assert all(
+            len(os.fsencode(path.name)) <= 255 and path.name.endswith(".heatmap.png") for path in found
+        )
+
+
+class TestFolders:
+    def test_linked_folders_are_watched_and_rings_end(self, tmp_path: Path, wafer: Wafer) -> None:
+        drop, elsewhere = tmp_path / "drop", tmp_path / "lot 2"
+        save(drop / "lot 1" / "a.png", wafer(1))
+        save(elsewhere / "b.png", wafer(2))
+        (drop / "linked").symlink_to(elsewhere)
+        (drop / "lot 1" / "back").symlink_to(drop)
+        (drop / "again").symlink_to(drop / "lot 1")
+        folder = WatchedFolder(drop, Done())
+        for _ in range(2):  # a thorough look and a quick one
+            assert sorted(os.path.relpath(path, drop) for path in folder.new_files()) in (
+                ["linked/b.png", "lot 1/a.png"],
+                [],
+            )
+
+    def test_thumbnails_of_network_storage_are_passed_over(self, tmp_path: Path, wafer: Wafer) -> None:
+        save(tmp_path / "a.png", wafer(1))
+        save(tmp_path / "@eaDir" / "a.png" / "SYNOPHOTO_THUMB_M.png", wafer(1))
+        save(tmp_path / "#recycle" / "b.png", wafer(1))
+        assert [Path(path).name for path in WatchedFolder(tmp_path, Done()).new_files()] == ["a.png"]
+
+    def test_the_root_of_a_drive_needs_a_results_file(self, bundle: Path) -> None:
+        with pytest.raises(InputError, match="--json-lines"):
+            run_watch(bundle, "/", WatchOptions(once=True))
+
+
+def waferroute(*arguments: str, **more: Any) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"PYTHONPATH": str(ROOT)} | more.pop("env", {})
+    command = [sys.executable, "-m", "waferroute.cli", *arguments]
+    return subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=120, encoding="cp1252", **more
+    )
+
+
+class TestConsoles:
+    def test_a_name_that_the_console_cannot_show(self, bundle: Path, tmp_path: Path, wafer: Wafer) -> None:
+        for i, name in enumerate(("a", "晶圆_é", "鿀")):
+            save(tmp_path / "drop" / f"{name}.png", wafer(i))
+        narrow = {"PYTHONIOENCODING": "cp1252"}
+        ended = waferroute("inspect", str(bundle), str(tmp_path / "drop"), env=narrow)
+        assert (ended.returncode, ended.stderr) == (0, "")
+        assert ended.stdout.count("PASS") == 4
+        assert r"\u6676" in ended.stdout
+
+    def test_no_standard_output(self, bundle: Path, tmp_path: Path, wafer: Wafer) -> None:
+        path = save(tmp_path / "drop" / "a.png", wafer(1))
+        code = (
+            "import sys; sys.stdout = sys.stderr = None\n"
+            "from waferroute.cli import main\n"
+            f"status = main(['inspect', {str(bundle)!r}, '--watch', {str(path.parent)!r}, '--once'])\n"
+            f"raise SystemExit(status or main(['inspect', {str(bundle)!r}, {str(path)!r}]))"
+        )
+        ended = subprocess.run(
+            [sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": str(ROOT)}, timeout=120
+        )
+        assert ended.returncode == 0
+        assert len(path.parent.with_name("drop.results.jsonl").read_text().splitlines()) == 1
+
+    @pytest.mark.parametrize("world", [None, "1", "", "nonsense"])
+    def test_a_rank_that_was_left_behind_silences_nothing(
+        self, world: str | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+    ) -> None:
+        from waferroute.cli import main
+
+        monkeypatch.setenv("RANK", "1")
+        monkeypatch.delenv("WORLD_SIZE", raising=False)
+        if world is not None:
+            monkeypatch.setenv("WORLD_SIZE", world)
+        assert main(["inspect", "no bundle", "no file"]) == 2
+        assert capsys.readouterr().err.startswith("error: ")
+
+
+@pytest.fixture(autouse=True)
+def listened_to() -> None:
+    logging.getLogger("tool_side").setLevel(logging.INFO)

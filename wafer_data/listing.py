@@ -1,0 +1,73 @@
+"""Which files of a folder are images that a person means: what computers put beside them is passed over, and said.
+
+Standard library only: training and tool search folders by the same rule.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+# Network storage (Synology, QNAP), Windows, Linux, macOS. Those that begin with a dot are hidden anyway.
+_SYSTEM_FOLDERS = {
+    "#recycle", "#snapshot", "$recycle.bin", "recycler", "lost+found", "__macosx", "system volume information",
+    "~snapshot", "network trash folder", "temporary items",
+}  # fmt: skip
+_SYSTEM_FILES = ("synophoto_thumb", "synoindex_", "synovideo_")
+
+
+def is_system_folder(name: str) -> bool:
+    """Whether an operating system or a network storage made this folder: thumbnails, deleted files, snapshots."""
+    return name.startswith((".", "@")) or name.casefold() in _SYSTEM_FOLDERS
+
+
+def is_system_file(name: str) -> bool:
+    """Whether a file is hidden or a thumbnail that a network storage made."""
+    return name.startswith(".") or name.casefold().startswith(_SYSTEM_FILES)
+
+
+def walk(
+    folder: Path,
+    passed_over: Callable[[Path], None] = lambda path: None,
+    on_error: Callable[[OSError], None] | None = None,
+) -> Iterator[Path]:
+    """All files below `folder` but those of the system; linked folders are followed, each real folder once.
+
+    Args:
+        folder: where to begin.
+        passed_over: called with each file of the system, each folder of it, and each link to a folder that is
+            searched under another name already (also one that leads back).
+        on_error: called with the error of a folder that cannot be read; default: it is raised.
+
+    Yields:
+        Files in no particular order; of a folder that is reached in several ways the way without links counts.
+    """
+    pending, links, seen = [folder], list[Path](), set[tuple[int, int]]()
+    while pending or links:
+        place = pending.pop() if pending else links.pop(0)
+        try:
+            status = place.stat()
+            if (status.st_dev, status.st_ino) in seen:
+                passed_over(place)
+                continue
+            seen.add((status.st_dev, status.st_ino))
+            with os.scandir(place) as entries:
+                found = sorted(entries, key=lambda entry: entry.name)
+        except OSError as error:
+            if on_error is None:
+                raise
+            on_error(error)
+            continue
+        for entry in found:
+            path = Path(entry.path)
+            if entry.is_dir():
+                if is_system_folder(entry.name):
+                    passed_over(path)
+                else:
+                    (links if entry.is_symlink() else pending).append(path)
+            elif is_system_file(entry.name):
+                passed_over(path)
+            else:
+                yield path
