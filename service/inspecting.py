@@ -176,11 +176,9 @@ class Inspecting:
             "api_key_id": who.actor.removeprefix("key:"),
             "map_reference": None if result.map is None else version.inspector.map_reference(result.route),
         }
-        answer = json.dumps(
-            _answer(row, result, policy, service.upheld.get(row["model_decision"])),
-            separators=(",", ":"),
-            allow_nan=False,
-        ).encode()
+        told = _answer(row, result, policy, service.upheld.get(row["model_decision"]))
+        text = json.dumps(told, separators=(",", ":"), allow_nan=False)
+        answer = _with_latent(text, result.latent).encode()
         entry = Entry(
             row["id"], scoped, place, body, answer, record.canonical(row), image,
             pack_map(result.map), pack_latent(result.latent),
@@ -265,7 +263,6 @@ def _answer(
         "confidence": row["confidence"],
         "upheld": upheld,
         "heatmap_url": None if result.map is None else f"/api/v1/inspections/{row['id']}/heatmap.png",
-        "latent_vector": None if result.latent is None else _latent(result.latent),
         "model_version": row["version"],
         "inference_time_ms": row["inference_ms"],
         "route": row["route"],
@@ -277,10 +274,16 @@ def _answer(
     }
 
 
-def _latent(latent: np.ndarray) -> list[float | None]:
-    # float32 has seven digits; written as float64 it would have seventeen.
-    rounded = [float(f"{value:.7g}") for value in latent.tolist()]
-    return [value if np.isfinite(value) else None for value in rounded]
+def _with_latent(answer: str, latent: np.ndarray | None) -> str:
+    """The answer's JSON with its latent: float32 has seven digits, and so many numbers take the encoder long."""
+    if latent is None:
+        text = "null"
+    elif np.isfinite(latent).all():
+        values = tuple(latent.tolist())
+        text = "[" + ("%.7g," * len(values) % values)[:-1] + "]"
+    else:
+        text = json.dumps([float(f"{v:.7g}") if np.isfinite(v) else None for v in latent.tolist()])
+    return f'{answer[:-1]},"latent_vector":{text}}}'
 
 
 def _finite(value: float | None) -> float | None:
