@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 from eval.config import EvalConfig
-from eval.evaluate import evaluate_run
+from eval.report import evaluate_run
 from teacher.config import TeacherConfig
 from teacher.fit import fit_teacher
 from teacher.gradient.config import DecoderConfig, GradientConfig

@@ -19,9 +19,10 @@ import onnxruntime
 import torch
 
 from distill.calibration import synthetic_anomaly
+from router.route_scores import RouteScores
 from tool_side.export.graph import scoring_graph
 from tool_side.export.int8 import Candidate, candidates
-from tool_side.export.parity import StudentScores, check_images, graph_scores, pytorch_scores
+from tool_side.export.parity import check_images, graph_scores, pytorch_scores
 from tool_side.export.tables import pack_tables
 from tool_side.export.write import STUDENTS, load_run, to_bytes
 from wafer_data.store import ImageStore
@@ -47,7 +48,7 @@ def main() -> None:
     reference = pytorch_scores(students, checked.images)
     exact = {name: scoring_graph(student) for name, student in students.items()}
     graphs = {name: to_bytes(pack_tables(model)) for name, model in exact.items()}
-    now = StudentScores(**{name: graph_scores(graphs[name], checked.images, name) for name in STUDENTS})
+    now = RouteScores(**{name: graph_scores(graphs[name], checked.images, name) for name in STUDENTS})
     found: dict[str, list[Candidate]] = {
         name: candidates(name, exact[name], policy, checked, graphs[name], reference, now)
         for name in STUDENTS

@@ -48,7 +48,7 @@ def left_out_table(results: list[dict[str, Any]]) -> list[str]:
 def delay_table(results: list[dict[str, Any]]) -> list[str]:
     """A line a type: hours until it is noticed, means over the runs in which it is."""
     lines = [
-        "| new type like | first flagged, median | 95 % | tenth flagged, median | flagged rate, median |",
+        "| new type like | first flagged, median | 95 % | tenth flagged, median | monitor, median |",
         "|---|---|---|---|---|",
     ]
     chosen = [r["times"]["labelled"] or r["times"]["without"] for r in results]

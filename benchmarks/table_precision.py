@@ -21,8 +21,9 @@ import torch
 from onnx import helper, numpy_helper
 
 from distill.calibration import synthetic_anomaly
+from router.route_scores import RouteScores
 from tool_side.export.graph import scoring_graph
-from tool_side.export.parity import StudentScores, check_images, compare_scores, graph_scores, pytorch_scores
+from tool_side.export.parity import check_images, compare_scores, graph_scores, pytorch_scores
 from tool_side.export.speed import in_turn
 from tool_side.export.tables import SMALLEST_TABLE, pack_tables
 from tool_side.export.write import STUDENTS, load_run, to_bytes
@@ -97,7 +98,7 @@ def main() -> None:
             ("half precision", to_bytes(in_half_precision(exact[name]))),
         ):
             scores = {**vars(reference), name: graph_scores(graph, checked.images)}
-            found = compare_scores(policy, reference, StudentScores(**scores), checked.normals)
+            found = compare_scores(policy, reference, RouteScores(**scores), checked.normals)
             ratio = in_turn(plain, graph, checked.images).ratio
             print(
                 f"| {name} | {tables} | {len(graph)} | {load_ms(graph):.1f} | {ratio:.2f} | {casts_left(graph)} | "

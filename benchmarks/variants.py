@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from eval.config import EvalConfig
-from eval.evaluate import evaluate_run
+from eval.report import evaluate_run
 from teacher.config import TeacherConfig
 from teacher.fit import fit_teacher
 from wafer_data.config import DataConfig

@@ -6,18 +6,18 @@ made from the normals, and nothing of the test set.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
-import torch
 
+from likelihood.arrays import ArrayScores, on_arrays
 from router.calibrate import calibrate_policy
 from router.config import RouterConfig
-from router.decision import STAGES
-from router.gate import QualityGate, fit_gate_images, measure_quality
+from router.gate import QualityGate, fit_gate_images
+from router.route_scores import STUDENTS, RouteScores, ScoredBatch, score_batches
 from router.samples import PICK_EVERY
-from student_vae import StudentVAE, load_student
+from student_vae import load_student
 from wafer_data.errors import InputError
 from wafer_data.files import new_directory, write_json
 from wafer_data.progress import track
@@ -36,44 +36,35 @@ def calibrate_run(run_dir: Path, store: ImageStore, config: RouterConfig) -> Non
         InputError: students missing, too few calibration images for the configured rates, or a `router.max_fnr`
             that the labelled defects do not carry.
     """
-    lowres, full = load_student(run_dir / "lowres"), load_student(run_dir / "full")
+    students = {name: on_arrays(load_student(run_dir / name)) for name in STUDENTS}
     gate = _gate(store)
-    usable, refused_normals = _admitted(store, gate, label=0)
-    defects, refused_defects = _admitted(store, gate, label=1)
+    normals = store.indices("calibration", label=0)
+    scored, references = _scores(gate, _images(store, normals), students, len(normals), "calibration normals")
+    usable, admitted = normals[~scored.refused], scored[~scored.refused]
     if not len(usable):
         raise InputError(
-            f"the quality gate refuses all {refused_normals} calibration normals: they do not look like those "
+            f"the quality gate refuses all {len(normals)} calibration normals: they do not look like those "
             "trained on"
         )
-    low, full_scores, references = _scores(
-        lowres, full, len(usable), _images(store, gate, usable), "calibration normals"
-    )
-    synthetic_low, synthetic_full, _ = _scores(
-        lowres,
-        full,
-        len(usable),
-        lambda i: gate.cleaned(synthetic_anomaly(store, usable, i)),
-        "synthetic anomalies",
-    )
-    scored: dict[str, np.ndarray] = {}
+    painted = (synthetic_anomaly(store, usable, place) for place in range(len(usable)))
+    synthetic, _ = _scores(gate, painted, students, len(usable), "synthetic anomalies")
+    labelled = store.indices("calibration", label=1)
+    known, _ = _scores(gate, _images(store, labelled), students, len(labelled), "labelled defects")
+    defects, refused_defects = labelled[~known.refused], int(known.refused.sum())
+    known = known[~known.refused]
     types = [store.records[int(i)].type for i in defects]
-    if len(defects):
-        title = "labelled defects"
-        scored["defect_lowres"], scored["defect_full"], _ = _scores(
-            lowres, full, len(defects), _images(store, gate, defects), title
-        )
     policy, certificate = calibrate_policy(
-        low,
-        full_scores,
+        admitted.lowres,
+        admitted.full,
         gate,
         config,
-        synthetic_low,
-        synthetic_full,
-        **scored,
+        synthetic.lowres,
+        synthetic.full,
+        **({"defect_lowres": known.lowres, "defect_full": known.full} if len(defects) else {}),
         defect_types=types,
         defects_refused=refused_defects,
         defects_trained=len(store.indices("train", label=1)),
-        gate_refused=refused_normals,
+        gate_refused=int(scored.refused.sum()),
         sample_fingerprint=store.fingerprint,
     )
     with new_directory(run_dir / "router") as folder:
@@ -84,29 +75,21 @@ def calibrate_run(run_dir: Path, store: ImageStore, config: RouterConfig) -> Non
             {
                 "schema": 1,
                 "images": _names(store, usable),
-                "lowres": low.tolist(),
-                "full": full_scores.tolist(),
+                "lowres": admitted.lowres.tolist(),
+                "full": admitted.full.tolist(),
                 "defect_images": _names(store, defects),
                 "defect_types": types,
-                "defect_lowres": scored.get("defect_lowres", np.empty(0)).tolist(),
-                "defect_full": scored.get("defect_full", np.empty(0)).tolist(),
-                "synthetic_lowres": synthetic_low.tolist(),
-                "synthetic_full": synthetic_full.tolist(),
+                "defect_lowres": known.lowres.tolist(),
+                "defect_full": known.full.tolist(),
+                "synthetic_lowres": synthetic.lowres.tolist(),
+                "synthetic_full": synthetic.full.tolist(),
                 "map_reference": references,
             },
         )
 
 
-def _admitted(store: ImageStore, gate: QualityGate, label: int) -> tuple[np.ndarray, int]:
-    """Calibration images of one label that the gate admits, and how many it refuses."""
-    found = store.indices("calibration", label=label)
-    admitted = np.array([not gate.reasons(measure_quality(store.grey(int(i)))) for i in found], bool)
-    return found[admitted], int((~admitted).sum())
-
-
-def _images(store: ImageStore, gate: QualityGate, indices: np.ndarray) -> Callable[[int], np.ndarray]:
-    """Images as the students get them on the tool."""
-    return lambda place: gate.cleaned(store.grey(int(indices[place])))
+def _images(store: ImageStore, indices: np.ndarray) -> Iterator[np.ndarray]:
+    return (store.grey(int(index)) for index in indices)
 
 
 def _names(store: ImageStore, indices: np.ndarray) -> list[str]:
@@ -128,19 +111,22 @@ def _gate(store: ImageStore) -> QualityGate:
     return fit_gate_images((store.grey(int(i)) for i in chosen), plant_every=max(every, 1))
 
 
-@torch.no_grad()
 def _scores(
-    lowres: StudentVAE, full: StudentVAE, count: int, image: Callable[[int], np.ndarray], title: str
-) -> tuple[np.ndarray, np.ndarray, dict[str, float]]:
-    """Raw scores of both students on image(0) to image(count - 1), and the 99.9 % quantile of each one's map values."""
-    low: list[np.ndarray] = []
-    high: list[np.ndarray] = []
-    maps: dict[str, list[np.ndarray]] = {stage.value: [] for stage in STAGES}
-    for start in track(range(0, count, 32), title):
-        batch = torch.from_numpy(np.stack([image(i) for i in range(start, min(start + 32, count))])[:, None])
-        for name, model, scores in (("lowres", lowres, low), ("full", full, high)):
-            result = model.score(batch)
-            scores.append(result.score.numpy())
-            maps[name].append(result.map.numpy().ravel())
-    references = {name: float(np.quantile(np.concatenate(parts), 0.999)) for name, parts in maps.items()}
-    return np.concatenate(low).astype(float), np.concatenate(high).astype(float), references
+    gate: QualityGate,
+    images: Iterable[np.ndarray],
+    students: Mapping[str, Callable[[np.ndarray], ArrayScores]],
+    count: int,
+    title: str,
+) -> tuple[RouteScores, dict[str, float]]:
+    """Scores of `count` images, and the 99.9 % quantile of each student's map values on those that the gate admits."""
+    maps: dict[str, list[np.ndarray]] = {name: [] for name in students}
+
+    def kept(batches: Iterable[ScoredBatch]) -> Iterator[ScoredBatch]:
+        for batch in batches:
+            for name, output in batch.outputs.items():
+                maps[name].append(output.map[~batch.refused].ravel())
+            yield batch
+
+    scores = RouteScores.of(kept(score_batches(gate, track(images, title, total=count), students)))
+    values = {name: np.concatenate(parts) for name, parts in maps.items() if parts}
+    return scores, {name: float(np.quantile(v, 0.999)) for name, v in values.items() if len(v)}

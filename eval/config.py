@@ -82,6 +82,7 @@ class EvalConfig(BaseModel):
         "leaves it out. `waferroute report` measures in full.",
     )
     fab: FabConfig = Field(
-        default_factory=FabConfig, description="The line that the report reckons for, and its time budgets."
+        default_factory=FabConfig,
+        description="The line whose month the report computes, and its time budgets.",
     )
     seed: int = Field(default=0, description="Seed of the bootstrap and of the baselines.")

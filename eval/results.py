@@ -1,7 +1,7 @@
 """Everything an evaluation found out: what `report.json` says, and what the HTML report draws besides."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -164,6 +164,8 @@ class Evaluation:
     """Losses of the baselines that were trained in epochs, by name."""
     baselines: dict[str, Any] | None = None
     """The content of `baselines.json`, see `eval.baselines.summary`."""
+    bundle: str | None = None
+    """`Bundle.id` of the bundle that was evaluated; None without a route."""
 
     def to_report_json(self) -> dict[str, Any]:
         """The content of `report.json`, schema 1: numbers or null, and the same keys in every report."""
@@ -182,6 +184,21 @@ class Evaluation:
             "routing": {key: _number(getattr(self.routing, key, None)) for key in _ROUTING_KEYS},
         }
 
+    def to_page_json(self) -> dict[str, Any]:
+        """What of it lies in no other file, for `page.json`: enough to read the evaluation back."""
+        routing = self.routing
+        return {
+            "schema": SCHEMA,
+            "bundle": self.bundle,
+            "provenance": asdict(self.provenance),
+            "models": {
+                name: {key: value for key, value in vars(model).items() if key not in ("scores", "latency")}
+                | {"latency": None if model.latency is None else asdict(model.latency)}
+                for name, model in self.models.items()
+            },
+            "routing": None if routing is None else {key: getattr(routing, key) for key in _PAGE_KEYS},
+        }
+
 
 _METRICS = ("image_auroc", "image_auprc", "fnr_at_fpr5", "pixel_auroc", "pixel_aupro")
 _ROUTING_KEYS = (
@@ -193,6 +210,8 @@ _ROUTING_KEYS = (
     "mean_latency_ms",
     "always_full_latency_ms",
 )
+LATENCIES = ("mean_latency_ms", "mean_latency_test_set_ms", "always_full_latency_ms")
+_PAGE_KEYS = ("missed", "false_alarms", "escalate_above", "review_above", "reject_above", *LATENCIES)
 
 
 def _model_json(model: ModelResult) -> dict[str, Any]:

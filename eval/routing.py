@@ -7,28 +7,26 @@ import numpy as np
 from eval.metrics import clopper_pearson_upper
 from eval.results import RoutingResult
 from router.policy import RoutingPolicy
+from router.route_scores import RouteScores
 
 _CURVE_POINTS = 400
 
 
-def judge_routing(
-    policy: RoutingPolicy, labels: np.ndarray, lowres: np.ndarray, full: np.ndarray, refused: np.ndarray
-) -> RoutingResult:
-    """Apply `policy` to raw scores (N,) of both models on every image; `refused` (N,) bool by the quality
-    gate.
+def measure_routing(policy: RoutingPolicy, labels: np.ndarray, scores: RouteScores) -> RoutingResult:
+    """Apply `policy` to the scores of all test images, labels (N,).
 
-    The full model's score is used only where the policy escalates. A refused image goes to REVIEW unjudged.
+    The full student's score is used only where the policy escalates. A refused image goes to REVIEW unjudged.
     """
     normal, defect = labels == 0, labels == 1
-    decisions, escalated, routed = decide(policy, lowres, full, refused)
-    passed = decisions == "PASS"
+    routed = scores.under(policy)
+    passed, escalated = routed.passed, routed.escalated
     missed, alarms = int(np.sum(passed & defect)), int(np.sum(~passed & normal))
-    escalation, curve_missed, curve_kept = _curve(policy, labels, lowres, full, refused)
+    escalation, curve_missed, curve_kept = _curve(policy, labels, scores)
     return RoutingResult(
-        decisions=decisions,
-        routes=np.where(refused, "none", np.where(escalated, "full", "lowres")),
-        lowres_standard=policy.standardise_lowres(lowres),
-        routed_standard=routed,
+        decisions=routed.decisions,
+        routes=routed.routes,
+        lowres_standard=policy.standardise_lowres(scores.lowres),
+        routed_standard=routed.score,
         escalate_above=policy.escalate_above,
         review_above=policy.review_above,
         reject_above=policy.reject_above,
@@ -45,28 +43,8 @@ def judge_routing(
     )
 
 
-def decide(
-    policy: RoutingPolicy, lowres: np.ndarray, full: np.ndarray, refused: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Decisions, whether escalated, and the routed standardised score of each image, each (N,)."""
-    escalated = policy.escalate(lowres) & ~refused
-    routed = policy.routed_score(lowres, np.where(escalated, full, np.nan))
-    decisions = np.asarray(policy.decide(routed, escalated))
-    return np.where(refused, "REVIEW", decisions), escalated, routed
-
-
-def ranking_scores(routing: RoutingResult) -> np.ndarray:
-    """The routed system's scores (N,) for ROC curves: the routed score, unjudged images above all others.
-
-    An image that the gate refuses, or whose score is not finite, is sent to a person: that is a flag, and it
-    ranks as one.
-    """
-    judged = np.isfinite(routing.routed_standard) & (routing.routes != "none")
-    return np.where(judged, routing.routed_standard, np.inf)
-
-
 def _curve(
-    policy: RoutingPolicy, labels: np.ndarray, lowres: np.ndarray, full: np.ndarray, refused: np.ndarray
+    policy: RoutingPolicy, labels: np.ndarray, scores: RouteScores
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Escalated normals, passed defects and never-escalated defects, as shares, for every escalation
     threshold.
@@ -74,17 +52,16 @@ def _curve(
     normal, defect = labels == 0, labels == 1
     if not (normal.any() and defect.any()):
         return np.empty(0), np.empty(0), np.empty(0)
-    standard = policy.standardise_lowres(lowres)
+    standard = policy.standardise_lowres(scores.lowres)
     thresholds = np.unique(standard[np.isfinite(standard)])[::-1]
     if len(thresholds) > _CURVE_POINTS:
         thresholds = thresholds[np.linspace(0, len(thresholds) - 1, _CURVE_POINTS).round().astype(int)]
     thresholds = np.r_[thresholds, thresholds[-1:] - 1.0]
     points = []
     for threshold in thresholds:
-        tried = replace(policy, escalate_above=float(threshold))
-        decisions, escalated, _ = decide(tried, lowres, full, refused)
-        kept = ~escalated & ~refused
-        points.append((escalated[normal].mean(), (decisions == "PASS")[defect].mean(), kept[defect].mean()))
+        tried = scores.under(replace(policy, escalate_above=float(threshold)))
+        kept = tried.routes == "lowres"
+        points.append((tried.escalated[normal].mean(), tried.passed[defect].mean(), kept[defect].mean()))
     escalation, missed, kept_share = np.array(points).T
     return escalation, missed, kept_share
 

@@ -4,31 +4,40 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 
 from eval import baselines
 from eval.baselines import Baseline
 from eval.config import EvalConfig
 from eval.training_curve import EpochLosses
-from student_vae import StudentVAE, load_student
-from teacher import Teacher, load_teacher
+from likelihood.arrays import on_arrays
+from student_vae import load_student
+from teacher import load_teacher
 from wafer_data.errors import InputError
 from wafer_data.progress import track
 from wafer_data.store import ImageStore
 
 STUDENTS = ("intermediate", "target", "full", "lowres")
 MODEL_IMAGE_SIZE = 256
+_PYTORCH = f"PyTorch {version('torch').split('+')[0]}"
 
-ScoreCall = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray | None]]
+
+class Seen(NamedTuple):
+    """What a baseline makes of images: scores (B,), and maps (B, h, w) where it has any."""
+
+    score: np.ndarray
+    map: np.ndarray | None
+
+
+ScoreCall = Callable[[np.ndarray], Any]
+"""float32 (B, 1, S, S) in [0, 1] -> an object with `score` (B,) and `map` (B, h, w) or None: `Seen`, or more."""
 
 
 @dataclass(frozen=True)
 class Scorer:
-    """One model. `score` takes float32 (B, 1, S, S) in [0, 1] and gives scores (B,) and maps (B, h, w) or
-    None.
-    """
+    """One model, or one baseline."""
 
     name: str
     parameters: int
@@ -42,11 +51,14 @@ class Scorer:
     """Other settings of the same baseline, by what is set; their maps are not looked at."""
 
 
-def load_scorers(run_dir: Path, store: ImageStore, config: EvalConfig) -> dict[str, Scorer]:
+def load_scorers(
+    run_dir: Path, store: ImageStore, config: EvalConfig, tool: Mapping[str, ScoreCall] | None = None
+) -> dict[str, Scorer]:
     """The configured baselines, fitted on the training normals, and the models whose folders the run has.
 
-    Raises `InputError` when the run has no model and no baseline is asked for, or the images do not fit its
-    models.
+    tool: by student's name, the graph that scores on the tool, which is then what scores here too.
+
+    Raises `InputError` when the run has no model and no baseline is asked for, or the images do not fit its models.
     """
     present = [name for name in ("teacher", *STUDENTS) if (run_dir / name / f"{_kind(name)}.json").is_file()]
     if not present and not config.baselines:
@@ -58,25 +70,21 @@ def load_scorers(run_dir: Path, store: ImageStore, config: EvalConfig) -> dict[s
         )
     scorers: dict[str, Scorer] = {name: _baseline(name, store, config) for name in config.baselines}
     for name in present:
-        scorers[name] = _deep(name, (load_teacher if name == "teacher" else load_student)(run_dir / name))
+        model = (load_teacher if name == "teacher" else load_student)(run_dir / name)
+        model.eval()
+        on_tool = (tool or {}).get(name)
+        scorers[name] = Scorer(
+            name,
+            model.parameter_count,
+            model.input_size,
+            on_tool or on_arrays(model),
+            f"ONNX Runtime {version('onnxruntime')}" if on_tool else _PYTORCH,
+        )
     return scorers
 
 
 def _kind(name: str) -> str:
     return "teacher" if name == "teacher" else "student"
-
-
-def _deep(name: str, model: Teacher | StudentVAE) -> Scorer:
-    model.eval()
-
-    @torch.inference_mode()
-    def score(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        found = model.score(torch.from_numpy(images))
-        return found.score.double().numpy(), found.map.numpy()
-
-    return Scorer(
-        name, model.parameter_count, model.input_size, score, f"PyTorch {torch.__version__.split('+')[0]}"
-    )
 
 
 def _baseline(name: str, store: ImageStore, config: EvalConfig) -> Scorer:
@@ -93,9 +101,9 @@ def _baseline(name: str, store: ImageStore, config: EvalConfig) -> Scorer:
         fitted, engine = baselines.fit_gabor_lbp_ocsvm(normals), "scikit-image and scikit-learn"
     else:
         fitted = baselines.fit_pixel_vae(normals, config.pixel_vae, seed=config.seed)
-        engine = f"PyTorch {version('torch').split('+')[0]}"
+        engine = _PYTORCH
     losses = fitted.losses if isinstance(fitted, baselines.PixelVaeBaseline) else ()
-    return Scorer(name, fitted.parameter_count, fitted.input_size, fitted.scores, engine, losses)
+    return Scorer(name, fitted.parameter_count, fitted.input_size, _call(fitted), engine, losses)
 
 
 def _pca(normals: Iterator[np.ndarray], config: EvalConfig) -> Scorer:
@@ -103,11 +111,16 @@ def _pca(normals: Iterator[np.ndarray], config: EvalConfig) -> Scorer:
     largest = baselines.fit_pca(normals, max([config.pca_components, *config.pca_variants]), seed=config.seed)
     chosen = largest.with_components(config.pca_components)
     variants = {
-        str(count): largest.with_components(count).scores
+        str(count): _call(largest.with_components(count))
         for count in sorted(set(config.pca_variants))
         if count <= largest.components
     }
-    return Scorer("pca", chosen.parameter_count, chosen.input_size, chosen.scores, "numpy", variants=variants)
+    call = _call(chosen)
+    return Scorer("pca", chosen.parameter_count, chosen.input_size, call, "numpy", variants=variants)
+
+
+def _call(fitted: Baseline) -> ScoreCall:
+    return lambda images: Seen(*fitted.scores(images))
 
 
 def _training_normals(

@@ -4,20 +4,20 @@ memory.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
 from torch.nn import functional
 
 from eval.metrics import PixelHistograms
-from eval.routing import decide
 from eval.scorers import Scorer
-from router.gate import measure_quality
 from router.policy import RoutingPolicy
+from router.route_scores import STUDENTS, RouteScores, Student, score_batches
 from wafer_data.progress import track
 from wafer_data.store import ImageStore
 
-ROUTED = ("lowres", "full")
+_REFERENCE = "compared "
 
 
 @dataclass
@@ -32,12 +32,19 @@ class TestScores:
     scores: dict[str, np.ndarray]
     refused: np.ndarray
     """(N,) bool: the quality gate would not let the models judge this image."""
+    reference: dict[str, np.ndarray] = field(default_factory=dict)
+    """Scores (N,) that the tool's are compared with, by student's name."""
     pixels: dict[str, PixelHistograms] = field(default_factory=dict)
     """By model name; only for models with maps, and only if some test defect has a mask."""
     pixel_rows: dict[str, list[int]] = field(default_factory=dict)
     """Which test images `pixels` counted, in its order, by model name."""
     variants: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
     """Scores (N,) of the other settings of a baseline, by its name and theirs."""
+
+    @property
+    def route(self) -> RouteScores:
+        """Both students' scores and what the gate refused."""
+        return RouteScores(self.scores["lowres"], self.scores["full"], self.refused)
 
 
 def score_test_images(
@@ -46,8 +53,9 @@ def score_test_images(
     policy: RoutingPolicy | None,
     references: Mapping[str, float] | None,
     batch_size: int,
+    compared: Mapping[str, Student] | None = None,
 ) -> TestScores:
-    """Score every test image once with each model.
+    """Score every test image once with each model; `compared`: see `TestScores.reference`.
 
     `references` holds, for "lowres" and "full", the map value that 1 in 1000 calibration pixels exceeds. With
     it the routed system's pixels, which come from either model, are counted on one scale. Images that the
@@ -65,24 +73,29 @@ def score_test_images(
         for name, scorer in scorers.items()
         if scorer.variants
     }
-    found = TestScores(
-        indices, labels, [record.type for record in records], scores, refused, variants=variants
-    )
+    reference = {name: np.empty(len(indices)) for name in compared or {}}
+    types = [record.type for record in records]
+    found = TestScores(indices, labels, types, scores, refused, reference, variants=variants)
     for start in track(range(0, len(indices), batch_size), "scoring test images"):
         part = slice(start, start + batch_size)
         images = store.batch(indices[part])
-        maps: dict[str, np.ndarray] = {}
-        judged = images if policy is None else np.stack([policy.gate.cleaned(i[0])[None] for i in images])
-        for name, scorer in scorers.items():
-            # the route's students see what they see on the tool: masked pixels at their constant
-            scores[name][part], one_map = scorer.score(judged if name in ROUTED else images)
-            if one_map is not None and with_masks:
-                maps[name] = one_map
-            for key, variant in scorer.variants.items():
-                variants[name][key][part] = variant(images)[0]
+        outputs: dict[str, Any] = {}
         if policy is not None:
-            refused[part] = [bool(policy.gate.reasons(measure_quality(image[0]))) for image in images]
+            route = {name: scorers[name].score for name in STUDENTS}
+            others = {_REFERENCE + name: student for name, student in (compared or {}).items()}
+            (batch,) = score_batches(policy.gate, images[:, 0], route | others, batch_size)
+            refused[part] = batch.refused
+            for name in reference:
+                reference[name][part] = batch.outputs[_REFERENCE + name].score
+            outputs |= {name: batch.outputs[name] for name in route}
+        outputs |= {name: scorer.score(images) for name, scorer in scorers.items() if name not in outputs}
+        for name, output in outputs.items():
+            scores[name][part] = output.score
+        for name, scorer in scorers.items():
+            for key, variant in scorer.variants.items():
+                variants[name][key][part] = variant(images).score
         if with_masks:
+            maps = {name: output.map for name, output in outputs.items() if output.map is not None}
             _count_pixels(found, store, part, maps, policy, references)
     return found
 
@@ -109,14 +122,13 @@ def _count_pixels(
         _count(found, name, values, masks, part.start, known)
     if policy is None or references is None:
         return
-    refused = found.refused[part]
-    _, escalated, _ = decide(policy, found.scores["lowres"][part], found.scores["full"][part], refused)
+    routes = found.route[part].under(policy).routes
     routed = np.where(
-        escalated[:, None, None],
+        (routes == "full")[:, None, None],
         large["full"] / np.float32(references["full"]),
         large["lowres"] / np.float32(references["lowres"]),
     )
-    _count(found, "routed", routed, masks, part.start, known & ~refused)
+    _count(found, "routed", routed, masks, part.start, known & (routes != "none"))
 
 
 def _count(

@@ -1,19 +1,61 @@
-"""The exported bundle as the tool runs it: latency of the route and the graphs, parity with PyTorch."""
+"""The run's bundle as the tool runs it: its students, latency of the route and the graphs, parity with PyTorch."""
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import onnxruntime
+from PIL import Image
 
 from eval.latency import Latency, measure_latency
-from eval.results import Parity, RoutingResult
+from eval.results import Parity
+from router.policy import RoutingPolicy
+from router.route_scores import STUDENTS, Routed, RouteScores
 from tool_side import Bundle, Inspector
-from tool_side.runtime.session import StudentGraph, session_options
+from tool_side.runtime.session import DecoderGraph, StudentGraph, session_options
 from wafer_data.progress import track
 from wafer_data.store import ImageStore
 
 ENGINE = f"ONNX Runtime {onnxruntime.__version__}"
+
+
+class BundleStudents:
+    """Both students of a bundle, and what pictures of their answers need.
+
+    Args:
+        bundle: a verified bundle.
+
+    Attributes:
+        graphs: by student's name; `StudentGraph.batch` scores several images.
+        references: by name, the map value that 1 in 1000 calibration pixels exceeds.
+    """
+
+    def __init__(self, bundle: Bundle) -> None:
+        entries = {name: bundle.models[name] for name in STUDENTS}
+        self.graphs = {n: StudentGraph(n, bundle.contents[e.file], 1) for n, e in entries.items()}
+        self.references = {name: entry.map_reference for name, entry in entries.items()}
+        self._decoders = {
+            name: DecoderGraph(name, bundle.contents[entry.decoder], 1)
+            for name, entry in entries.items()
+            if entry.decoder is not None
+        }
+
+    def heat(self, route: str, seen: np.ndarray) -> np.ndarray | None:
+        """Map (h, w) of the deepest student on the route over its reference, for an image as networks see it.
+
+        None for an image that no student judged.
+        """
+        return None if route == "none" else self.graphs[route](seen).map / np.float32(self.references[route])
+
+    def reconstruct(self, route: str, seen: np.ndarray) -> np.ndarray | None:
+        """The image (S, S) in [0, 1] that the latent describes; None where no student can draw it.
+
+        Where the one that decided cannot, as a rule the low-resolution one, the full student draws: that is closest.
+        """
+        for name in (route, "full") if route != "none" else ():
+            if name in self._decoders:
+                drawn = Image.fromarray(self._decoders[name](self.graphs[name](seen).latent))
+                return np.asarray(drawn.resize(seen.shape[::-1], Image.Resampling.BILINEAR))
+        return None
 
 
 @dataclass(frozen=True)
@@ -22,9 +64,6 @@ class ToolRun:
 
     decisions: np.ndarray
     routes: np.ndarray
-    lowres_scores: np.ndarray
-    """(N,) raw, of every image whatever its route; NaN where there is none. Likewise `full_scores`."""
-    full_scores: np.ndarray
     total_ms: np.ndarray
     network_ms: np.ndarray
     """(N,) milliseconds of both graphs together; the rest of `total_ms` is preprocessing and the gate."""
@@ -43,28 +82,13 @@ def run_inspector(bundle: Bundle, store: ImageStore, indices: np.ndarray) -> Too
     # The store's images already are in the data set's grey levels; the tool would apply them a second time.
     plain = replace(bundle.preprocessing, black=0.0, white=1.0)
     inspector = Inspector(replace(bundle, preprocessing=plain), threads=1)
-    rows: list[tuple[Any, ...]] = []
-    for index in track(indices, "inspecting with the exported bundle"):
-        found = inspector.inspect(store.grey(int(index)))
-        seconds = found.seconds
-        rows.append(
-            (
-                found.decision,
-                found.route,
-                1e3 * seconds["total"],
-                1e3 * (seconds["lowres"] + seconds["full"]),
-            )
-        )
-    decisions, routes, total_ms, network_ms = (np.array(column) for column in zip(*rows, strict=True))
-    # After the timed pass, so that its times hold nothing but the route.
-    lowres, full = (_graph_scores(bundle, name, store, indices) for name in ("lowres", "full"))
-    return ToolRun(decisions, routes, lowres, full, total_ms, network_ms)
-
-
-def _graph_scores(bundle: Bundle, name: str, store: ImageStore, indices: np.ndarray) -> np.ndarray:
-    """(N,) raw scores of the graph `name` on all images."""
-    graph = StudentGraph(name, bundle.contents[bundle.models[name].file], 1)
-    return np.array([graph(store.grey(int(index))).score for index in indices])
+    recipe = inspector.recipes[0]  # the run's own, whatever was added to its bundle since
+    rows = []
+    for index in track(indices, "inspecting with the bundle"):
+        found = inspector.inspect(store.grey(int(index)), recipe=recipe)
+        network = found.seconds["lowres"] + found.seconds["full"]
+        rows.append((found.decision, found.route, 1e3 * found.seconds["total"], 1e3 * network))
+    return ToolRun(*(np.array(column) for column in zip(*rows, strict=True)))
 
 
 def graph_latency(bundle: Bundle, name: str, images: np.ndarray, runs: int) -> Latency:
@@ -78,22 +102,29 @@ def graph_latency(bundle: Bundle, name: str, images: np.ndarray, runs: int) -> L
 
 
 def compare(
-    tool: ToolRun, routing: RoutingResult, lowres: np.ndarray, full: np.ndarray, paths: list[str]
+    tool: ToolRun, scores: RouteScores, reference: RouteScores, policy: RoutingPolicy, paths: list[str]
 ) -> Parity:
-    """Parity of the tool's results with the PyTorch path's decisions, routes and raw scores."""
-    other_decision, other_route = tool.decisions != routing.decisions, tool.routes != routing.routes
+    """Parity of the tool with PyTorch.
+
+    Args:
+        tool: what the runtime decided.
+        scores: by the bundle's graphs.
+        reference: by the trained students, of the same images.
+        policy: of both.
+        paths: of the images.
+    """
+    theirs: Routed = reference.under(policy)
+    other_decision, other_route = tool.decisions != theirs.decisions, tool.routes != theirs.routes
     differing = np.flatnonzero(other_decision | other_route)
     return Parity(
         images=len(paths),
         decisions_differ=int(other_decision.sum()),
         routes_differ=int(other_route.sum()),
-        max_relative_lowres_deviation=_deviation(tool.lowres_scores, lowres),
-        max_relative_full_deviation=_deviation(tool.full_scores, full),
+        max_relative_lowres_deviation=_deviation(scores.lowres, reference.lowres),
+        max_relative_full_deviation=_deviation(scores.full, reference.full),
         differing_paths=[paths[i] for i in differing],
     )
 
 
 def _deviation(ours: np.ndarray, reference: np.ndarray) -> float:
-    """Largest relative deviation where the tool has a score; 0 where it has none at all."""
-    ran = ~np.isnan(ours)
-    return float(np.max(np.abs(ours[ran] - reference[ran]) / np.abs(reference[ran]), initial=0.0))
+    return float(np.max(np.abs(ours - reference) / np.abs(reference), initial=0.0))

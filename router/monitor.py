@@ -24,7 +24,7 @@ from router.policy import RoutingPolicy
 from wafer_data.errors import InputError
 
 SCHEMA = 1
-EPOCH = 5000
+EPOCH, FALSE_ALARMS = 5000, 0.01
 
 
 class Judged(Protocol):
@@ -99,7 +99,7 @@ class Monitor:
         policy: RoutingPolicy,
         reference: Reference,
         *,
-        false_alarms: float = 0.01,
+        false_alarms: float = FALSE_ALARMS,
         epoch: int = EPOCH,
         seed: int = 0,
     ) -> None:

@@ -14,10 +14,11 @@ import numpy as np
 
 from router.calibrate import calibrate_policy
 from router.config import RouterConfig
-from router.gate import APPEARANCE_IMAGES, fit_gate_images, measure_quality
+from router.gate import APPEARANCE_IMAGES, fit_gate_images
 from router.monitor import Reference
 from router.monitor_reference import reference_of
 from router.policy import RoutingPolicy
+from router.route_scores import look
 from router.samples import require_enough
 from wafer_data.errors import InputError
 
@@ -56,9 +57,9 @@ def calibrate_recipe(
     )
     lowres, full = [], []
     for image in calibrating:
-        grey = image()
-        if not gate.reasons(measure_quality(grey)):
-            low, high = score(gate.cleaned(grey))
+        found = look(gate, image())
+        if not found.reasons:
+            low, high = score(found.seen)
             lowres.append(low)
             full.append(high)
     refused = len(calibrating) - len(lowres)

@@ -112,13 +112,14 @@ def tiny_teacher_config(tiny_weights: Path):
 
 @pytest.fixture(scope="session")
 def tiny_run(tiny_data: Path, tiny_teacher_config, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A whole trained run on synthetic images: teacher, all students, policy; no report and no bundle."""
+    """A whole trained run on synthetic images: teacher, all students, policy, bundle; no report."""
     import shutil
 
     from distill.calibration import calibrate_run
     from distill.stages import run_stage
     from router.config import RouterConfig
     from teacher.fit import fit_teacher
+    from tool_side.export.write import export_bundle
     from wafer_data.store import ImageStore
 
     run_dir = tmp_path_factory.mktemp("runs") / "tiny"
@@ -130,6 +131,7 @@ def tiny_run(tiny_data: Path, tiny_teacher_config, tmp_path_factory: pytest.Temp
     calibrate_run(
         run_dir, store, RouterConfig(escalation_target=0.2, escalation_budget=[0.05, 0.5], flag_rate=0.1)
     )
+    export_bundle(run_dir, run_dir / "bundle")
     return run_dir
 
 

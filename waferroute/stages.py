@@ -54,14 +54,6 @@ def all_stages(command_tail: str = "CONFIG") -> list[Stage[RunConfig]]:
             command=f"waferroute calibrate {command_tail}",
         ),
         Stage(
-            "evaluate",
-            REPORT,
-            inputs=("data", "adapt", *STUDENT_STAGES, "calibrate"),
-            settings=lambda config: {"eval": config.eval.model_dump(mode="json")},
-            function=_evaluate,
-            command=f"waferroute evaluate {command_tail}",
-        ),
-        Stage(
             "export",
             BUNDLE,
             inputs=("data", "full", "lowres", "calibrate"),
@@ -70,6 +62,14 @@ def all_stages(command_tail: str = "CONFIG") -> list[Stage[RunConfig]]:
             # Beside the bundle: the folder is copied to tools as it is, and lists its own files.
             record="bundle.stage.json",
             command=f"waferroute export {command_tail}",
+        ),
+        Stage(
+            "evaluate",
+            REPORT,
+            inputs=("data", "adapt", *STUDENT_STAGES, "calibrate", "export"),
+            settings=lambda config: {"eval": config.eval.model_dump(mode="json")},
+            function=_evaluate,
+            command=f"waferroute evaluate {command_tail}",
         ),
     ]
 
@@ -191,15 +191,15 @@ def _calibrate(config: RunConfig, run_dir: Path) -> None:
         drop_cache(run_dir)
 
 
-def _evaluate(config: RunConfig, run_dir: Path) -> None:
-    from eval.evaluate import evaluate_run
-
-    evaluate_run(run_dir, config.eval)
-
-
 def _export(config: RunConfig, run_dir: Path) -> None:
     from distill.calibration import synthetic_anomaly
     from tool_side.export.write import export_bundle
 
     identity = sha256_json(bundle_settings(config))
     export_bundle(run_dir, run_dir / BUNDLE, identity, paint=synthetic_anomaly, int8=config.export.int8)
+
+
+def _evaluate(config: RunConfig, run_dir: Path) -> None:
+    from eval.report import evaluate_run
+
+    evaluate_run(run_dir, config.eval)

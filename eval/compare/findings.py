@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from eval.compare.judge import SEED, Differences, Figures, RunFigures, differences, judge_run, verdict
-from eval.compare.load import FinishedRun
+from eval.compare.match import Compared
+from eval.compare.measure import SEED, Differences, Figures, RunFigures, differences, measure_run, verdict
 from eval.metrics import PairedDifference
 
 SCHEMA = 1
@@ -16,7 +16,7 @@ SCHEMA = 1
 class Comparison:
     """Several runs on their common test images; `runs` are cut to these."""
 
-    runs: dict[str, FinishedRun]
+    runs: dict[str, Compared]
     reference: str
     figures: dict[str, RunFigures]
     differences: dict[str, Differences]
@@ -64,10 +64,10 @@ class Comparison:
 
     def _run_json(self, name: str) -> dict[str, Any]:
         run, figures = self.runs[name], self.figures[name]
-        reported = run.report["models"]
+        reported = run.run.report["models"]
         return {
-            "data": run.report["data"].get("name"),
-            "data_fingerprint": run.fingerprint,
+            "data": run.run.report["data"].get("name"),
+            "data_fingerprint": run.images.fingerprint,
             "synthetic": run.synthetic,
             "models": {
                 model: _figures_json(found)
@@ -79,14 +79,14 @@ class Comparison:
 
 
 def compare(
-    runs: Sequence[FinishedRun], reference: str, test_images: Mapping[str, int], resamples: int
+    runs: Sequence[Compared], reference: str, test_images: Mapping[str, int], resamples: int
 ) -> Comparison:
-    """Judge runs that were cut to their common images, and each against the one called `reference`."""
+    """Measure runs that were cut to their common images, and each against the one called `reference`."""
     by_name = {run.name: run for run in runs}
     return Comparison(
         runs=by_name,
         reference=reference,
-        figures={name: judge_run(run, resamples) for name, run in by_name.items()},
+        figures={name: measure_run(run, resamples) for name, run in by_name.items()},
         differences={
             name: differences(run, by_name[reference], resamples)
             for name, run in by_name.items()
@@ -99,9 +99,9 @@ def compare(
     )
 
 
-def _differing_settings(runs: Mapping[str, FinishedRun]) -> dict[str, dict[str, str]]:
-    keys = dict.fromkeys(key for run in runs.values() for key in run.settings)
-    found = {key: {name: run.settings.get(key, "-") for name, run in runs.items()} for key in keys}
+def _differing_settings(runs: Mapping[str, Compared]) -> dict[str, dict[str, str]]:
+    keys = dict.fromkeys(key for run in runs.values() for key in run.run.settings)
+    found = {key: {name: run.run.settings.get(key, "-") for name, run in runs.items()} for key in keys}
     return {key: values for key, values in found.items() if len(set(values.values())) > 1}
 
 

@@ -1,21 +1,74 @@
-"""The test images that all runs share, known by their content."""
+"""The runs to compare, and the test images that all of them share, known by their content."""
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
-from eval.compare.load import FinishedRun
+from eval.metrics.sketch import ImageSketch
+from eval.run import FinishedRun, ImageKey, ScoredImages
 from wafer_data.errors import InputError
 
 
-def on_common_images(runs: Sequence[FinishedRun], only_common: bool) -> list[FinishedRun]:
+@dataclass(frozen=True)
+class Compared:
+    """One run in a comparison.
+
+    Attributes:
+        name: tells it from the others.
+        images: its test images, or those of them that are compared.
+        sketches: the pixels of image n by model.
+        whole: whether these are all of its test images, those that its report speaks of.
+    """
+
+    run: FinishedRun
+    name: str
+    images: ScoredImages
+    sketches: dict[str, dict[int, ImageSketch]]
+    whole: bool = True
+
+    @property
+    def labels(self) -> np.ndarray:
+        """(N,) 0 normal, 1 defective."""
+        return self.images.labels
+
+    @property
+    def synthetic(self) -> str | None:
+        """In words how a program made the images, if it did and the data say so."""
+        try:
+            return self.run.synthetic
+        except InputError:  # the comparison does not need the images themselves
+            return None
+
+
+def open_runs(folders: Sequence[Path]) -> list[Compared]:
+    """The runs in these folders, under names that tell them apart.
+
+    Raises `InputError` for fewer than two folders, one folder given twice, one without a finished report, or damaged
+    files.
+    """
+    if len(folders) < 2:
+        raise InputError("a comparison needs at least two runs: waferroute compare RUN RUN")
+    resolved = [folder.resolve() for folder in folders]
+    for folder, count in Counter(resolved).items():
+        if count > 1:
+            raise InputError(f"{folder} is given {count} times: a run is compared with others")
+    runs = [FinishedRun(folder) for folder in resolved]
+    for run in runs:
+        _ = run.report, run.settings  # what is damaged is said before minutes of resampling
+    names = _names(resolved)
+    return [Compared(run, name, run.images, run.sketches) for run, name in zip(runs, names, strict=True)]
+
+
+def on_common_images(runs: Sequence[Compared], only_common: bool) -> list[Compared]:
     """The runs with their test images cut to those of all, in one order.
 
     Raises `InputError` when the runs' test images differ and `only_common` is not asked for, when too few are common to
     compare anything, or when runs disagree about an image's label.
     """
-    common = set(runs[0].images).intersection(*(run.images for run in runs[1:]))
+    common = set(runs[0].images.keys).intersection(*(run.images.keys for run in runs[1:]))
     if any(len(run.images) != len(common) for run in runs) and not only_common:
         counts = ", ".join(f"{run.name} {len(run.images)}" for run in runs)
         advice = (
@@ -26,7 +79,7 @@ def on_common_images(runs: Sequence[FinishedRun], only_common: bool) -> list[Fin
         raise InputError(
             f"the runs were not tested on the same images ({counts}), and {len(common)} are common to all: {advice}"
         )
-    order = [key for key in runs[0].images if key in common]
+    order = [key for key in runs[0].images.keys if key in common]
     cut = [_cut(run, order) for run in runs]
     for run in cut[1:]:
         differing = np.flatnonzero(run.labels != cut[0].labels)
@@ -44,18 +97,24 @@ def on_common_images(runs: Sequence[FinishedRun], only_common: bool) -> list[Fin
     return cut
 
 
-def _cut(run: FinishedRun, order: Sequence[tuple[str, int]]) -> FinishedRun:
-    place = {key: row for row, key in enumerate(run.images)}
+def _cut(run: Compared, order: Sequence[ImageKey]) -> Compared:
+    place = {key: row for row, key in enumerate(run.images.keys)}
     rows = np.array([place[key] for key in order], dtype=np.int64)
     return replace(
         run,
-        images=list(order),
+        images=run.images.at(rows),
         whole=len(order) == len(run.images),
-        labels=run.labels[rows],
-        scores={name: values[rows] for name, values in run.scores.items()},
-        passed=None if run.passed is None else run.passed[rows],
         sketches={
             name: {new: sketches[int(old)] for new, old in enumerate(rows) if int(old) in sketches}
             for name, sketches in run.sketches.items()
         },
     )
+
+
+def _names(folders: Sequence[Path]) -> list[str]:
+    """The last part of each path, or as many as it takes to tell them apart."""
+    for length in range(1, max(len(folder.parts) for folder in folders) + 1):
+        names = ["/".join(folder.parts[-length:]) for folder in folders]
+        if len(set(names)) == len(names):
+            break
+    return names

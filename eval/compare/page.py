@@ -1,15 +1,13 @@
 """Fills the page template of a comparison."""
 
 from dataclasses import dataclass
-from importlib.resources import files
-
-from jinja2 import Environment, StrictUndefined
 
 from eval.compare.findings import Comparison
-from eval.compare.judge import Figures, verdict
+from eval.compare.measure import Figures, verdict
 from eval.compare.plots import difference_plot
 from eval.metrics import PairedDifference
-from eval.report import theme, wording
+from eval.pages import theme, wording
+from eval.pages.render import render
 
 METRICS = {
     "image_auroc": ("AUROC", False),
@@ -45,27 +43,19 @@ class Table:
 
 def render_page(found: Comparison) -> str:
     """The whole HTML page as text; needs nothing but itself to be shown."""
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    return render(
+        "eval.compare",
+        {
+            "found": found,
+            "summary": [_sentence(found, name) for name in found.differences],
+            "synthetic": {name: run.synthetic for name, run in found.runs.items() if run.synthetic},
+            "cut": any(not run.whole for run in found.runs.values()),
+            "tables": [_model_table(found, name) for name in theme.SERIES if _holders(found, name)],
+            "decisions": _decision_table(found),
+            "plots": {title: plot for title, plot in _plots(found).items() if plot},
+            "same_data": len({run.images.fingerprint for run in found.runs.values()}) == 1,
+        },
     )
-    words = {name: value for name, value in vars(wording).items() if callable(value) and name[0].islower()}
-    environment.globals.update(words)
-    template = environment.from_string(_text("eval.compare", "template.html"))
-    return template.render(
-        found=found,
-        style=theme.coloured(_text("eval.report", "style.css")),
-        summary=[_sentence(found, name) for name in found.differences],
-        synthetic={name: run.synthetic for name, run in found.runs.items() if run.synthetic},
-        cut=any(not run.whole for run in found.runs.values()),
-        tables=[_model_table(found, name) for name in theme.SERIES if _holders(found, name)],
-        decisions=_decision_table(found),
-        plots={title: plot for title, plot in _plots(found).items() if plot},
-        same_data=len({run.fingerprint for run in found.runs.values()}) == 1,
-    )
-
-
-def _text(package: str, name: str) -> str:
-    return files(package).joinpath(name).read_text(encoding="utf-8")
 
 
 def _plots(found: Comparison) -> dict[str, str | None]:
@@ -85,7 +75,7 @@ def _model_table(found: Comparison, model: str) -> Table:
         figures = found.figures[name].models[model]
         differences = found.differences[name].models.get(model, {}) if name in found.differences else {}
         cells = [_cell(figures, differences, metric, share) for metric, (_, share) in METRICS.items()]
-        latency = found.runs[name].report["models"].get(model, {}).get("latency_ms") or {}
+        latency = found.runs[name].run.report["models"].get(model, {}).get("latency_ms") or {}
         rows.append((name, name == found.reference, cells, wording.milliseconds(latency.get("p50"))))
     series = theme.SERIES[model]
     return Table(series.label, series.role, [heading for heading, _ in METRICS.values()], rows)
@@ -142,6 +132,6 @@ def _said(metric: str, difference: PairedDifference, share: bool) -> str:
     meaning = {
         "better": "clearly better",
         "worse": "clearly worse",
-        "open": "not told apart from the reference",
+        "open": "not distinguished from the reference",
     }
     return f"{meaning[verdict(metric, difference)]}: {_signed(difference, share)}"

@@ -4,8 +4,8 @@ from matplotlib.axes import Axes
 
 from eval.compare.findings import Comparison
 from eval.metrics import PairedDifference
-from eval.report.svg import canvas, to_svg
-from eval.report.theme import SERIES, STAND_INS
+from eval.pages.svg import canvas, to_svg
+from eval.pages.theme import SERIES, STAND_INS
 
 
 def difference_plot(found: Comparison, metric: str, title: str, in_points: bool) -> str | None:

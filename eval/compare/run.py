@@ -5,10 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from eval.compare.findings import compare
-from eval.compare.load import load_runs
-from eval.compare.match import on_common_images
+from eval.compare.match import on_common_images, open_runs
 from eval.compare.page import render_page
-from eval.output_folder import require_replaceable
+from eval.pages.folder import require_replaceable
 from wafer_data.errors import InputError
 from wafer_data.files import new_directory, write_json, write_text
 
@@ -34,7 +33,7 @@ def compare_runs(
     written or holds something else than an earlier comparison.
     """
     require_replaceable(out, (PAGE, FIGURES), "a comparison")
-    runs = load_runs(folders)
+    runs = open_runs(folders)
     place = _place(folders, reference)
     tested = {run.name: len(run.images) for run in runs}
     found = compare(on_common_images(runs, only_common), runs[place].name, tested, resamples)

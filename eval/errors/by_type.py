@@ -7,7 +7,7 @@ import numpy as np
 from eval.errors.findings import Extreme, TypeRow
 from eval.errors.properties import DefectFigures
 from eval.metrics import clopper_pearson
-from eval.report.wording import counted, percent
+from eval.pages.wording import counted, percent
 
 CLEAR = 1.5
 """A type stands out in a property if its median is this many times that of the other types, or this many times less."""

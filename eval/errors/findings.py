@@ -14,7 +14,8 @@ Kind = Literal["missed", "false alarm"]
 class Error:
     """One missed defect or false alarm.
 
-    index: in the store. margin: see `operating_point.Judgement`; None for an image that was not judged. full_flags:
+    index: in the store. student: whose map shows why the image took its route; "none" judged a refused one. margin: see
+    `operating_point.Decided`; None for an image that was not judged. full_flags:
     whether the full student would flag it. quality: the gate's figures by name; unusual: those outside the range of
     the calibration normals. similarity: cosine to the nearest training normal; similarity_rank: share of calibration
     normals that are less like any training normal. defect: None without a mask. mode: key of the failure mode.
@@ -26,6 +27,7 @@ class Error:
     kind: Kind
     decision: str
     route: str
+    student: str
     margin: float | None
     full_flags: bool
     quality: dict[str, float]

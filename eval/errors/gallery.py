@@ -2,15 +2,12 @@
 
 from dataclasses import dataclass
 
-import numpy as np
-
-from eval.errors.collect import see
 from eval.errors.findings import Error, ErrorAnalysis, Kind
-from eval.errors.judge import Students
-from eval.explore.pictures import data_address, to_picture
-from tool_side.runtime.heatmap import overlay
+from eval.pages.images import grey_address, heat_address
+from eval.run import FinishedRun
+from eval.tool_run import BundleStudents
+from router.route_scores import look
 from wafer_data.progress import track
-from wafer_data.store import ImageStore
 
 MOST = 200
 """At most this many misses and as many false alarms are shown, the worst ones."""
@@ -29,30 +26,22 @@ class Shot:
     heat: str | None
 
 
-def take_shots(
-    found: ErrorAnalysis, store: ImageStore, students: Students, references: dict[str, float]
-) -> dict[Kind, list[Shot]]:
+def take_shots(found: ErrorAnalysis, run: FinishedRun, students: BundleStudents) -> dict[Kind, list[Shot]]:
     """Pictures of the worst errors of each kind, drawn one image at a time."""
     kinds: tuple[Kind, Kind] = ("missed", "false alarm")
     return {
-        kind: [
-            _shot(error, store, students, references)
-            for error in track(found.of(kind)[:MOST], f"pictures: {kind}")
-        ]
+        kind: [_shot(error, run, students) for error in track(found.of(kind)[:MOST], f"pictures: {kind}")]
         for kind in kinds
     }
 
 
-def _shot(error: Error, store: ImageStore, students: Students, references: dict[str, float]) -> Shot:
-    grey = store.grey(error.index)
-    heat, drawn = see(students, references, grey, error.route)
+def _shot(error: Error, run: FinishedRun, students: BundleStudents) -> Shot:
+    grey = run.store.grey(error.index)
+    seen = look(run.policy.gate, grey).seen
+    drawn = students.reconstruct(error.student, seen)
     return Shot(
         error=error,
-        image=data_address(to_picture(grey, (0.0, 1.0), store.mask(error.index)), SIDE),
-        reconstruction=None if drawn is None else data_address(_grey(drawn), SIDE),
-        heat=None if heat is None else data_address(overlay(grey, heat, 1.0), SIDE),
+        image=grey_address(grey, run.store.mask(error.index), SIDE),
+        reconstruction=None if drawn is None else grey_address(drawn, longest=SIDE),
+        heat=heat_address(grey, students.heat(error.student, seen), SIDE),
     )
-
-
-def _grey(image: np.ndarray) -> np.ndarray:
-    return to_picture(image, (0.0, 1.0))

@@ -1,13 +1,21 @@
 """What other router settings would have decided: calibrated again on the same calibration images."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from eval.errors.judge import Measured
-from eval.errors.operating_point import CalibrationScores, Judgement, Model, judge_full, judge_routed
+from eval.errors.operating_point import (
+    Decided,
+    Model,
+    decide_full,
+    decide_routed,
+    full_threshold,
+    recalibrated,
+)
 from router.config import RouterConfig
 from router.policy import RoutingPolicy
+from router.route_scores import RouteScores
 from wafer_data.errors import InputError
 
 _RATES = (0.005, 0.01, 0.02, 0.03, 0.05, 0.065, 0.08, 0.1, 0.125, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)
@@ -30,11 +38,11 @@ class Change:
 class Levers:
     """Tries other settings on one run; nothing is written."""
 
-    scores: CalibrationScores
+    calibration: dict[str, Any]
     policy: RoutingPolicy
     config: RouterConfig
     model: Model
-    measured: Measured
+    scores: RouteScores
     labels: np.ndarray
     passed: np.ndarray
     """(N,) bool under the settings of the run."""
@@ -60,7 +68,7 @@ class Levers:
     def _try(self, escalation_target: float, flag_rate: float) -> Change | None:
         """None where the calibration sample is too small for such a setting."""
         try:
-            found = self._judge(escalation_target, flag_rate)
+            found = self._decide(escalation_target, flag_rate)
         except InputError:
             return None
         defect = self.labels == 1
@@ -73,11 +81,10 @@ class Levers:
             passed_before=self.passed,
         )
 
-    def _judge(self, escalation_target: float, flag_rate: float) -> Judgement:
-        seen = self.measured
+    def _decide(self, escalation_target: float, flag_rate: float) -> Decided:
         if self.model == "full":
-            threshold = self.scores.full_threshold(self.policy, flag_rate)
-            return judge_full(self.policy, threshold, seen.full, seen.refused)
+            threshold = full_threshold(self.calibration, self.policy, flag_rate)
+            return decide_full(self.policy, threshold, self.scores)
         low, high = self.config.escalation_budget
         config = RouterConfig(
             **self.config.model_dump(
@@ -88,7 +95,7 @@ class Levers:
             flag_rate=flag_rate,
             reject_rate=min(self.config.reject_rate, flag_rate),
         )
-        return judge_routed(self.scores.calibrated(self.policy, config), seen.lowres, seen.full, seen.refused)
+        return decide_routed(recalibrated(self.calibration, self.policy, config), self.scores)
 
 
 def first_that_changes(changes: list[Change], rows: np.ndarray, share: float = 0.5) -> Change | None:

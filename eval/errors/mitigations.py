@@ -14,7 +14,7 @@ import numpy as np
 from eval.errors.findings import Error
 from eval.errors.levers import Change, Levers, first_that_changes, turned_by
 from eval.errors.properties import EDGE
-from eval.report.wording import milliseconds, percent
+from eval.pages.wording import milliseconds, percent
 
 CONFIRM = "Found on test images: confirm it on images that nobody has looked at yet."
 

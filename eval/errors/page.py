@@ -1,18 +1,16 @@
 """Fills the page template of an error analysis."""
 
-from importlib.resources import files
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, StrictUndefined
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from eval.errors.findings import ErrorAnalysis, Kind, Mode
 from eval.errors.gallery import MOST, Shot
-from eval.report import images, theme, wording
-from eval.report.svg import canvas, to_svg
-from eval.report.theme import STAND_INS
-from eval.report.wording import counted, percent
+from eval.pages.render import ANALYSIS, render
+from eval.pages.svg import canvas, to_svg
+from eval.pages.theme import STAND_INS
+from eval.pages.wording import counted, percent
 
 LABELS = {
     "area": "area of the mask",
@@ -30,33 +28,19 @@ LABELS = {
 
 def render_page(found: ErrorAnalysis, shots: dict[Kind, list[Shot]]) -> str:
     """The whole HTML page as text; needs nothing but itself to be shown."""
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    return render(
+        "eval.errors",
+        {
+            **{name: getattr(found, name) for name in found.__dataclass_fields__},
+            "summary": _summary(found),
+            "top": found.modes[:3],
+            "groups": _groups(found, shots),
+            "labels": LABELS,
+            "plot": _scatter(found.points) if found.points else None,
+            "most": MOST,
+        },
+        (ANALYSIS, ("eval.errors", "page.css")),
     )
-    words = {name: value for name, value in vars(wording).items() if callable(value) and name[0].islower()}
-    environment.globals.update(words)
-    template = environment.from_string(_text("eval.errors", "template.html"))
-    style = "".join(
-        _text(f"eval.{folder}", name)
-        for folder, name in (("report", "style.css"), ("explore", "explore.css"), ("errors", "errors.css"))
-    )
-    return template.render(
-        **{name: getattr(found, name) for name in found.__dataclass_fields__},
-        style=theme.coloured(style),
-        summary=_summary(found),
-        top=found.modes[:3],
-        groups=_groups(found, shots),
-        labels=LABELS,
-        plot=_scatter(found.points) if found.points else None,
-        most=MOST,
-        heat_stops=images.scale_stops(),
-        heat_from=images.HEAT_FROM,
-        heat_to=images.HEAT_TO,
-    )
-
-
-def _text(package: str, name: str) -> str:
-    return files(package).joinpath(name).read_text(encoding="utf-8")
 
 
 def _summary(found: ErrorAnalysis) -> list[str]:

@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from eval.config import EvalConfig
-from eval.errors.analyse import analyse
 from eval.errors.gallery import take_shots
-from eval.errors.opened import open_run, settings_of
+from eval.errors.measure import analyse
 from eval.errors.operating_point import Model
 from eval.errors.page import render_page
-from eval.own_folder import require_own
+from eval.errors.seen import Measuring
+from eval.pages import folder as result_folder
+from eval.run import FinishedRun
 from router.config import RouterConfig
 from wafer_data.files import new_directory, read_json, write_json, write_text
 from wafer_data.progress import Progress
@@ -33,15 +34,16 @@ def analyse_errors(
     Memory holds a few hundred bytes a test image, and one batch of images. The folder is replaced as a whole or, on
     failure, left as it was. Returns the content of errors.json.
 
-    Raises InputError when data, students or calibration are missing or damaged, when there is no test image, or `out`
+    Raises InputError when data, calibration or bundle are missing or damaged, when there is no test image, or `out`
     cannot be written or holds something else than an earlier analysis.
     """
     require_replaceable(out)
     with new_directory(out) as folder:
         with Progress():
-            run = open_run(run_dir)
-            found = analyse(run, model, router or settings_of(run_dir), config or EvalConfig())
-            shots = take_shots(found, run.store, run.students, run.references)
+            run = FinishedRun(run_dir)
+            measuring = Measuring.of(run)
+            found = analyse(measuring, model, router or run.router, config or EvalConfig())
+            shots = take_shots(found, run, measuring.students)
             found = replace(found, shown={kind: len(taken) for kind, taken in shots.items()})
             write_json(folder / FIGURES, found.to_json())
             write_text(folder / PAGE, render_page(found, shots))
@@ -51,4 +53,4 @@ def analyse_errors(
 
 def require_replaceable(out: Path) -> None:
     """Raise InputError unless `out` is missing, empty, or holds an earlier analysis and nothing else."""
-    require_own(out, {PAGE, FIGURES}, "an error analysis")
+    result_folder.require_replaceable(out, {PAGE, FIGURES}, "an error analysis")

@@ -6,9 +6,9 @@ import numpy as np
 
 from eval.errors.by_type import TypedDefects
 from eval.errors.findings import Comparison, Kind
-from eval.errors.judge import Measured
-from eval.errors.operating_point import Judgement
+from eval.errors.operating_point import Decided
 from eval.errors.properties import DefectFigures, measure_defect
+from eval.errors.seen import Measured
 from eval.metrics import clopper_pearson
 from router.config import RouterConfig
 from router.gate import FIGURES
@@ -35,10 +35,10 @@ def operating_point(policy: RoutingPolicy, threshold: float | None, router: Rout
     }
 
 
-def count_errors(judged: Judgement, labels: np.ndarray) -> dict[str, Any]:
+def count_errors(decided: Decided, labels: np.ndarray) -> dict[str, Any]:
     """Misses and false alarms with exact 95 % intervals; labels (N,)."""
     found: dict[str, Any] = {}
-    for kind, label, wrong in (("missed", 1, judged.passed), ("false_alarms", 0, ~judged.passed)):
+    for kind, label, wrong in (("missed", 1, decided.passed), ("false_alarms", 0, ~decided.passed)):
         of, count = int(np.sum(labels == label)), int(np.sum(wrong & (labels == label)))
         found |= {
             "test_defects" if label else "test_normals": of,
@@ -49,7 +49,7 @@ def count_errors(judged: Judgement, labels: np.ndarray) -> dict[str, Any]:
     return found
 
 
-def measure_defects(store: ImageStore, seen: Measured, judged: Judgement, labels: np.ndarray) -> TypedDefects:
+def measure_defects(store: ImageStore, seen: Measured, decided: Decided, labels: np.ndarray) -> TypedDefects:
     """Every defect of the test set with the figures of its mask, one image in memory at a time."""
     rows = np.flatnonzero(labels == 1)
     figures: list[DefectFigures | None] = []
@@ -58,13 +58,13 @@ def measure_defects(store: ImageStore, seen: Measured, judged: Judgement, labels
         mask = store.mask(index)
         figures.append(None if mask is None else measure_defect(store.grey(index), mask))
     types = np.array([store.records[int(seen.indices[row])].type for row in rows], dtype=str)
-    return TypedDefects(types, judged.passed[rows], judged.margin[rows], figures)
+    return TypedDefects(types, decided.passed[rows], decided.margin[rows], figures)
 
 
 def comparisons(
-    defects: TypedDefects, seen: Measured, judged: Judgement, labels: np.ndarray
+    defects: TypedDefects, seen: Measured, decided: Decided, labels: np.ndarray
 ) -> list[Comparison]:
-    """Medians of each property, errors against the images of the same label that were judged rightly."""
+    """Medians of each property, errors against the images of the same label that were decided rightly."""
     lines = []
     for name in ("area", "contrast", "texture", "edge_distance"):
         values = np.array(
@@ -72,8 +72,8 @@ def comparisons(
         )
         lines.append(_compared(name, "missed", values, defects.passed))
     wrong: dict[Kind, tuple[int, np.ndarray]] = {
-        "missed": (1, judged.passed),
-        "false alarm": (0, ~judged.passed),
+        "missed": (1, decided.passed),
+        "false alarm": (0, ~decided.passed),
     }
     for kind, (label, errors) in wrong.items():
         chosen = labels == label

@@ -7,7 +7,7 @@ from eval.explore.container import Container
 from eval.explore.findings import Answer, Exploration, Texture
 from eval.explore.period import EXCESS, LASTING, PEAK, RISE, Grain
 from eval.explore.statistics import STATISTICS
-from eval.report.wording import counted, percent
+from eval.pages.wording import counted, percent
 from wafer_data.imaging.levels import ORDINARY_SPAN
 
 

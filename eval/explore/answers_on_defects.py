@@ -4,7 +4,7 @@ from eval.explore.differences import Difference
 from eval.explore.extent import GLOBAL, LOCAL, TypeExtent
 from eval.explore.findings import Answer, Exploration
 from eval.explore.statistics import STATISTICS
-from eval.report.wording import bounds, counted, metric, percent, percent_bounds
+from eval.pages.wording import bounds, counted, metric, percent, percent_bounds
 
 FEW = 20
 """Defects below which intervals by bootstrap are too narrow to be trusted."""

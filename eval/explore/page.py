@@ -1,18 +1,17 @@
 """Fills the page template of an exploration."""
 
 from dataclasses import asdict
-from importlib.resources import files
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, StrictUndefined
 
-from eval.explore import pictures
 from eval.explore.findings import Exploration, Shown
 from eval.explore.plots import Plot
 from eval.explore.sample import MOST
 from eval.explore.statistics import STATISTICS
-from eval.report import theme, wording
+from eval.pages import images as pictures
+from eval.pages import wording
+from eval.pages.render import ANALYSIS, render
 
 THUMBNAIL = 256  # pixels; the PNG files keep the stored size
 
@@ -28,34 +27,27 @@ def render_page(
     shots: uint8 pictures (S, S, 3) of the images shown, by index. maps: pictures "mean", "deviation",
     "spectrum" and "correlation".
     """
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    words = {name: value for name, value in vars(wording).items() if callable(value) and name[0].islower()}
-    environment.globals.update(words)
-    template = environment.from_string(_text("eval.explore", "template.html"))
     pattern = found.texture.pattern
-    return template.render(
-        **{name: getattr(found, name) for name in found.__dataclass_fields__},
-        style=theme.coloured(_text("eval.report", "style.css") + _text("eval.explore", "explore.css")),
-        summary=_summary(found),
-        scale=_scale(found.levels),
-        defect_count=sum(found.data.types.values()),
-        normals=[_shot(shown, shots) for shown in found.normals_shown],
-        defects=[_shot(shown, shots) for shown in found.defects_shown],
-        masked=any(shown.masked for shown in found.defects_shown),
-        maps=_maps(found, maps),
-        plots=plots,
-        periodic=pattern is not None and pattern.periodic,
-        correlation_directions=_directions(found),
-        types=_types(found),
-        statistics=STATISTICS,
-        most=MOST,
+    return render(
+        "eval.explore",
+        {
+            **{name: getattr(found, name) for name in found.__dataclass_fields__},
+            "summary": _summary(found),
+            "scale": _scale(found.levels),
+            "defect_count": sum(found.data.types.values()),
+            "normals": [_shot(shown, shots) for shown in found.normals_shown],
+            "defects": [_shot(shown, shots) for shown in found.defects_shown],
+            "masked": any(shown.masked for shown in found.defects_shown),
+            "maps": _maps(found, maps),
+            "plots": plots,
+            "periodic": pattern is not None and pattern.periodic,
+            "correlation_directions": _directions(found),
+            "types": _types(found),
+            "statistics": STATISTICS,
+            "most": MOST,
+        },
+        (ANALYSIS,),
     )
-
-
-def _text(package: str, name: str) -> str:
-    return files(package).joinpath(name).read_text(encoding="utf-8")
 
 
 def _summary(found: Exploration) -> list[str]:

@@ -15,9 +15,9 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, Percen
 from eval.explore.findings import Exploration, Texture
 from eval.explore.intensity import Histograms
 from eval.explore.statistics import STATISTICS
-from eval.report import theme
-from eval.report.svg import canvas, to_svg
-from eval.report.theme import STAND_INS
+from eval.pages import theme
+from eval.pages.svg import canvas, to_svg
+from eval.pages.theme import STAND_INS
 
 _NORMAL, _DEFECT = STAND_INS["normal"], STAND_INS["defect"]
 _INK, _MUTED = STAND_INS["ink"], STAND_INS["muted"]

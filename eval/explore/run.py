@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 
 from eval.config import EvalConfig
-from eval.explore import pictures
 from eval.explore.findings import Exploration
 from eval.explore.measure import Maps, measure
 from eval.explore.page import render_page
 from eval.explore.plots import draw_plots
+from eval.pages import folder as result_folder
+from eval.pages import images as pictures
 from wafer_data.config import DataConfig
-from wafer_data.errors import InputError
-from wafer_data.files import new_directory, read_json, write_bytes, write_error, write_json, write_text
+from wafer_data.files import new_directory, read_json, write_bytes, write_json, write_text
 from wafer_data.progress import Progress
 from wafer_data.store import ImageStore
 
@@ -47,19 +47,7 @@ def explore_data(
 
 def require_replaceable(out: Path) -> None:
     """Raise InputError unless `out` is missing, empty, or holds an earlier exploration and nothing else."""
-    try:
-        if not out.exists() and not out.is_symlink():
-            return
-        if not out.is_dir():
-            raise InputError(f"{out} is not a folder: choose another one with --out DIR")
-        foreign = sorted({entry.name for entry in out.iterdir()} - {PAGE, FIGURES, PICTURES})
-    except OSError as error:
-        raise write_error(out, error) from error
-    if foreign:
-        raise InputError(
-            f"{out} holds files that are not of an exploration ({foreign[0]}), and the folder would be replaced: "
-            "choose a new or empty one with --out DIR"
-        )
+    result_folder.require_replaceable(out, {PAGE, FIGURES, PICTURES}, "an exploration")
 
 
 def _write(folder: Path, found: Exploration, maps: Maps, store: ImageStore) -> None:

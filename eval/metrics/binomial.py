@@ -7,7 +7,7 @@ tool will see; they are never narrower than the stated confidence allows.
 
 import math
 
-from scipy.stats import beta
+from scipy.stats import binomtest
 
 from wafer_data.errors import InputError
 
@@ -15,10 +15,8 @@ from wafer_data.errors import InputError
 def clopper_pearson(k: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
     """The exact two-sided interval for the rate behind `k` events in `n` independent trials."""
     _check(k, n, confidence)
-    tail = (1 - confidence) / 2
-    low = 0.0 if k == 0 else float(beta.ppf(tail, k, n - k + 1))
-    high = 1.0 if k == n else float(beta.ppf(1 - tail, k + 1, n - k))
-    return low, high
+    low, high = binomtest(k, n).proportion_ci(confidence, "exact")
+    return float(low), float(high)
 
 
 def clopper_pearson_upper(k: int, n: int, confidence: float = 0.95) -> float:
@@ -27,7 +25,7 @@ def clopper_pearson_upper(k: int, n: int, confidence: float = 0.95) -> float:
     392 defects without a miss bound the false-negative rate by 0.76 % at 95 %.
     """
     _check(k, n, confidence)
-    return 1.0 if k == n else float(beta.ppf(confidence, k + 1, n - k))
+    return float(binomtest(k, n, alternative="less").proportion_ci(confidence, "exact").high)
 
 
 def samples_to_certify(rate: float, confidence: float = 0.95) -> int:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import rankdata
+from sklearn import metrics
 
 from wafer_data.errors import InputError
 
@@ -18,13 +19,10 @@ from wafer_data.errors import InputError
 def image_auroc(labels: ArrayLike, scores: ArrayLike) -> float:
     """Area under the ROC curve: the chance that a defect scores above a normal image, ties counting half.
 
-    Computed as the Mann-Whitney statistic (Hanley and McNeil, "The meaning and use of the area under a
-    receiver operating characteristic curve", Radiology 1982). Range [0, 1].
+    Range [0, 1] (Hanley and McNeil, "The meaning and use of the area under a receiver operating characteristic curve",
+    Radiology 1982).
     """
-    normal, defect = _by_class(labels, scores)
-    ranks = rankdata(np.concatenate([defect, normal]))
-    wins = ranks[: len(defect)].sum() - len(defect) * (len(defect) + 1) / 2
-    return float(wins / (len(defect) * len(normal)))
+    return float(metrics.roc_auc_score(*_ranked(labels, scores)))
 
 
 def image_auprc(labels: ArrayLike, scores: ArrayLike) -> float:
@@ -33,11 +31,7 @@ def image_auprc(labels: ArrayLike, scores: ArrayLike) -> float:
     Range (0, 1]. Images with equal scores are flagged together, so the order of ties does not matter. Its
     value for random scores is the share of defects in the sample: compare it only on the same images.
     """
-    normal, defect = _by_class(labels, scores)
-    false, true = _flagged_at_each_threshold(normal, defect)
-    recall = true / len(defect)
-    precision = true / (true + false)
-    return float(np.sum(np.diff(recall, prepend=0.0) * precision))
+    return float(metrics.average_precision_score(*_ranked(labels, scores)))
 
 
 def threshold_at_fpr(normal_scores: ArrayLike, fpr: float = 0.05) -> float:
@@ -92,17 +86,14 @@ def roc_curve(labels: ArrayLike, scores: ArrayLike) -> tuple[np.ndarray, np.ndar
     """False- and true-positive rates at every distinct threshold, both rising from 0 to 1, each of shape (T +
     1,).
     """
-    normal, defect = _by_class(labels, scores)
-    false, true = _flagged_at_each_threshold(normal, defect)
-    return np.r_[0.0, false / len(normal)], np.r_[0.0, true / len(defect)]
+    fpr, tpr, _ = metrics.roc_curve(*_ranked(labels, scores), drop_intermediate=False)
+    return fpr, tpr
 
 
-def _flagged_at_each_threshold(normal: np.ndarray, defect: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """How many normals and defects score at or above each distinct score, from the largest score down."""
-    thresholds = np.unique(np.concatenate([normal, defect]))[::-1]
-    false = len(normal) - np.searchsorted(np.sort(normal), thresholds, side="left")
-    true = len(defect) - np.searchsorted(np.sort(defect), thresholds, side="left")
-    return false, true
+def _ranked(labels: ArrayLike, scores: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Labels and the scores' ranks, ties equal, after the checks: scikit-learn takes no infinite score."""
+    _by_class(labels, scores)
+    return np.asarray(labels), rankdata(scores, method="dense")
 
 
 def _by_type(

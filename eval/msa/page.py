@@ -1,14 +1,10 @@
 """Fills the page template of a measurement system analysis."""
 
-from importlib.resources import files
-
-from jinja2 import Environment, StrictUndefined
-
 from eval.msa.findings import LIMITS, Msa
 from eval.msa.kappa import Agreement
 from eval.msa.rates import Rate
-from eval.report import theme, wording
-from eval.report.wording import MISSING, NBSP, percent, percent_bounds
+from eval.pages.render import ANALYSIS, render
+from eval.pages.wording import MISSING, NBSP, percent_bounds
 
 VERDICTS = {
     "shown": "acceptable",
@@ -21,26 +17,18 @@ VERDICTS = {
 
 def render_page(found: Msa) -> str:
     """The whole HTML page as text; needs nothing but itself to be shown."""
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    words = {name: value for name, value in vars(wording).items() if callable(value) and name[0].islower()}
-    environment.globals.update(words)
-    style = "".join(
-        _text(f"eval.{folder}", name)
-        for folder, name in (("report", "style.css"), ("explore", "explore.css"))
-    )
-    template = environment.from_string(_text("eval.msa", "template.html"))
-    return template.render(
-        found=found,
-        style=theme.coloured(style),
-        kappa_text=kappa_text,
-        kappa_bounds=kappa_bounds,
-        rate_bounds=rate_bounds,
-        limits=LIMITS,
-        verdicts=VERDICTS,
-        percent=percent,
-        missing=MISSING,
+    return render(
+        "eval.msa",
+        {
+            "found": found,
+            "kappa_text": kappa_text,
+            "kappa_bounds": kappa_bounds,
+            "rate_bounds": rate_bounds,
+            "limits": LIMITS,
+            "verdicts": VERDICTS,
+            "missing": MISSING,
+        },
+        (ANALYSIS,),
     )
 
 
@@ -61,7 +49,3 @@ def rate_bounds(found: Rate | None) -> str:
     if found is None or found.low is None or found.high is None:
         return ""
     return f"{found.events} of {found.trials};{NBSP}{percent_bounds((found.low, found.high))}"
-
-
-def _text(package: str, name: str) -> str:
-    return files(package).joinpath(name).read_text(encoding="utf-8")

@@ -8,7 +8,7 @@ from eval.msa.measure import measure
 from eval.msa.page import render_page
 from eval.msa.study import GOOD, read_study
 from eval.msa.system import add_system
-from eval.own_folder import require_own
+from eval.pages import folder as result_folder
 from wafer_data.files import new_directory, write_json, write_text
 
 PAGE, FIGURES = "msa.html", "msa.json"
@@ -58,4 +58,4 @@ def analyse(
 
 def require_replaceable(out: Path) -> None:
     """Raise InputError unless `out` is missing, empty, or holds an earlier analysis and nothing else."""
-    require_own(out, {PAGE, FIGURES}, "a measurement system analysis")
+    result_folder.require_replaceable(out, {PAGE, FIGURES}, "a measurement system analysis")

@@ -18,7 +18,7 @@ HOURS_PER_MONTH = 720.0
 class Delay:
     """Images until something happened, over many draws: median, 95th percentile, and the same in hours.
 
-    None: it does not happen (within the horizon of the simulation) in half, or in 5 %, of the draws.
+    None: it does not happen in half, or in 5 %, of the draws.
     false_flags: median number of normal images flagged on the way.
     """
 

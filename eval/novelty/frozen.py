@@ -1,13 +1,16 @@
-"""A student whose trunk stays as it is: its features of a run's images, and other fits of its likelihood to them."""
+"""Students whose trunks stay: their features of a run's images, and other fits of their likelihoods to these."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from eval.run import FinishedRun
 from likelihood import FeatureLikelihood
 from likelihood.labels import fit_with_labels
+from router.route_scores import score_batches
 from student_vae import StudentVAE
 from wafer_data.progress import track
 from wafer_data.spread import spread
@@ -62,27 +65,42 @@ class Chosen:
         )
 
 
-class FrozenStudent:
-    """Features of the chosen images, and scores under likelihoods fitted to them."""
+class FrozenStudents:
+    """Features of the chosen images by both students, and the gate's verdict on those that are decided on.
 
-    def __init__(self, student: StudentVAE, store: ImageStore, chosen: Chosen, title: str) -> None:
-        self.config = student.config.likelihood
-        self._normals, self.calibration, self.test, self._labelled = (
-            _features(student, store, indices, f"{title}: {what}")
-            for what, indices in (
-                ("training normals", chosen.normals),
-                ("calibration normals", chosen.calibration),
-                ("test images", chosen.test),
-                ("labelled defects", chosen.labelled),
-            )
-        )
+    What is fitted is seen whole, as in training; what is decided on is seen as on the tool.
+    """
 
-    def fit(self, tested: np.ndarray, trained: np.ndarray, seed: int) -> FeatureLikelihood:
+    def __init__(self, students: Mapping[str, StudentVAE], run: FinishedRun, chosen: Chosen) -> None:
+        self.configs = {name: student.config.likelihood for name, student in students.items()}
+        networks = {name: _features_of(student) for name, student in students.items()}
+
+        def whole(indices: np.ndarray, what: str) -> dict[str, Tensor]:
+            starts = track(range(0, len(indices), BATCH), f"features: {what}")
+            parts = [run.store.batch(indices[start : start + BATCH]) for start in starts]
+            return {
+                name: torch.cat([call(part) for part in parts]) for name, call in networks.items() if parts
+            }
+
+        def as_on_the_tool(indices: np.ndarray, what: str) -> tuple[dict[str, Tensor], np.ndarray]:
+            images = (run.store.grey(int(index)) for index in track(indices, f"features: {what}"))
+            batches = list(score_batches(run.policy.gate, images, networks, BATCH))
+            found = {name: torch.cat([one.outputs[name] for one in batches]) for name in networks if batches}
+            return found, np.concatenate([one.refused for one in batches]) if batches else np.empty(0, bool)
+
+        self._normals = whole(chosen.normals, "training normals")
+        self._labelled = whole(chosen.labelled, "labelled defects")
+        self.calibration, self.refused_calibration = as_on_the_tool(chosen.calibration, "calibration normals")
+        self.test, self.refused_test = as_on_the_tool(chosen.test, "test images")
+
+    def fit(self, name: str, tested: np.ndarray, trained: np.ndarray, seed: int) -> FeatureLikelihood:
         """The likelihood of normals, with a head taught by defects: places among the test images, and among the
         labelled training images; without a head if there are none."""
-        defects = torch.cat([self.test[tested], self._labelled[trained]])
+        sources = ((self.test, tested), (self._labelled, trained))
+        parts = [features[name][rows] for features, rows in sources if len(rows)]
+        defects = [torch.cat(parts)] if parts else []
         return fit_with_labels(
-            lambda: iter(self._normals.split(2 * BATCH)), [defects] if len(defects) else [], self.config, seed
+            lambda: iter(self._normals[name].split(2 * BATCH)), defects, self.configs[name], seed
         )
 
 
@@ -93,15 +111,9 @@ def scores(likelihood: FeatureLikelihood, features: Tensor) -> np.ndarray:
     return torch.cat(parts).numpy() if parts else np.empty(0)
 
 
-@torch.no_grad()
-def _features(student: StudentVAE, store: ImageStore, indices: np.ndarray, title: str) -> Tensor:
-    if not len(indices):
-        side = student.config.map_size
-        return torch.empty((0, student.channels, side, side))
-    starts = range(0, len(indices), BATCH)
-    return torch.cat(
-        [
-            student.features(torch.from_numpy(store.batch(indices[start : start + BATCH])))
-            for start in track(starts, title)
-        ]
-    )
+def _features_of(student: StudentVAE) -> Callable[[np.ndarray], Tensor]:
+    @torch.no_grad()
+    def features(images: np.ndarray) -> Tensor:
+        return student.features(torch.from_numpy(images))
+
+    return features

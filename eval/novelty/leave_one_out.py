@@ -5,17 +5,18 @@ normals and to labelled defects of the other types. Thresholds are calibrated ag
 test images are judged with them.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from eval.metrics import clopper_pearson, fnr_at_fpr, image_auroc
-from eval.novelty.frozen import Chosen, FrozenStudent, scores
-from eval.routing import decide
+from eval.novelty.alarms import Stream
+from eval.novelty.frozen import Chosen, FrozenStudents, scores
 from router.calibrate import calibrate_policy
 from router.config import RouterConfig
-from router.policy import PASS, RoutingPolicy
+from router.monitor_reference import reference_of
+from router.policy import RoutingPolicy
+from router.route_scores import STUDENTS, RouteScores
 
 
 @dataclass(frozen=True)
@@ -63,37 +64,46 @@ class LeaveOneOut:
 
 @dataclass(frozen=True)
 class Route:
-    """What leaving out needs: both students' features, the quality gate's verdicts, and the router's settings."""
+    """What leaving out needs: both students' features, the run's policy, and the router's settings."""
 
-    students: Mapping[str, FrozenStudent]
+    students: FrozenStudents
     chosen: Chosen
     policy: RoutingPolicy
     router: RouterConfig
-    refused_calibration: np.ndarray
-    refused_test: np.ndarray
 
 
-def leave_one_out(route: Route, per_type: int, seed: int) -> LeaveOneOut:
+@dataclass(frozen=True)
+class Streams:
+    """What the tool's monitor would see under each fit: without labels, and with those of all types but one."""
+
+    without: Stream
+    labelled: list[Stream]
+
+
+def leave_one_out(route: Route, per_type: int, seed: int) -> tuple[LeaveOneOut, Streams]:
     """Judge every type without labels, and with up to `per_type` labels of each other type (at most half of it)."""
     chosen = route.chosen
     types = [str(name) for name in np.unique(chosen.types[chosen.truth == 1])]
     nothing = np.array([], dtype=np.int64)
     plain = _Fitted(route, nothing, nothing, seed)
-    without = [plain.judge(name, 0) for name in types]
+    without = [plain.rate(name, 0) for name in types]
     trained = len(chosen.labelled) > 0
     if len(set(types) | set(map(str, chosen.labelled_types))) < 2:
-        return LeaveOneOut(without, None, plain.false_alarms(), None, "training" if trained else "test")
+        alone = LeaveOneOut(without, None, plain.false_alarms(), None, "training" if trained else "test")
+        return alone, Streams(plain.stream, [])
     drawn = _drawn(chosen, types, per_type, seed)
-    labelled, alarms = [], []
+    labelled, alarms, streams = [], [], []
     for name in types:
         if trained:
             own, other = nothing, np.flatnonzero(chosen.labelled_types != name)
         else:
             own, other = np.concatenate([rows for kind, rows in drawn.items() if kind != name]), nothing
         fitted = _Fitted(route, own, other, seed)
-        labelled.append(fitted.judge(name, len(own) + len(other)))
+        labelled.append(fitted.rate(name, len(own) + len(other)))
         alarms.append(fitted.false_alarms())
-    return LeaveOneOut(without, labelled, plain.false_alarms(), alarms, "training" if trained else "test")
+        streams.append(fitted.stream)
+    found = LeaveOneOut(without, labelled, plain.false_alarms(), alarms, "training" if trained else "test")
+    return found, Streams(plain.stream, streams)
 
 
 def _drawn(chosen: Chosen, types: list[str], per_type: int, seed: int) -> dict[str, np.ndarray]:
@@ -107,24 +117,41 @@ def _drawn(chosen: Chosen, types: list[str], per_type: int, seed: int) -> dict[s
 
 
 class _Fitted:
-    """Both students fitted again, the thresholds calibrated again, all test images judged."""
+    """Both students fitted again, the thresholds calibrated again, all test images decided on."""
 
     def __init__(self, route: Route, tested: np.ndarray, trained: np.ndarray, seed: int) -> None:
-        self._chosen = route.chosen
-        calibration: dict[str, np.ndarray] = {}
-        test: dict[str, np.ndarray] = {}
-        for name, student in route.students.items():
-            likelihood = student.fit(tested, trained, seed)
-            calibration[name] = scores(likelihood, student.calibration)[~route.refused_calibration]
-            test[name] = scores(likelihood, student.test)
-        self._full = test["full"]
+        chosen = self._chosen = route.chosen
+        students = route.students
+        calibration, test = {}, {}
+        for name in STUDENTS:
+            likelihood = students.fit(name, tested, trained, seed)
+            calibration[name] = scores(likelihood, students.calibration[name])[~students.refused_calibration]
+            test[name] = scores(likelihood, students.test[name])
         # A blend of both scores chosen on synthetic anomalies keeps the weight that the run chose.
         router = route.router.model_copy(update={"full_weight": route.policy.full_weight})
-        policy, _ = calibrate_policy(calibration["lowres"], calibration["full"], route.policy.gate, router)
-        decisions, _, _ = decide(policy, test["lowres"], test["full"], route.refused_test)
-        self.flagged = decisions != PASS
+        policy, certificate = calibrate_policy(
+            calibration["lowres"],
+            calibration["full"],
+            route.policy.gate,
+            router,
+            gate_refused=int(students.refused_calibration.sum()),
+        )
+        found = RouteScores(**test, refused=students.refused_test)
+        routed = found.under(policy)
+        self._full, self.flagged = found.full, ~routed.passed
+        self.stream = Stream(
+            policy,
+            reference_of(calibration["lowres"], policy, certificate),
+            found,
+            routed,
+            np.flatnonzero(chosen.truth == 0),
+            {
+                str(name): np.flatnonzero((chosen.types == name) & (chosen.truth == 1))
+                for name in np.unique(chosen.types[chosen.truth == 1])
+            },
+        )
 
-    def judge(self, name: str, labels: int) -> HeldOut:
+    def rate(self, name: str, labels: int) -> HeldOut:
         """The type `name` against all normals."""
         chosen = self._chosen
         own = (chosen.types == name) & (chosen.truth == 1)

@@ -1,51 +1,39 @@
 """Fills the page template of a novelty assessment."""
 
 import math
-from importlib.resources import files
-
-from jinja2 import Environment, StrictUndefined
 
 from eval.novelty.delay import Delay
 from eval.novelty.findings import Novelty
 from eval.novelty.leave_one_out import HeldOut
 from eval.novelty.settings import REPORTED_TODAY_DAYS
 from eval.novelty.simulate import SIGHTINGS, Noticed
-from eval.report import theme, wording
-from eval.report.wording import MISSING, NBSP, counted, grouped, percent
+from eval.pages.render import ANALYSIS, render
+from eval.pages.wording import MISSING, NBSP, counted, grouped, percent
+from router.monitor import EPOCH
 
 
 def render_page(found: Novelty, plot: str) -> str:
     """The whole HTML page as text; needs nothing but itself to be shown."""
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    words = {name: value for name, value in vars(wording).items() if callable(value) and name[0].islower()}
-    environment.globals.update(words)
-    template = environment.from_string(_text("eval.novelty", "template.html"))
-    style = "".join(
-        _text(f"eval.{folder}", name)
-        for folder, name in (("report", "style.css"), ("explore", "explore.css"), ("novelty", "novelty.css"))
-    )
     held, times = found.held_out, found.times
     labelled: list[HeldOut | None] = list(held.labelled) if held.labelled else [None] * len(held.without)
-    return template.render(
-        **{name: getattr(found, name) for name in found.__dataclass_fields__},
-        style=theme.coloured(style),
-        summary=_summary(found),
-        lines=list(zip(held.without, labelled, strict=True)),
-        noticed=times.labelled or times.without,
-        plot=plot,
-        one_in=one_in,
-        span=span,
-        pieces=pieces,
-        label_range=_label_range(found),
-        today=REPORTED_TODAY_DAYS,
-        sightings=SIGHTINGS,
+    return render(
+        "eval.novelty",
+        {
+            **{name: getattr(found, name) for name in found.__dataclass_fields__},
+            "summary": _summary(found),
+            "lines": list(zip(held.without, labelled, strict=True)),
+            "noticed": times.labelled or times.without,
+            "plot": plot,
+            "one_in": one_in,
+            "span": span,
+            "pieces": pieces,
+            "label_range": _label_range(found),
+            "today": REPORTED_TODAY_DAYS,
+            "sightings": SIGHTINGS,
+            "epoch": EPOCH,
+        },
+        (ANALYSIS, ("eval.novelty", "page.css")),
     )
-
-
-def _text(package: str, name: str) -> str:
-    return files(package).joinpath(name).read_text(encoding="utf-8")
 
 
 def _summary(found: Novelty) -> list[str]:

@@ -6,9 +6,9 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from eval.novelty.settings import REPORTED_TODAY_DAYS
 from eval.novelty.simulate import TimeToDetection
-from eval.report import theme
-from eval.report.svg import canvas, to_svg
-from eval.report.theme import STAND_INS
+from eval.pages import theme
+from eval.pages.svg import canvas, to_svg
+from eval.pages.theme import STAND_INS
 
 _TICKS = {1 / 60: "1 min", 1: "1 hour", 24: "1 day", 24 * 7: "1 week", 720: "1 month", 8640: "1 year"}
 _NAMES = {2: "100", 3: "1000", 4: "10 000", 5: "100 000", 6: "1 million", 7: "10 million"}

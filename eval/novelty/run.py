@@ -3,22 +3,14 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from eval.config import EvalConfig
-from eval.errors.opened import Run, open_run, settings_of
-from eval.novelty.findings import Novelty
-from eval.novelty.frozen import Chosen, FrozenStudent
-from eval.novelty.leave_one_out import Route, leave_one_out
+from eval.novelty.measure import assess
 from eval.novelty.page import render_page
 from eval.novelty.plot import draw_delays, standalone
 from eval.novelty.settings import NoveltySettings
-from eval.novelty.simulate import simulate
-from eval.own_folder import require_own
-from eval.provenance import describe
+from eval.pages import folder as result_folder
+from eval.run import FinishedRun
 from router.config import RouterConfig
-from router.gate import measure_quality
-from wafer_data.errors import InputError
 from wafer_data.files import new_directory, read_json, write_json, write_text
 from wafer_data.progress import Progress
 
@@ -46,8 +38,8 @@ def assess_novelty(
     settings = settings or NoveltySettings()
     with new_directory(out) as folder:
         with Progress():
-            run = open_run(run_dir)
-            found = _assess(run, settings, router or settings_of(run_dir), config or EvalConfig())
+            run = FinishedRun(run_dir)
+            found = assess(run, settings, router or run.router, config or EvalConfig())
             plot = draw_delays(found.times)
             write_json(folder / FIGURES, found.to_json())
             write_text(folder / PICTURE, standalone(plot))
@@ -58,47 +50,4 @@ def assess_novelty(
 
 def require_replaceable(out: Path) -> None:
     """Raise InputError unless `out` is missing, empty, or holds an earlier assessment and nothing else."""
-    require_own(out, {PAGE, FIGURES, PICTURE}, "a novelty assessment")
-
-
-def open_route(run: Run, router: RouterConfig) -> Route:
-    """Features of a run's images, as both of its students give them. Raises `InputError` without both classes."""
-    store, chosen = run.store, Chosen.of(run.store)
-    for label, what in ((0, "normal"), (1, "defective")):
-        if not (chosen.truth == label).any():
-            raise InputError(
-                f"the test set holds no {what} image: leaving types out needs normals and defects"
-            )
-
-    def refused(indices: np.ndarray) -> np.ndarray:
-        gate = run.policy.gate
-        return np.array([bool(gate.reasons(measure_quality(store.grey(int(i))))) for i in indices], bool)
-
-    return Route(
-        students={
-            name: FrozenStudent(student, store, chosen, name)
-            for name, student in (("lowres", run.students.lowres), ("full", run.students.full))
-        },
-        chosen=chosen,
-        policy=run.policy,
-        router=router,
-        refused_calibration=refused(chosen.calibration),
-        refused_test=refused(chosen.test),
-    )
-
-
-def _assess(run: Run, settings: NoveltySettings, router: RouterConfig, config: EvalConfig) -> Novelty:
-    route = open_route(run, router)
-    held_out = leave_one_out(route, settings.per_type, settings.seed)
-    chosen = route.chosen
-    return Novelty(
-        data=run.store.name,
-        settings=settings,
-        held_out=held_out,
-        times=simulate(held_out, settings),
-        trained_with_labels=len(run.store.indices("train", label=1)),
-        synthetic=all(
-            Path(run.store.records[int(i)].path).name.startswith("synthetic_") for i in chosen.test
-        ),
-        provenance=describe(run.folder, run.store, config.seed),
-    )
+    result_folder.require_replaceable(out, {PAGE, FIGURES, PICTURE}, "a novelty assessment")

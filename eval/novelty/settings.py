@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from router.monitor import FALSE_ALARMS
 from wafer_data.errors import InputError
 
 REPORTED_TODAY_DAYS = 11.0
@@ -13,8 +14,8 @@ class NoveltySettings:
     """Settings of `waferroute novelty`.
 
     per_type: labelled defects of each other type, at most half of it. images_per_month: of 30 days. rate: share of
-    images that show the new type. false_alarms_per_month: of the monitor of the flagged rate. horizon_months: how
-    long the monitor is simulated. draws: of the simulation. seed: of labels and draws.
+    images that show the new type. false_alarms: chance of one in an epoch of the tool's monitor. epochs: of it,
+    simulated for each figure. draws: of all else that is simulated. seed: of labels and draws.
 
     Raises InputError for values that make no sense.
     """
@@ -22,8 +23,8 @@ class NoveltySettings:
     per_type: int = 40
     images_per_month: float = 2.4e6
     rate: float = 1e-4
-    false_alarms_per_month: float = 0.1
-    horizon_months: float = 24.0
+    false_alarms: float = FALSE_ALARMS
+    epochs: int = 50
     draws: int = 10_000
     seed: int = 0
 
@@ -32,11 +33,11 @@ class NoveltySettings:
             raise InputError(f"the rate of a new type must lie above 0 and at most at 0.5, not {self.rate}")
         if self.images_per_month < 1000:
             raise InputError(f"at least 1000 images a month are needed, not {self.images_per_month:g}")
-        if not 0 < self.false_alarms_per_month <= 10:
+        if not 0 < self.false_alarms < 1:
             raise InputError(
-                f"false alarms a month must lie above 0 and at most at 10, not {self.false_alarms_per_month:g}"
+                f"the chance of a false alarm must lie between 0 and 1, not {self.false_alarms:g}"
             )
-        if self.per_type < 1 or self.draws < 100 or self.seed < 0 or self.horizon_months <= 0:
+        if self.per_type < 1 or self.draws < 100 or self.seed < 0 or self.epochs < 1:
             raise InputError(
-                "per_type and horizon must be positive, draws at least 100, the seed not negative"
+                "per_type and epochs must be positive, draws at least 100, the seed not negative"
             )

@@ -5,18 +5,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from eval.novelty.alarms import Alarms, Stream, images_until, noticed, simulate_epochs
 from eval.novelty.delay import HOURS_PER_MONTH, Delay, geometric_quantile, simulate_first_flag, summarise
-from eval.novelty.leave_one_out import FalseAlarms, HeldOut, LeaveOneOut
-from eval.novelty.monitor import Monitor, design_monitor, simulate_alarm
+from eval.novelty.leave_one_out import FalseAlarms, HeldOut, LeaveOneOut, Streams
 from eval.novelty.settings import REPORTED_TODAY_DAYS, NoveltySettings
+from router.monitor import EPOCH
 from wafer_data.progress import track
 
 SIGHTINGS = 10
-SHIFT_HOURS = 8.0
-"""The monitor looks at the count of flagged images at the end of each shift."""
-
 RATES = tuple(float(rate) for rate in np.logspace(-7, -2, 11))
-MONITOR_DRAWS = 1000
+FEWEST = 0.5
+"""Below so many expected images of the type in an epoch the monitor sees what it sees without the type."""
 
 
 @dataclass(frozen=True)
@@ -25,9 +24,9 @@ class Noticed:
 
     first, tenth: until its first, and its tenth, image goes to a person. first_at_lower_bound: median images until
     the first, if the detection rate lies at the lower end of its 95 % interval; None when that end is 0. alarm: until
-    the monitor of the flagged rate raises an alarm; None where half the median time to a false alarm is shorter,
-    since such an alarm tells nobody anything. reported_at: smallest rate at which the first flagged image comes
-    within the reported time of today in 95 of 100 cases; None if never.
+    the tool's monitor raises one; None where its alarms are not clearly more frequent than it promises, and than
+    without the type: such an alarm tells nobody anything. alarms: what was simulated for that. reported_at: smallest
+    rate at which the first flagged image comes within the reported time of today in 95 of 100 cases; None if never.
     """
 
     type: str
@@ -38,12 +37,13 @@ class Noticed:
     tenth: Delay
     first_at_lower_bound: float | None
     alarm: Delay
+    alarms: Alarms
     reported_at: float | None
 
 
 @dataclass(frozen=True)
 class ByRate:
-    """Median and 95th percentile in hours over `RATES`; None where it does not happen within the horizon."""
+    """Median and 95th percentile in hours over `RATES`; None where it does not happen."""
 
     rate: float
     easiest: tuple[float | None, float | None]
@@ -57,7 +57,7 @@ class TimeToDetection:
 
     without, labelled: a line a type, with no labels and with labels of the other types. easiest, hardest: by
     detection rate, among the `labelled` lines if there are any. by_rate: those two types, and the monitor at the
-    hardest. monitor: at the stated rate.
+    hardest. alarms_without: of the tool's monitor on the normals alone, without labels.
     """
 
     flag_rate: float
@@ -68,41 +68,50 @@ class TimeToDetection:
     easiest: str
     hardest: str
     by_rate: list[ByRate]
-    monitor: Monitor
-    shift_hours: float
+    alarms_without: Alarms
 
 
-def simulate(found: LeaveOneOut, settings: NoveltySettings) -> TimeToDetection:
+@dataclass(frozen=True)
+class _Fit:
+    """One fit: its normals' flagged rate, what the monitor sees, and its alarms without any new type."""
+
+    base: float
+    stream: Stream
+    without: Alarms
+
+    @classmethod
+    def of(cls, alarms: FalseAlarms, stream: Stream, settings: NoveltySettings) -> "_Fit":
+        return cls(_base(alarms), stream, _epochs(stream, None, 0.0, settings))
+
+
+def simulate(found: LeaveOneOut, streams: Streams, settings: NoveltySettings) -> TimeToDetection:
     """Needs at least one type. The same settings give the same result."""
     rng = np.random.default_rng(settings.seed)
-    base = _base(found.false_alarms)
-    without = [_noticed(one, base, settings, rng) for one in track(found.without, "delays without labels")]
-    labelled = None
+    plain = _Fit.of(found.false_alarms, streams.without, settings)
+    without = [_noticed(one, plain, settings, rng) for one in track(found.without, "delays without labels")]
+    main, fits, labelled = found.without, [plain] * len(found.without), None
     if found.labelled is not None and found.false_alarms_labelled is not None:
-        pairs = list(zip(found.labelled, found.false_alarms_labelled, strict=True))
-        labelled = [
-            _noticed(one, _base(alarms), settings, rng) for one, alarms in track(pairs, "delays with labels")
-        ]
-    main, normals = found.without, [found.false_alarms] * len(found.without)
-    if found.labelled is not None and found.false_alarms_labelled is not None:
-        main, normals = found.labelled, found.false_alarms_labelled
+        main = found.labelled
+        pairs = zip(found.false_alarms_labelled, streams.labelled, strict=True)
+        fits = [_Fit.of(alarms, stream, settings) for alarms, stream in pairs]
+        both = list(zip(main, fits, strict=True))
+        labelled = [_noticed(one, fit, settings, rng) for one, fit in track(both, "delays with labels")]
     order = sorted(range(len(main)), key=lambda i: main[i].detection_rate)
     low, high = order[0], order[-1]
     by_rate = [
-        _by_rate(rate, main[high], main[low], _base(normals[low]), settings, rng)
+        _by_rate(rate, main[high], main[low], fits[low], settings, rng)
         for rate in track(RATES, "delays over rates")
     ]
     return TimeToDetection(
-        flag_rate=base,
+        flag_rate=plain.base,
         flag_rate_measured=found.false_alarms.flagged > 0,
-        flags_per_month=base * settings.images_per_month,
+        flags_per_month=plain.base * settings.images_per_month,
         without=without,
         labelled=labelled,
         easiest=main[high].type,
         hardest=main[low].type,
         by_rate=by_rate,
-        monitor=_monitor(base, settings.rate, settings),
-        shift_hours=SHIFT_HOURS,
+        alarms_without=plain.without,
     )
 
 
@@ -111,19 +120,13 @@ def _base(alarms: FalseAlarms) -> float:
     return alarms.rate if alarms.flagged else 1 / (alarms.images + 1)
 
 
-def _monitor(base: float, rate: float, settings: NoveltySettings) -> Monitor:
-    """Tuned to the rise that a type of this rate causes if all of its images are flagged: the best case."""
-    block = max(1, round(settings.images_per_month * SHIFT_HOURS / HOURS_PER_MONTH))
-    rise = rate * (1 - base) / base
-    return design_monitor(base, rise, block, settings.images_per_month, settings.false_alarms_per_month)
-
-
-def _noticed(one: HeldOut, base: float, settings: NoveltySettings, rng: np.random.Generator) -> Noticed:
+def _noticed(one: HeldOut, fit: _Fit, settings: NoveltySettings, rng: np.random.Generator) -> Noticed:
     first, tenth = (
-        summarise(*_flags(settings.rate, one, base, settings, rng, count), settings.images_per_month)
+        summarise(*_flags(settings.rate, one, fit.base, settings, rng, count), settings.images_per_month)
         for count in (1, SIGHTINGS)
     )
     lower = geometric_quantile(settings.rate * one.interval[0], 0.5)
+    alarms = _epochs(fit.stream, one.type, settings.rate, settings)
     return Noticed(
         type=one.type,
         labels=one.labels,
@@ -132,7 +135,8 @@ def _noticed(one: HeldOut, base: float, settings: NoveltySettings, rng: np.rando
         first=first,
         tenth=tenth,
         first_at_lower_bound=lower if math.isfinite(lower) else None,
-        alarm=_alarm(settings.rate, one, base, settings, rng),
+        alarm=_alarm(alarms, fit, settings, rng),
+        alarms=alarms,
         reported_at=_rate_for(REPORTED_TODAY_DAYS * 24, one.detection_rate, settings),
     )
 
@@ -148,17 +152,13 @@ def _flags(
     return simulate_first_flag(rate, one.detection_rate, base, settings.draws, rng, sightings)
 
 
-def _alarm(
-    rate: float, one: HeldOut, base: float, settings: NoveltySettings, rng: np.random.Generator
-) -> Delay:
-    monitor = _monitor(base, rate, settings)
-    flagged = (1 - rate) * base + rate * one.detection_rate
-    horizon = math.ceil(settings.horizon_months * settings.images_per_month / monitor.block)
-    draws = simulate_alarm(monitor, flagged, horizon, MONITOR_DRAWS, rng)
-    # Run lengths between false alarms are about exponential.
-    false_alarm = math.log(2) * settings.images_per_month / settings.false_alarms_per_month
-    if np.median(draws) > 0.5 * false_alarm:
-        draws = np.full(MONITOR_DRAWS, np.inf)
+def _epochs(stream: Stream, kind: str | None, rate: float, settings: NoveltySettings) -> Alarms:
+    return simulate_epochs(stream, kind, rate, settings.epochs, settings.false_alarms, settings.seed)
+
+
+def _alarm(alarms: Alarms, fit: _Fit, settings: NoveltySettings, rng: np.random.Generator) -> Delay:
+    telling = noticed(alarms, fit.without, settings.false_alarms)
+    draws = images_until(alarms, settings.draws, rng) if telling else np.full(settings.draws, np.inf)
     return summarise(draws, None, settings.images_per_month)
 
 
@@ -166,7 +166,7 @@ def _by_rate(
     rate: float,
     easiest: HeldOut,
     hardest: HeldOut,
-    base: float,
+    fit: _Fit,
     settings: NoveltySettings,
     rng: np.random.Generator,
 ) -> ByRate:
@@ -174,10 +174,12 @@ def _by_rate(
         return delay.median_hours, delay.p95_hours
 
     first, last = (
-        both(summarise(*_flags(rate, one, base, settings, rng), settings.images_per_month))
+        both(summarise(*_flags(rate, one, fit.base, settings, rng), settings.images_per_month))
         for one in (easiest, hardest)
     )
-    return ByRate(rate, first, last, both(_alarm(rate, hardest, base, settings, rng)))
+    seen = rate * EPOCH >= FEWEST
+    alarms = _epochs(fit.stream, hardest.type, rate, settings) if seen else fit.without
+    return ByRate(rate, first, last, both(_alarm(alarms, fit, settings, rng)))
 
 
 def _rate_for(limit_hours: float, detection: float, settings: NoveltySettings) -> float | None:

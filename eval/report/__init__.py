@@ -1,7 +1,5 @@
-"""One self-contained HTML page from an `Evaluation`: no script, no external reference, prints, works in the
-dark.
-"""
+"""A run's report: one self-contained HTML page, and beside it every figure that it shows."""
 
-from eval.report.html import render_report
+from eval.report.run import evaluate_run, remake_report
 
-__all__ = ["render_report"]
+__all__ = ["evaluate_run", "remake_report"]

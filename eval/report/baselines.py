@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from eval.pages.svg import canvas, to_svg
+from eval.pages.theme import STAND_INS
 from eval.report.plots import in_percent
-from eval.report.svg import canvas, to_svg
-from eval.report.theme import STAND_INS
 
 
 @dataclass(frozen=True)

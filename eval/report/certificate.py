@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from eval.report.wording import counted, grouped, percent
+from eval.pages.wording import counted, grouped, percent
 from router.certificate import certificate_summary
 from wafer_data.errors import InputError
 

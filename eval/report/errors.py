@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from eval.report.wording import percent
+from eval.pages.wording import percent
 
 TOP = 3
 _KINDS = {"miss": "misses", "false_alarm": "false alarms", "alarm": "false alarms"}

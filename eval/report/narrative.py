@@ -1,7 +1,7 @@
 """The report's sentences: what was run, what came out, and what it does not show."""
 
 from eval.metrics import clopper_pearson_upper, samples_to_certify
-from eval.report.wording import counted, grouped, milliseconds, percent
+from eval.pages.wording import counted, grouped, milliseconds, percent
 from eval.results import Evaluation
 
 

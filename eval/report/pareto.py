@@ -3,8 +3,8 @@
 import numpy as np
 from matplotlib.axes import Axes
 
-from eval.report.svg import canvas, to_svg
-from eval.report.theme import SERIES, STAND_INS
+from eval.pages.svg import canvas, to_svg
+from eval.pages.theme import SERIES, STAND_INS
 from eval.results import Evaluation
 
 # Beyond this the sample cannot tell an AUROC from 1, which a logarithm cannot show.

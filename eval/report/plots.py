@@ -5,8 +5,8 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from eval.metrics import clopper_pearson, roc_curve
-from eval.report.svg import canvas, to_svg
-from eval.report.theme import SERIES, STAND_INS
+from eval.pages.svg import canvas, to_svg
+from eval.pages.theme import SERIES, STAND_INS
 from eval.results import Evaluation, RoutingResult
 
 _NORMAL, _DEFECT = STAND_INS["normal"], STAND_INS["defect"]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from eval.metrics import clopper_pearson_upper, samples_to_certify
-from eval.report import wording
+from eval.pages import wording
 from eval.results import Evaluation
 
 Verdict = Literal["met", "not met", "not proven", "unknown"]

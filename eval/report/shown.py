@@ -1,18 +1,29 @@
-"""Which test images the report shows, and their heat maps from the exported graphs."""
+"""Which test images the report shows, and their heat maps from the bundle's graphs."""
 
 from pathlib import PurePath
 
 import numpy as np
 
-from eval.examples import worst_false_alarms, worst_misses
 from eval.results import Evaluation, Example, RoutingResult
-from tool_side.bundle.load import Bundle
-from tool_side.runtime.session import StudentGraph
-from wafer_data.errors import InputError
-from wafer_data.store import ImageStore
+from eval.run import FinishedRun
+from eval.tool_run import BundleStudents
+from router.route_scores import look
 
 BOUNDARY = 4
 """Images shown on either side of the escalation threshold."""
+
+
+def worst_misses(routing: RoutingResult, labels: np.ndarray, count: int) -> np.ndarray:
+    """Rows of up to `count` defects that passed, the lowest routed score first."""
+    rows = np.flatnonzero((labels == 1) & (routing.decisions == "PASS"))
+    return rows[np.argsort(routing.routed_standard[rows], kind="stable")][:count]
+
+
+def worst_false_alarms(routing: RoutingResult, labels: np.ndarray, count: int) -> np.ndarray:
+    """Rows of up to `count` normals that did not pass, the highest routed score first, unjudged ones last."""
+    rows = np.flatnonzero((labels == 0) & (routing.decisions != "PASS"))
+    scores = np.where(routing.routes[rows] == "none", np.nan, routing.routed_standard[rows])
+    return rows[np.argsort(-np.nan_to_num(scores, nan=-np.inf), kind="stable")][:count]
 
 
 def boundary_rows(routing: RoutingResult, count: int = BOUNDARY) -> tuple[np.ndarray, np.ndarray]:
@@ -28,51 +39,25 @@ def boundary_rows(routing: RoutingResult, count: int = BOUNDARY) -> tuple[np.nda
 
 
 def examples(
-    rows: np.ndarray, evaluation: Evaluation, store: ImageStore, indices: np.ndarray, bundle: Bundle | None
+    rows: np.ndarray, evaluation: Evaluation, run: FinishedRun, indices: np.ndarray, students: BundleStudents
 ) -> list[Example]:
-    """The test images `rows` with the map of the deepest student that ran, none without a bundle.
-
-    Raises `InputError` for a bundle whose graphs give other scores than the report holds.
-    """
+    """The test images `rows` with the map of the deepest student that ran."""
     routing = evaluation.routing
     assert routing is not None
-    graphs: dict[str, StudentGraph] = {}
     found = []
     for row in rows:
         index, route = int(indices[row]), str(routing.routes[row])
-        grey, heat = store.grey(index), None
-        if route != "none" and bundle is not None:
-            if route not in graphs:
-                graphs[route] = StudentGraph(route, bundle.contents[bundle.models[route].file], 1)
-            output = graphs[route](grey)
-            _same(output.score, float(evaluation.models[route].scores[row]), bundle)
-            heat = output.map / np.float32(bundle.models[route].map_reference)
+        grey = run.store.grey(index)
         found.append(
             Example(
-                path="/".join(PurePath(store.records[index].path).parts[-3:]),
+                path="/".join(PurePath(run.store.records[index].path).parts[-3:]),
                 type=evaluation.types[row],
                 decision=str(routing.decisions[row]),
                 route=route,
                 score=float(routing.routed_standard[row]),
                 grey=grey,
-                heat=heat,
-                mask=store.mask(index),
+                heat=students.heat(route, look(run.policy.gate, grey).seen),
+                mask=run.store.mask(index),
             )
         )
     return found
-
-
-def worst(evaluation: Evaluation, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of the worst misses and of the worst false alarms, up to `count` each."""
-    assert evaluation.routing is not None
-    return (
-        worst_misses(evaluation.routing, evaluation.labels, count),
-        worst_false_alarms(evaluation.routing, evaluation.labels, count),
-    )
-
-
-def _same(score: float, reported: float, bundle: Bundle) -> None:
-    if not np.isclose(score, reported, rtol=1e-2):
-        raise InputError(
-            f"bundle {bundle.path} gives other scores than the report holds: do `waferroute run` again"
-        )

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from eval.metrics import clopper_pearson_upper
-from eval.report.theme import SERIES, Series
+from eval.pages.theme import SERIES, Series
 from eval.results import Evaluation, ModelResult
 
 

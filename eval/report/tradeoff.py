@@ -3,11 +3,21 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from eval.report.theme import SERIES
-from eval.report.wording import counted, dollars, grouped, metric, milliseconds, percent, rate, round_count
-from eval.tradeoff.budget import Answer
+from eval.pages.theme import SERIES
+from eval.pages.wording import (
+    NBSP,
+    counted,
+    dollars,
+    grouped,
+    metric,
+    milliseconds,
+    percent,
+    rate,
+    round_count,
+)
+from eval.tradeoff.budget import Answer, Budget
+from eval.tradeoff.month import MonthlyFigures
 from eval.tradeoff.points import Point, Study
-from eval.tradeoff.reckoning import Reckoning
 
 
 @dataclass(frozen=True)
@@ -60,20 +70,20 @@ def thread_rows(study: Study) -> list[tuple[str, list[Point]]]:
     return sorted(rows, key=lambda row: list(SERIES).index(row[1][0].model))
 
 
-def tools_sentence(fab: Reckoning) -> str:
+def tools_sentence(fab: MonthlyFigures) -> str:
     """How many computers the month takes."""
     tools = fab.tools
     if tools is None:
         return ""
     return (
         f"One computer with one thread judges {rate(tools.images_per_second)} images a second. For "
-        f"{grouped(tools.images_a_month)} images in {tools.hours_a_month:g} hours a month it takes "
+        f"{grouped(tools.images_per_month)} images in {tools.hours_per_month:g} hours a month it takes "
         f"{counted(tools.needed, 'computer')}, busy {percent(tools.busy)} of the time (evenly spread, files already "
         "read and decoded)."
     )
 
 
-def month_sentence(fab: Reckoning) -> str:
+def month_sentence(fab: MonthlyFigures) -> str:
     """The main line of the table: what changes against today."""
     shares = sorted({one.defect_rate for one in fab.months})
     share = shares[len(shares) // 2]
@@ -82,7 +92,7 @@ def month_sentence(fab: Reckoning) -> str:
     fewer, saved = before.escapes - after.escapes, before.total_usd - after.total_usd
     assumed = "assuming that" if fab.assumed else "with the stated share:"
     return (
-        f"Reckoned, {assumed} {percent(share, 2)} of the images show a defect: {round_count(after.escapes)} escapes a "
+        f"Computed, {assumed} {percent(share, 2)} of the images show a defect: {round_count(after.escapes)} escapes a "
         f"month instead of {round_count(before.escapes)} ({round_count(abs(fewer))} "
         f"{'fewer' if fewer >= 0 else 'more'}), and "
         f"{dollars(abs(saved))} {'less' if saved >= 0 else 'more'} for escapes and looks, if a person sees every "
@@ -123,7 +133,14 @@ def _reply(answer: Answer) -> Reply:
             f"The routed system as delivered {'keeps' if kept else 'does not keep'} it: "
             f"{_figure(answer, answer.product)}."
         )
-    return Reply(budget.text, verdict, sentences)
+    return Reply(_asked(budget), verdict, sentences)
+
+
+def _asked(budget: Budget) -> str:
+    if budget.per_second is not None:
+        return f"{round_count(3600 * budget.per_second)} images an hour"
+    lot = f" for a lot of {counted(budget.images, 'image')}" if budget.kind == "lot" else " for an image"
+    return f"{budget.milliseconds:g}{NBSP}ms{lot}"
 
 
 def _figure(answer: Answer, point: Point) -> str:

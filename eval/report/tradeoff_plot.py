@@ -3,9 +3,9 @@
 import numpy as np
 from matplotlib.axes import Axes
 
+from eval.pages.svg import canvas, to_svg
+from eval.pages.theme import SERIES, STAND_INS
 from eval.report.pareto import height, name_points, stretch_axes
-from eval.report.svg import canvas, to_svg
-from eval.report.theme import SERIES, STAND_INS
 from eval.tradeoff.points import Point, Study, ThresholdPoint
 
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from eval.report.svg import canvas, to_svg
-from eval.report.theme import SERIES, STAND_INS
+from eval.pages.svg import canvas, to_svg
+from eval.pages.theme import SERIES, STAND_INS
 from eval.training_curve import EpochLosses
 
 

@@ -1,11 +1,12 @@
-"""The `eval.fab` section: the line for which the report reckons, and the budgets it answers."""
+"""The `eval.fab` section: the line whose month the report computes, and the time budgets it answers."""
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from typing import Annotated
 
-from eval.tradeoff.budget import parse_budget
-from wafer_data.errors import InputError
+from pydantic import BaseModel, ConfigDict, Field
 
-DEFAULT_BUDGETS = ("50 ms", "150 ms for the lot", "10 000 images an hour")
+from eval.tradeoff.budget import Budget
+
+Milliseconds = Annotated[float, Field(gt=0)]
 
 
 class FabConfig(BaseModel):
@@ -13,31 +14,37 @@ class FabConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
-    images_a_month: int = Field(default=2_400_000, ge=1, description="Images that the line takes in a month.")
+    images_per_month: int = Field(
+        default=2_400_000, ge=1, description="Images that the line takes in a month."
+    )
     defect_rate: float | None = Field(
         default=None,
         gt=0,
         lt=1,
-        description="Share of the line's images that show a defect. Default: unknown; the report then reckons "
+        description="Share of the line's images that show a defect. Default: unknown; the report then computes "
         "with three assumed shares and says so.",
     )
-    hours_a_month: float = Field(
+    hours_per_month: float = Field(
         default=720.0, gt=0, le=744, description="Hours a month in which the tools inspect."
     )
-    lot: int = Field(
-        default=25, ge=1, description='Images of a lot, for a budget "for the lot" that names no number.'
+    lot_images: int = Field(default=25, ge=1, description="Images of a lot.")
+    image_ms: list[Milliseconds] = Field(
+        default=[50.0],
+        description="Time budgets to answer, in milliseconds: each image is decided within it, 99 times in 100.",
     )
-    budgets: list[str] = Field(
-        default=list(DEFAULT_BUDGETS),
-        description='Budgets to answer: "50 ms", "150 ms for the lot of 200", "10 000 images an hour".',
+    lot_ms: list[Milliseconds] = Field(
+        default=[150.0],
+        description="Time budgets for a whole lot to answer, in milliseconds, by the mean time.",
+    )
+    images_per_hour: list[Annotated[float, Field(gt=0)]] = Field(
+        default=[10_000.0], description="Rates to answer: images an hour, by the mean time."
     )
 
-    @field_validator("budgets")
-    @classmethod
-    def _readable(cls, budgets: list[str]) -> list[str]:
-        for text in budgets:
-            try:
-                parse_budget(text)
-            except InputError as error:
-                raise ValueError(str(error)) from error
-        return budgets
+    @property
+    def all_budgets(self) -> list[Budget]:
+        """One a figure given."""
+        return [
+            *(Budget("image", one) for one in self.image_ms),
+            *(Budget("lot", one, self.lot_images) for one in self.lot_ms),
+            *(Budget("rate", per_second=one / 3600) for one in self.images_per_hour),
+        ]

@@ -8,7 +8,7 @@ TODAY_AUROC, TODAY_FNR, TODAY_FPR = 0.82, 0.083, 0.05
 """What the fab reports of its present inspection (rules on Gabor and LBP features); not measured here."""
 
 ASSUMED_RATES = (0.0001, 0.001, 0.01)
-"""Shares of defective images to reckon with where the user states none."""
+"""Shares of defective images to compute with where the user states none."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,8 @@ class Month:
 class Tools:
     """How many inspection computers the month's images take. images_per_second: of one of them."""
 
-    images_a_month: int
-    hours_a_month: float
+    images_per_month: int
+    hours_per_month: float
     images_per_second: float
     needed: int
     busy: float
@@ -105,8 +105,8 @@ def months(systems: Sequence[System], images: int, rates: Sequence[float], price
     return [month(system, images, rate, prices) for rate in rates for system in systems]
 
 
-def tools_needed(images_a_month: int, hours_a_month: float, images_per_second: float) -> Tools:
+def tools_needed(images_per_month: int, hours_per_month: float, images_per_second: float) -> Tools:
     """Whole computers that work through the month's images in its hours, evenly spread and without a pause."""
-    load = images_a_month / (images_per_second * 3600 * hours_a_month)
+    load = images_per_month / (images_per_second * 3600 * hours_per_month)
     needed = max(1, math.ceil(load))
-    return Tools(images_a_month, hours_a_month, images_per_second, needed, load / needed)
+    return Tools(images_per_month, hours_per_month, images_per_second, needed, load / needed)

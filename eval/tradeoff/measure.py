@@ -10,16 +10,17 @@ from typing import Any, Literal
 
 import numpy as np
 
-from eval.routing import decide
 from eval.tradeoff.jobs import Job, run_job
 from eval.tradeoff.points import Point, Study, ThresholdPoint
 from eval.tradeoff.subject import Subject
 from eval.tradeoff.thresholds import RouteTimes, threshold_points
-from eval.tradeoff.variants import graph_scores, int8_graphs, precision_of, unpack
+from eval.tradeoff.variants import int8_graphs, precision_of
+from router.route_scores import RouteScores, route_scores
 from tool_side.bench.command import BUSY_BELOW_CORES, describe_machine, thread_settings, usable_cores
 from tool_side.bundle.load import MODEL_NAMES
+from tool_side.runtime.session import StudentGraph
 from wafer_data.errors import InputError
-from wafer_data.progress import Progress
+from wafer_data.progress import Progress, track
 
 _IMAGES = 96
 _MOST_THREADS = 4
@@ -72,13 +73,13 @@ def measure_study(
     with tempfile.TemporaryDirectory(prefix="waferroute_times_") as name, Progress():
         rows = np.unique(np.linspace(0, len(subject.indices) - 1, _IMAGES).round().astype(int))
         inputs = Path(name) / "inputs.npy"
-        np.save(inputs, subject.store.batch(subject.indices[rows]))
+        np.save(inputs, subject.run.store.batch(subject.indices[rows]))
         deadline = time.monotonic() + (seconds or (SHORT_S if short else FULL_S))
         work = _Work(Path(name), inputs, 0.3 if short else 1.5, 10 if short else 30, deadline)
-        times = _students(subject, work, threads, "own")
+        times = _students(subject, work, threads)
         if not short:
-            for number, other in enumerate(others):
-                _students(other, work, [1], f"other{number}")
+            for other in others:
+                _students(other, work, [1])
             _int8(subject, work)
             _torch_models(subject, work, ("teacher", "intermediate", "target"), "cpu")
             _gpu(subject, work)
@@ -106,31 +107,25 @@ def measure_study(
 
 
 def _thresholds(subject: Subject, times: RouteTimes) -> list[ThresholdPoint]:
-    evaluation = subject.evaluation
-    if evaluation.routing is None or subject.policy is None or subject.normal_lowres is None:
-        return []
-    return threshold_points(
-        subject.policy,
-        evaluation.labels,
-        evaluation.models["lowres"].scores,
-        evaluation.models["full"].scores,
-        evaluation.routing.routes == "none",
-        subject.normal_lowres,
-        times,
-    )
+    run, evaluation = subject.run, subject.evaluation
+    assert evaluation.routing is not None
+    lowres, full = (evaluation.models[name].scores for name in MODEL_NAMES)
+    scores = RouteScores(lowres, full, evaluation.routing.routes == "none")
+    normal_lowres = np.array(run.calibration["lowres"], dtype=np.float64)
+    return threshold_points(run.policy, evaluation.labels, scores, normal_lowres, times)
 
 
-def _students(subject: Subject, work: _Work, threads: Sequence[int], label: str) -> RouteTimes | None:
+def _students(subject: Subject, work: _Work, threads: Sequence[int]) -> RouteTimes | None:
     """Both graphs and the route of a bundle; the times of both kinds of image with one thread."""
-    bundle, routing = subject.bundle, subject.evaluation.routing
-    if bundle is None or routing is None:
+    routing = subject.evaluation.routing
+    if routing is None:
         work.notes.append("The run has no calibrated route, so no student was timed as on the tool.")
         return None
-    unpacked, whose = unpack(bundle, work.folder / label), f" of {subject.name}" if subject.name else ""
+    bundle, whose = subject.run.bundle, f" of {subject.name}" if subject.name else ""
     share, times = routing.escalation_rate_normal or 0.0, None
     sizes = {name: len(bundle.contents[bundle.models[name].file]) for name in MODEL_NAMES}
     for count in threads:
-        job = Job("route", "routed", unpacked, work.inputs, count, share=share)
+        job = Job("route", "routed", bundle.path, work.inputs, count, share=share)
         found = work.do(job, f"The route{whose}, threads: {count},")
         if found is not None:
             both = RouteTimes(np.array(found["low_ms"]), np.array(found["escalated_ms"]))
@@ -140,7 +135,7 @@ def _students(subject: Subject, work: _Work, threads: Sequence[int], label: str)
                 point = subject.point("routed", row, count, timed, sum(sizes.values()))
                 work.points.append(replace(point, typical_ms=both.typical(share)))
         for name in MODEL_NAMES:
-            job = Job("graph", name, unpacked / bundle.models[name].file, work.inputs, count)
+            job = Job("graph", name, bundle.path / bundle.models[name].file, work.inputs, count)
             found = work.do(job, f"{name}{whose}, threads: {count},")
             precision = precision_of(bundle, name)
             work.points += [
@@ -152,38 +147,38 @@ def _students(subject: Subject, work: _Work, threads: Sequence[int], label: str)
 
 def _int8(subject: Subject, work: _Work) -> None:
     """Both students in 8 bits, timed and scored on all test images, and the route's accuracy with them."""
-    labels, routing = subject.evaluation.labels, subject.evaluation.routing
-    if subject.policy is None or routing is None:
+    run, routing = subject.run, subject.evaluation.routing
+    if routing is None:
         return
     try:
-        graphs = int8_graphs(subject.run_dir, subject.store, subject.policy)
+        graphs = int8_graphs(run.folder, run.store, run.policy)
     except (InputError, RuntimeError, ValueError) as error:
         work.notes.append(f"No 8-bit graphs could be made: {error}")
         return
-    scores = {}
+    students = {name: StudentGraph(name, data, 1).batch for name, data in graphs.items()}
+    images = track(subject.indices, "scoring with the students in 8 bits")
+    scores = route_scores(run.policy.gate, (run.store.grey(int(index)) for index in images), students)
     for name, data in graphs.items():
         file = work.folder / f"{name}_int8.onnx"
         file.write_bytes(data)
-        scores[name] = graph_scores(data, subject.store, subject.indices, f"{name} in 8 bits")
         found = work.do(Job("graph", name, file, work.inputs), f"{name} in 8 bits")
-        changed = {"precision": "int8", "delivered": False, **subject.accuracy(scores[name])}
+        changed = {"precision": "int8", "delivered": False, **subject.accuracy(getattr(scores, name))}
         work.points += [
             subject.point(name, row, 1, _GRAPH, len(data), **changed)
             for row in (found or {"rows": []})["rows"]
         ]
-    refused = routing.routes == "none"
-    decisions, _, routed = decide(subject.policy, scores["lowres"], scores["full"], refused)
-    other = int(np.sum(decisions != routing.decisions))
-    auroc = subject.accuracy(np.where(np.isfinite(routed) & ~refused, routed, np.inf))["image_auroc"]
+    routed = scores.under(run.policy)
+    other = int(np.sum(routed.decisions != routing.decisions))
+    auroc = subject.accuracy(routed.ranks)["image_auroc"]
     work.notes.append(
-        f"Routed with both students in 8 bits and the same thresholds, {other} of {len(labels)} test images are "
-        "decided otherwise" + ("." if auroc is None else f"; image AUROC {auroc:.3f}.")
+        f"Routed with both students in 8 bits and the same thresholds, {other} of {len(routed.decisions)} test images "
+        "are decided otherwise" + ("." if auroc is None else f"; image AUROC {auroc:.3f}.")
     )
 
 
 def _torch_models(subject: Subject, work: _Work, names: Sequence[str], device: str) -> None:
     for name in names:
-        folder = subject.run_dir / name
+        folder = subject.run.folder / name
         if name not in subject.evaluation.models or not folder.is_dir():
             continue
         disk = sum(path.stat().st_size for path in folder.glob("*.safetensors"))

@@ -8,27 +8,20 @@ import numpy as np
 
 from eval.metrics import fnr_at_fpr, image_auroc
 from eval.results import Evaluation
+from eval.run import FinishedRun
 from eval.tradeoff.points import Point
-from router.policy import RoutingPolicy
-from tool_side.bundle.load import Bundle
 from wafer_data.files import read_json
-from wafer_data.store import ImageStore
 
 
 @dataclass(frozen=True)
 class Subject:
-    """indices: of the run's test images in `store`, in the order of `evaluation`. bundle, policy: of its students,
-    None without a route. normal_lowres: raw low-resolution scores of the calibration normals, None if none are
-    kept. name: of another run than the report's; "" for that one.
+    """A run with its evaluation. indices: of the run's test images in its store, in the order of `evaluation`. name: of
+    another run than the report's; "" for that one.
     """
 
-    run_dir: Path
+    run: FinishedRun
     evaluation: Evaluation
-    store: ImageStore
     indices: np.ndarray
-    bundle: Bundle | None
-    policy: RoutingPolicy | None
-    normal_lowres: np.ndarray | None
     name: str = ""
 
     def point(
@@ -78,7 +71,7 @@ class Subject:
         found = self.evaluation.models[model]
         return {
             "input_size": found.input_size,
-            "width": student_width(self.run_dir / model),
+            "width": student_width(self.run.folder / model),
             "image_auroc": found.image_auroc,
             "fnr_at_fpr5": found.fnr_at_fpr5,
         }

@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from eval.metrics import fnr_at_fpr, image_auroc
-from eval.routing import decide
 from eval.tradeoff.points import ThresholdPoint
 from router.bounds import exceedance_order, kth_largest
 from router.policy import RoutingPolicy
+from router.route_scores import RouteScores
 
 SHARES = (0.0, 0.01, 0.02, 0.035, 0.05, 0.065, 0.08, 0.1, 0.15, 0.25, 0.5, 0.75, 1.0)
 # Beyond every standardised score, and finite as a policy's numbers must be.
@@ -51,16 +51,14 @@ class RouteTimes:
 def threshold_points(
     policy: RoutingPolicy,
     labels: np.ndarray,
-    lowres: np.ndarray,
-    full: np.ndarray,
-    refused: np.ndarray,
+    scores: RouteScores,
     normal_lowres: np.ndarray,
     times: RouteTimes,
     shares: Sequence[float] = SHARES,
 ) -> list[ThresholdPoint]:
     """One point a share that `normal_lowres` (raw scores of calibration normals) can carry.
 
-    labels, lowres, full, refused: (N,) of the test images, raw scores. Metrics that need a class that is not
+    labels (N,) and scores: of the test images. Metrics that need a class that is not
     there are None.
     """
     points = []
@@ -69,17 +67,16 @@ def threshold_points(
         if threshold is None:
             continue
         tried = replace(policy, escalate_above=threshold)
-        decisions, escalated, routed = decide(tried, lowres, full, refused)
-        ranks = np.where(np.isfinite(routed) & ~refused, routed, np.inf)
+        routed = scores.under(tried)
         both = bool((labels == 0).any() and (labels == 1).any())
         points.append(
             ThresholdPoint(
                 share=share,
                 threshold=None if abs(threshold) == _NOTHING else threshold,
-                share_measured=float(escalated[labels == 0].mean()) if (labels == 0).any() else None,
-                missed=float((decisions == "PASS")[labels == 1].mean()) if (labels == 1).any() else None,
-                image_auroc=image_auroc(labels, ranks) if both else None,
-                fnr_at_fpr5=fnr_at_fpr(labels, ranks) if both else None,
+                share_measured=float(routed.escalated[labels == 0].mean()) if (labels == 0).any() else None,
+                missed=float(routed.passed[labels == 1].mean()) if (labels == 1).any() else None,
+                image_auroc=image_auroc(labels, routed.ranks) if both else None,
+                fnr_at_fpr5=fnr_at_fpr(labels, routed.ranks) if both else None,
                 typical_ms=times.typical(share),
                 mean_ms=times.mean(share),
                 p99_ms=times.quantile(share, 0.99),

@@ -1,15 +1,10 @@
-"""The same students' graphs in 8 bits, and the bundle on disk."""
+"""The same students' graphs in 8 bits."""
 
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
-
 from router.policy import RoutingPolicy
 from tool_side.bundle.load import MODEL_NAMES, Bundle
-from tool_side.runtime.session import StudentGraph
-from wafer_data.files import write_json
-from wafer_data.progress import track
 from wafer_data.store import ImageStore
 
 RANGE_IMAGES = 64
@@ -46,18 +41,3 @@ def precision_of(bundle: Bundle, name: str) -> str:
     int8 = variants.get("int8") if isinstance(variants, Mapping) else None
     entry = int8.get(name) if isinstance(int8, Mapping) else None
     return "int8" if isinstance(entry, Mapping) and entry.get("default") is True else "fp32"
-
-
-def graph_scores(data: bytes, store: ImageStore, indices: np.ndarray, what: str) -> np.ndarray:
-    """(N,) raw scores that the ONNX graph `data` gives the images `indices`."""
-    graph = StudentGraph(what, data, 1)
-    return np.array([graph(store.grey(int(index))).score for index in track(indices, f"scoring with {what}")])
-
-
-def unpack(bundle: Bundle, folder: Path) -> Path:
-    """The bundle's files written to `folder`, for a process that reads them from disk."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, data in bundle.contents.items():
-        (folder / name).write_bytes(data)
-    write_json(folder / "manifest.json", dict(bundle.manifest))
-    return folder

@@ -73,11 +73,11 @@ def _route(job: dict[str, Any], images: np.ndarray) -> tuple[Callable[[int], Cal
 
     inspector = Inspector(job["path"], threads=job["threads"])
     low, high = (on_route(inspector, escalate=way) for way in (False, True))
-    share = job["share"]
+    share, recipe = job["share"], inspector.recipes[0]
 
     def inspect(number: int) -> None:
         escalated = int((number + 1) * share) > int(number * share)
-        (high if escalated else low).inspect(images[number % len(images), 0])
+        (high if escalated else low).inspect(images[number % len(images), 0], recipe=recipe)
 
     def calls(batch: int) -> Call:
         def call(run: int) -> None:
@@ -87,10 +87,12 @@ def _route(job: dict[str, Any], images: np.ndarray) -> tuple[Callable[[int], Cal
         return call
 
     def more() -> dict[str, Any]:
-        return {
-            "low_ms": _times(lambda run: low.inspect(images[run % len(images), 0]), job["seconds"]),
-            "escalated_ms": _times(lambda run: high.inspect(images[run % len(images), 0]), job["seconds"]),
-        }
+        def times(way: Inspector) -> list[float]:
+            return _times(
+                lambda run: way.inspect(images[run % len(images), 0], recipe=recipe), job["seconds"]
+            )
+
+        return {"low_ms": times(low), "escalated_ms": times(high)}
 
     return calls, more, peak_bytes
 

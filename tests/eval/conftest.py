@@ -12,14 +12,15 @@ from eval.latency import Latency
 from eval.metrics import bootstrap_interval, fnr_at_fpr, image_auprc, image_auroc, per_type_auroc
 from eval.report.extras import Extras
 from eval.results import DataSummary, Evaluation, Example, ModelResult, Parity, Provenance
-from eval.routing import judge_routing, ranking_scores
-from eval.tradeoff.budget import answer, parse_budget
+from eval.routing import measure_routing
+from eval.tradeoff.budget import answer
 from eval.tradeoff.config import FabConfig
+from eval.tradeoff.month import compute_month, prices_of
 from eval.tradeoff.points import Point, Study
-from eval.tradeoff.reckoning import prices_of, reckon
 from eval.tradeoff.thresholds import RouteTimes, threshold_points
 from router.gate import QualityGate
 from router.policy import RoutingPolicy
+from router.route_scores import RouteScores
 
 # The tests' tensors are tiny: more threads would only wait for each other.
 torch.set_num_threads(1)
@@ -72,8 +73,9 @@ def evaluation() -> Evaluation:
     labels = np.repeat([0, 1], [190, 160])
     types = ["good"] * 190 + ["blowhole"] * 80 + ["crack"] * 50 + ["fray <deep>"] * 30
     lowres, full = raw_scores(labels, 3.4, 2.0, 0.1, 1), raw_scores(labels, 4.6, 3.0, 0.08, 2)
+    route = RouteScores(lowres, full, np.arange(350) == 7)
     routing = replace(
-        judge_routing(POLICY, labels, lowres, full, refused=np.arange(350) == 7),
+        measure_routing(POLICY, labels, route),
         mean_latency_ms=0.62,
         mean_latency_test_set_ms=1.9,
         always_full_latency_ms=2.7,
@@ -87,7 +89,7 @@ def evaluation() -> Evaluation:
         "target": (4.7, 1_050_000, 256, 3.1),
     }
     scores = {name: raw_scores(labels, s[0], 1.0, 0.2, k) for k, (name, s) in enumerate(strengths.items())}
-    scores |= {"full": full, "lowres": lowres, "routed": ranking_scores(routing)}
+    scores |= {"full": full, "lowres": lowres, "routed": route.under(POLICY).ranks}
     sizes = {name: s[1:] for name, s in strengths.items()}
     sizes |= {"full": (1_050_000, 256, 2.2), "lowres": (310_000, 64, 0.2), "routed": (1_360_000, 256, 0.6)}
     models = {}
@@ -170,7 +172,7 @@ def without_defects() -> Callable[[Evaluation], Evaluation]:
             labels=labels,
             types=["good"] * len(labels),
             models=models,
-            routing=judge_routing(POLICY, labels, lowres, full, np.zeros(len(labels), bool)),
+            routing=measure_routing(POLICY, labels, RouteScores(lowres, full)),
             misses=[],
         )
 
@@ -204,7 +206,8 @@ def extras(evaluation: Evaluation) -> Extras:
         for batch in (1, 8, 32, 64)
     ]
     normal = evaluation.models["lowres"].scores[evaluation.labels == 0]
-    scores = [evaluation.models[name].scores for name in ("lowres", "full")]
+    lowres, full = (evaluation.models[name].scores for name in ("lowres", "full"))
+    scores = RouteScores(lowres, full, np.arange(350) == 7)
     times = RouteTimes(np.linspace(0.4, 0.5, 50), np.linspace(2.4, 3.1, 50))
     study = Study(
         mode="full",
@@ -213,7 +216,7 @@ def extras(evaluation: Evaluation) -> Extras:
         cores=2,
         images=96,
         points=points,
-        thresholds=threshold_points(POLICY, evaluation.labels, *scores, np.arange(350) == 7, normal, times),
+        thresholds=threshold_points(POLICY, evaluation.labels, scores, normal, times),
         low_ms=0.45,
         full_ms=2.3,
         notes=["No GPU was found, so nothing was timed on one."],
@@ -221,8 +224,8 @@ def extras(evaluation: Evaluation) -> Extras:
     fab = FabConfig()
     return Extras(
         study=study,
-        budgets=[answer(parse_budget(text), points) for text in fab.budgets],
-        fab=reckon(evaluation, points, fab, prices_of(None, {})),
+        budgets=[answer(budget, points) for budget in fab.all_budgets],
+        fab=compute_month(evaluation, points, fab, prices_of(None, {})),
         calibration_z=np.random.default_rng(5).normal(size=152),
         just_kept=[example("crack", "PASS", "lowres", 40, masked=True)],
         just_escalated=[example("good", "PASS", "full", 41, masked=False)],

@@ -190,18 +190,6 @@ def test_the_same_file_twice_in_a_test_set_is_two_images(runs, tmp_path):
     assert compare_runs(runs[:2], tmp_path / "out", resamples=100)["images"]["common"] == 70
 
 
-def test_reports_from_before_images_were_known_by_content_are_read(runs, tmp_path):
-    content = read(runs[1] / "report" / "predictions.json")
-    records = [{"path": image["path"], "sha256": image.pop("sha256")} for image in content["images"]]
-    write(runs[1] / "report" / "predictions.json", content)
-    (runs[1] / "report" / "pixels.npz").unlink()
-    (runs[1] / "data").mkdir()
-    write(runs[1] / "data" / "split.json", {"records": records})
-    found = compare_runs(runs[:2], tmp_path / "out", resamples=100)
-    assert "pixel_auroc" not in found["differences"]["twin"]["models"]["full"]
-    assert found["runs"]["twin"]["models"]["full"]["pixel_auroc"] > 0.5  # as reported
-
-
 def test_settings_that_differ_are_listed_without_the_folder(runs, tmp_path):
     settings = compare_runs(runs, tmp_path / "out", resamples=100)["settings"]
     assert set(settings) == {"run.seed", "distill.full.width"}

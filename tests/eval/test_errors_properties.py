@@ -25,6 +25,7 @@ def error(kind: str = "missed", **more) -> Error:
         kind=kind,
         decision="PASS" if kind == "missed" else "REVIEW",
         route=NEVER if kind == "missed" else ESCALATED,
+        student="lowres" if kind == "missed" else "full",
         margin=-2.0 if kind == "missed" else 2.0,
         full_flags=False,
         quality={},

@@ -11,6 +11,7 @@ import eval.errors.gallery
 from eval.config import EvalConfig
 from eval.errors import analyse_errors
 from eval.errors.levers import first_that_changes
+from eval.tool_run import BundleStudents
 from router.config import RouterConfig
 from wafer_data.errors import InputError
 from wafer_data.store import ImageStore
@@ -77,14 +78,7 @@ class TestWhatIsFound:
 class TestWhatMayBeMissing:
     def test_masks_and_image_decoders(self, tiny_run, tmp_path, monkeypatch):
         monkeypatch.setattr(ImageStore, "mask", lambda self, index: None)
-        load = eval.errors.opened.load_students
-
-        def without_decoders(*args):
-            students = load(*args)
-            students.full.decoder = students.lowres.decoder = None
-            return students
-
-        monkeypatch.setattr(eval.errors.opened, "load_students", without_decoders)
+        monkeypatch.setattr(BundleStudents, "reconstruct", lambda self, route, seen: None)
         content, page = analysed(tiny_run, tmp_path / "bare")
         assert all(error["defect"] is None for error in content["errors"])
         assert 'alt="reconstruction"' not in page and "no student has an image decoder" in page
@@ -122,10 +116,10 @@ class TestWhatIsRefused:
             analyse_errors(run, tmp_path / "out", "routed", ROUTER, QUICK)
         assert not (tmp_path / "out").exists()
 
-    def test_a_run_without_students(self, tiny_run, tmp_path):
+    def test_a_run_without_its_bundle(self, tiny_run, tmp_path):
         run = copied(tiny_run, tmp_path)
-        shutil.rmtree(run / "lowres")
-        with pytest.raises(InputError, match="no trained student"):
+        shutil.rmtree(run / "bundle")
+        with pytest.raises(InputError, match="waferroute export"):
             analyse_errors(run, tmp_path / "out", "routed", ROUTER, QUICK)
 
     def test_a_folder_with_other_things(self, tiny_run, tmp_path):

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from eval import evaluate
+import eval.report.run
 from eval.config import EvalConfig
-from eval.evaluate import evaluate_run
+from eval.report import evaluate_run
 from eval.scorers import load_scorers
 from wafer_data.errors import InputError
 from wafer_data.store import ImageStore
@@ -170,11 +170,26 @@ def test_a_failure_leaves_the_old_report_alone(data_only, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(evaluate, "first_page", interrupted)
+    monkeypatch.setattr(eval.report.run, "_draw", interrupted)
     with pytest.raises(KeyboardInterrupt):
         evaluate_run(data_only, QUICK)
     assert {path.name: path.read_bytes() for path in (data_only / "report").iterdir()} == before
     assert {path.name for path in data_only.iterdir()} == {"data", "report"}
+
+
+def test_without_the_bundle_that_ships_nothing_is_evaluated(tiny_run, tmp_path):
+    shutil.copytree(tiny_run, tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / "bundle")
+    with pytest.raises(InputError, match="run `waferroute export` first"):
+        evaluate_run(tmp_path / "run", QUICK)
+
+
+def test_a_bundle_of_another_policy_is_not_evaluated(tiny_run, tmp_path):
+    shutil.copytree(tiny_run, tmp_path / "run")
+    path = tmp_path / "run" / "router" / "policy.json"
+    path.write_text(json.dumps(read(path) | {"escalate_above": -5.0}))
+    with pytest.raises(InputError, match="another policy"):
+        evaluate_run(tmp_path / "run", QUICK)
 
 
 def test_nothing_to_evaluate_is_an_error(data_only):

@@ -14,7 +14,7 @@ import eval.explore.run
 from eval.config import EvalConfig
 from eval.explore import explore_data, measure, require_replaceable
 from eval.explore.sample import evenly
-from eval.report.theme import STAND_INS
+from eval.pages.theme import STAND_INS
 from wafer_data.config import DataConfig
 from wafer_data.errors import InputError
 from wafer_data.store import ImageStore, prepare_data

@@ -1,18 +1,22 @@
-"""Simulated delays against closed forms, and the monitor's false alarms against those it was designed for."""
+"""Simulated delays against closed forms, and the tool's monitor on made-up streams."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import geom, nbinom
 
+from eval.novelty.alarms import Alarms, Stream, images_until, noticed, simulate_epochs
 from eval.novelty.delay import geometric_quantile, hours, simulate_first_flag, summarise
-from eval.novelty.leave_one_out import FalseAlarms, HeldOut, LeaveOneOut
-from eval.novelty.monitor import Monitor, design_monitor, run_length, simulate_alarm
+from eval.novelty.leave_one_out import FalseAlarms, HeldOut, LeaveOneOut, Streams
 from eval.novelty.settings import NoveltySettings
 from eval.novelty.simulate import simulate
+from router.monitor import EPOCH, Reference
+from router.route_scores import RouteScores
+from tests.eval.conftest import POLICY
 from wafer_data.errors import InputError
 
 
@@ -56,31 +60,46 @@ class TestFirstFlag:
         assert hours(2.4e6, 2.4e6) == 720
 
 
+def stream(escalated: dict[str, float], seed: int = 0) -> Stream:
+    """200 normals and 50 images of each type, of whom such shares are escalated; the monitor expects 5 to 8 %."""
+    rng = np.random.default_rng(seed)
+    counts = {"normal": 200, **dict.fromkeys([name for name in escalated if name != "normal"], 50)}
+    full = np.concatenate([np.arange(n) < round(escalated[name] * n) for name, n in counts.items()])
+    lowres = np.exp(2 + 0.1 * np.where(full, rng.uniform(2, 3, len(full)), rng.uniform(-2, 1, len(full))))
+    ends = np.cumsum([0, *counts.values()])
+    places = {name: np.arange(a, b) for name, a, b in zip(counts, ends[:-1], ends[1:], strict=True)}
+    scores = RouteScores(lowres, np.full(len(full), np.exp(3.5)))
+    reference = Reference(tuple(np.exp(2 + 0.1 * rng.uniform(-2, 1, 300))), (0.05, 0.08), 0.02)
+    return Stream(POLICY, reference, scores, scores.under(POLICY), places.pop("normal"), places)
+
+
 class TestMonitor:
-    def test_has_the_false_alarms_that_it_was_asked_for(self):
-        monitor = design_monitor(0.05, 0.1, 1000, 1e6, 5.0)  # one in 200 blocks
-        assert run_length(monitor, 0.05) == pytest.approx(200, rel=0.03)
-        ended = simulate_alarm(monitor, 0.05, 5000, 1500, np.random.default_rng(0)) / 1000
-        assert ended.mean() == pytest.approx(200, rel=0.1)
+    """The tool's own, on made-up streams."""
 
-    def test_a_tiny_rise_is_designed_for_as_well(self):
-        monitor = design_monitor(0.03, 3e-6, 26_667, 2.4e6, 0.1)
-        assert run_length(monitor, 0.03) == pytest.approx(900, rel=0.05)
+    def test_normals_within_the_limits_raise_no_more_alarms_than_it_promises(self):
+        found = simulate_epochs(stream({"normal": 0.06}), None, 0.0, 12, 0.01, 0)
+        assert found.interval[0] <= 0.01
+        assert not noticed(found, found, 0.01)
 
-    @settings(max_examples=10, deadline=None)
-    @given(st.floats(0.01, 0.2), st.floats(0.05, 0.5))
-    def test_alarms_come_sooner_the_more_is_flagged(self, base, rise):
-        monitor = design_monitor(base, rise, 500, 1e6, 10.0)
-        lengths = [run_length(monitor, base * (1 + share * rise)) for share in (0, 0.5, 1)]
-        assert lengths == sorted(lengths, reverse=True)
+    def test_a_frequent_type_raises_the_escalation_and_is_noticed(self):
+        both = stream({"normal": 0.06, "crack": 1.0})
+        found, without = (simulate_epochs(both, kind, 0.2, 6, 0.01, 0) for kind in ("crack", None))
+        assert found.chance == 1.0 and found.watched["escalation high"] == 6
+        assert noticed(found, without, 0.01)
+        draws = images_until(found, 1000, np.random.default_rng(0))
+        assert set(draws) <= set(found.places) and draws.max() < EPOCH
 
-    def test_stops_at_its_horizon(self):
-        monitor = Monitor(block=100, base=0.05, shifted=0.06, limit=1e9)
-        assert np.isinf(simulate_alarm(monitor, 0.05, 50, 20, np.random.default_rng(0))).all()
+    def test_an_alarm_in_some_epochs_comes_after_a_geometric_number_of_them(self):
+        found = Alarms(epochs=4, places=(1000,), expected_images=1.0, watched={})
+        draws = images_until(found, 40_000, np.random.default_rng(0))
+        assert (draws.mean() - 1000) / EPOCH == pytest.approx(3.0, rel=0.05)
+        assert np.isinf(images_until(replace(found, places=()), 5, np.random.default_rng(0))).all()
 
-    def test_an_impossible_rise_is_refused(self):
-        with pytest.raises(ValueError, match="cannot rise"):
-            design_monitor(0.6, 1.0, 100, 1e6, 1.0)
+    def test_where_it_sounds_without_the_type_as_well_it_tells_nothing(self):
+        drifted = stream({"normal": 0.5, "crack": 1.0})
+        found, without = (simulate_epochs(drifted, kind, 0.2, 6, 0.01, 0) for kind in ("crack", None))
+        assert found.chance == without.chance == 1.0
+        assert not noticed(found, without, 0.01)
 
 
 def held(name: str, found: int, images: int, labels: int = 0) -> HeldOut:
@@ -94,7 +113,9 @@ class TestTimeToDetection:
         alarms = FalseAlarms(200, 10, 0.05, (0.02, 0.09))
         types = [held("crack", 45, 50), held("dot", 10, 50), held("ghost", 0, 50)]
         loo = LeaveOneOut(types, None, alarms, None, "test")
-        return simulate(loo, NoveltySettings(draws=4000, rate=1e-3, horizon_months=2, **more))
+        given = NoveltySettings(draws=4000, rate=1e-3, epochs=1, **more)
+        names = {"normal": 0.06, "crack": 0.9, "dot": 0.2, "ghost": 0.06}
+        return simulate(loo, Streams(stream(names), []), given)
 
     def test_each_type_has_the_delay_of_its_detection_rate(self):
         times = self.outcome()
@@ -111,10 +132,6 @@ class TestTimeToDetection:
         images = 11 * 24 / 720 * 2.4e6
         assert 1 - (1 - crack.reported_at * 0.9) ** images == pytest.approx(0.95)
 
-    def test_a_rising_flagged_rate_is_noticed_later_than_the_first_image(self):
-        crack = self.outcome().without[0]
-        assert crack.alarm.median_hours > crack.first.median_hours
-
     def test_the_same_seed_gives_the_same_and_another_one_does_not(self):
         first, again, other = self.outcome(), self.outcome(), self.outcome(seed=1)
         assert first == again
@@ -123,7 +140,8 @@ class TestTimeToDetection:
     def test_without_any_false_alarm_the_rate_is_bounded_away_from_zero(self):
         alarms = FalseAlarms(99, 0, 0.0, (0.0, 0.03))
         loo = LeaveOneOut([held("crack", 9, 10)], None, alarms, None, "test")
-        times = simulate(loo, NoveltySettings(draws=200, rate=1e-3, horizon_months=1))
+        streams = Streams(stream({"normal": 0.06, "crack": 0.9}), [])
+        times = simulate(loo, streams, NoveltySettings(draws=200, rate=1e-3, epochs=1))
         assert times.flag_rate == 0.01 and not times.flag_rate_measured
 
     @pytest.mark.parametrize(
@@ -132,7 +150,7 @@ class TestTimeToDetection:
             {"rate": 0.0},
             {"rate": 0.6},
             {"images_per_month": 10},
-            {"false_alarms_per_month": 0},
+            {"false_alarms": 0.0},
             {"per_type": 0},
         ],
     )

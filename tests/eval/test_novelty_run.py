@@ -8,16 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from eval.errors.opened import open_run
-from eval.errors.operating_point import judge_routed
 from eval.novelty import NoveltySettings, assess_novelty
 from eval.novelty.frozen import scores
-from eval.novelty.run import open_route
+from eval.novelty.measure import open_route
+from eval.run import FinishedRun
 from router.config import RouterConfig
+from router.route_scores import STUDENTS, RouteScores
+from student_vae import load_student
 from wafer_data.errors import InputError
 
 ROUTER = RouterConfig(escalation_target=0.2, escalation_budget=[0.05, 0.5], flag_rate=0.1)
-SETTINGS = NoveltySettings(per_type=3, rate=1e-3, draws=500, horizon_months=2)
+SETTINGS = NoveltySettings(per_type=3, rate=1e-3, draws=500, epochs=2)
 
 
 @pytest.fixture(scope="module")
@@ -38,15 +39,13 @@ class TestLeavingOut:
             assert one["interval"][0] <= one["detection_rate"] <= one["interval"][1]
 
     def test_the_fit_without_labels_is_the_runs_own(self, tiny_run, whole):
-        run = open_run(tiny_run)
-        route = open_route(run, ROUTER)
-        none = np.array([], int)
-        again = {
-            name: scores(student.fit(none, none, 0), student.test) for name, student in route.students.items()
-        }
-        own = scores(run.students.full.likelihood, route.students["full"].test)
+        run = FinishedRun(tiny_run)
+        route, none = open_route(run, ROUTER), np.array([], int)
+        students = route.students
+        again = {name: scores(students.fit(name, none, none, 0), students.test[name]) for name in STUDENTS}
+        own = scores(load_student(tiny_run / "full").likelihood, students.test["full"])
         assert again["full"] == pytest.approx(own, rel=1e-3)
-        judged = judge_routed(run.policy, again["lowres"], again["full"], route.refused_test)
+        judged = RouteScores(**again, refused=students.refused_test).under(run.policy)
         normal = route.chosen.truth == 0
         assert whole[0]["held_out"]["false_alarms"]["flagged"] == int((~judged.passed[normal]).sum())
 

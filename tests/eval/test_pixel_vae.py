@@ -13,7 +13,7 @@ from torch import nn
 from eval.baselines import fit_pixel_vae
 from eval.baselines.pixel_vae import PixelVae, elbo_terms
 from eval.config import EvalConfig, PixelVaeConfig
-from eval.evaluate import evaluate_run
+from eval.report import evaluate_run
 from eval.report.training import training_plot
 from eval.training_curve import EpochLosses, to_csv
 from wafer_data.errors import InputError

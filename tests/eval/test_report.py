@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from eval.report import render_report
-from eval.report.images import grey_picture, heat_picture
+from eval.pages.images import grey_address, heat_address
+from eval.pages.theme import SERIES, STAND_INS
+from eval.report.page import render_report
 from eval.report.requirements import requirements
-from eval.report.theme import SERIES, STAND_INS
 from eval.results import Evaluation
 
 VOID = {"meta", "img", "br", "link", "hr", "input"}
@@ -126,20 +126,18 @@ def decoded(address: str) -> np.ndarray:
 
 def test_heat_has_one_scale_for_all_images(evaluation):
     example = replace(evaluation.misses[0], grey=np.full((64, 64), 0.5))
-    quiet, loud = (
-        decoded(heat_picture(replace(example, heat=np.full((16, 16), level)))) for level in (0.4, 3.0)
-    )
+    quiet, loud = (decoded(heat_address(example.grey, np.full((16, 16), level))) for level in (0.4, 3.0))
     assert np.abs(quiet.astype(int) - 128).max() <= 3  # far below the reference nothing is tinted
     assert (loud[..., 0].astype(int) - loud[..., 1] > 60).all()
     spot = np.full((16, 16), 0.4)
     spot[8, 8] = 3.0
-    beside_a_spot = decoded(heat_picture(replace(example, heat=spot)))
+    beside_a_spot = decoded(heat_address(example.grey, spot))
     np.testing.assert_allclose(beside_a_spot[:20, :20].astype(int), quiet[:20, :20], atol=3)
 
 
 def test_the_true_defect_is_outlined(evaluation):
-    marked = decoded(grey_picture(evaluation.misses[0])).astype(int)
-    plain = decoded(grey_picture(replace(evaluation.misses[0], mask=None))).astype(int)
+    marked = decoded(grey_address(evaluation.misses[0].grey, evaluation.misses[0].mask)).astype(int)
+    plain = decoded(grey_address(evaluation.misses[0].grey)).astype(int)
     colourful = (marked.max(axis=2) - marked.min(axis=2)) > 60
     assert colourful[29:41, 19:45].any() and not colourful[:20].any()
     assert (plain.max(axis=2) - plain.min(axis=2)).max() < 10

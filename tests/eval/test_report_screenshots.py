@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from eval.report import render_report
+from eval.report.page import render_report
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 BROWSER = os.environ.get("WAFERROUTE_CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)

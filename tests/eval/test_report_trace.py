@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from eval.metrics import clopper_pearson_upper
-from eval.report import render_report, wording
+from eval.pages import wording
 from eval.report.certificate import promises
-from eval.report.page import write_page
+from eval.report.page import render_report
 from eval.report.tables import type_rows
 from eval.tradeoff.points import Study
 from wafer_data.errors import InputError
@@ -82,7 +82,9 @@ ASKED = {"0.95", "0.85", "0.90", "0.5", "0.1", "5", "8", "50", "15.0", "95", "99
 def folder(evaluation, extras, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("page")
     (folder / "report.json").write_text(json.dumps(evaluation.to_report_json()))
-    write_page(folder, evaluation, extras)
+    (folder / "report.html").write_text(render_report(evaluation, extras), encoding="utf-8")
+    (folder / "page.json").write_text(json.dumps(evaluation.to_page_json() | extras.to_json()))
+    extras.study.write(folder)
     return folder
 
 

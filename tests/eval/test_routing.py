@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from eval.metrics import clopper_pearson_upper, image_auroc
-from eval.routing import judge_routing, ranking_scores
+from eval.routing import measure_routing
 from router.policy import RoutingPolicy
+from router.route_scores import RouteScores
 
 
 @pytest.fixture
@@ -21,17 +22,18 @@ LABELS = np.array([0, 0, 0, 0, 1, 1, 1, 1, 1])
 LOWRES = np.exp([0.0, 1.5, 1.5, 0.5, 0.9, 1.1, 1.1, 1.1, 5.0])
 FULL = np.exp([9.0, 1.9, 2.5, 0.0, 9.0, 1.5, 2.5, 3.5, 9.0])
 REFUSED = np.array([False] * 8 + [True])
+SCORES = RouteScores(LOWRES, FULL, REFUSED)
 
 
 def test_decisions_follow_the_route(by_hand):
-    routing = judge_routing(by_hand, LABELS, LOWRES, FULL, REFUSED)
+    routing = measure_routing(by_hand, LABELS, SCORES)
     assert routing.routes.tolist() == ["lowres", "full", "full", "lowres", "lowres", *["full"] * 3, "none"]
     decisions = ["PASS", "PASS", "REVIEW", "PASS", "PASS", "PASS", "REVIEW", "REJECT", "REVIEW"]
     assert routing.decisions.tolist() == decisions
 
 
 def test_rates_are_the_counts_over_their_class(by_hand):
-    routing = judge_routing(by_hand, LABELS, LOWRES, FULL, REFUSED)
+    routing = measure_routing(by_hand, LABELS, SCORES)
     assert (routing.missed, routing.false_alarms) == (2, 1)
     assert (routing.fnr, routing.fpr) == (2 / 5, 1 / 4)
     assert (routing.escalation_rate_normal, routing.escalation_rate) == (2 / 4, 5 / 9)
@@ -39,8 +41,7 @@ def test_rates_are_the_counts_over_their_class(by_hand):
 
 
 def test_a_refused_image_ranks_as_flagged(by_hand):
-    routing = judge_routing(by_hand, LABELS, LOWRES, FULL, REFUSED)
-    scores = ranking_scores(routing)
+    scores = SCORES.under(by_hand).ranks
     assert scores[8] == np.inf
     np.testing.assert_allclose(scores[:8], [0, 1.9, 2.5, 0.5, 0.9, 1.5, 2.5, 3.5])
     assert 0 < image_auroc(LABELS, scores) < 1
@@ -49,9 +50,9 @@ def test_a_refused_image_ranks_as_flagged(by_hand):
 def test_a_score_that_is_not_finite_goes_to_review_and_ranks_as_flagged(by_hand):
     lowres = LOWRES.copy()
     lowres[0] = np.nan
-    routing = judge_routing(by_hand, LABELS, lowres, FULL, REFUSED)
-    assert routing.decisions[0] == "REVIEW"
-    assert ranking_scores(routing)[0] == np.inf
+    routed = RouteScores(lowres, FULL, REFUSED).under(by_hand)
+    assert routed.decisions[0] == "REVIEW"
+    assert routed.ranks[0] == np.inf
 
 
 def test_the_curve_runs_from_nothing_to_everything_escalated(evaluation):
@@ -66,14 +67,14 @@ def test_the_curve_runs_from_nothing_to_everything_escalated(evaluation):
 
 
 def test_the_curve_passes_through_the_chosen_point(by_hand):
-    routing = judge_routing(by_hand, LABELS, LOWRES, FULL, REFUSED)
+    routing = measure_routing(by_hand, LABELS, SCORES)
     points = set(zip(routing.curve_escalation, routing.curve_missed, strict=True))
     assert (routing.escalation_rate_normal, routing.fnr) in points
 
 
 def test_without_defects_the_miss_rate_is_unknown_and_there_is_no_curve(by_hand):
     normal = LABELS == 0
-    routing = judge_routing(by_hand, LABELS[normal], LOWRES[normal], FULL[normal], REFUSED[normal])
+    routing = measure_routing(by_hand, LABELS[normal], SCORES[normal])
     assert routing.fnr is None and routing.fnr_upper95 is None
     assert routing.fpr == 0.25
     assert len(routing.curve_escalation) == 0
@@ -81,6 +82,6 @@ def test_without_defects_the_miss_rate_is_unknown_and_there_is_no_curve(by_hand)
 
 def test_without_normals_the_false_alarm_rate_is_unknown(by_hand):
     defect = LABELS == 1
-    routing = judge_routing(by_hand, LABELS[defect], LOWRES[defect], FULL[defect], REFUSED[defect])
+    routing = measure_routing(by_hand, LABELS[defect], SCORES[defect])
     assert routing.fpr is None and routing.escalation_rate_normal is None
     assert routing.fnr == 0.4

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from eval.metrics import pixel_auroc
-from eval.scorers import Scorer
+from eval.scorers import Scorer, Seen
 from eval.scoring import score_test_images, upsample
 
 
@@ -41,10 +41,10 @@ class MemoryStore:
         return self.masks[index]
 
 
-def brightness(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def brightness(images: np.ndarray) -> Seen:
     """Score: mean brightness; map: brightness at half resolution."""
     halves = images[:, 0].reshape(len(images), 16, 2, 16, 2).mean(axis=(2, 4))
-    return halves.mean(axis=(1, 2)), halves
+    return Seen(halves.mean(axis=(1, 2)), halves)
 
 
 def scorer(name: str, call=brightness) -> Scorer:
@@ -80,7 +80,7 @@ def test_without_any_mask_there_are_no_pixel_counts():
 
 
 def test_a_model_without_maps_has_no_pixel_counts():
-    call = lambda images: (brightness(images)[0], None)  # noqa: E731
+    call = lambda images: Seen(brightness(images)[0], None)  # noqa: E731
     found = score_test_images(
         MemoryStore(), {"gabor_lbp_ocsvm": scorer("gabor_lbp_ocsvm", call)}, None, None, 4
     )
@@ -97,7 +97,7 @@ def test_routed_pixels_come_from_the_deepest_model_on_one_scale(policy):
     )
     scorers = {
         "lowres": scorer("lowres"),
-        "full": scorer("full", lambda images: (brightness(images)[0], 40 * brightness(images)[1])),
+        "full": scorer("full", lambda images: Seen(brightness(images)[0], 40 * brightness(images)[1])),
     }
     found = score_test_images(store, scorers, escalating, {"lowres": 1.0, "full": 40.0}, 5)
     assert 0 < escalating.escalate(scores).sum() < 12

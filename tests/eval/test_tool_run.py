@@ -7,8 +7,8 @@ import pytest
 
 from eval.latency import Latency
 from eval.tool_run import ToolRun, compare, run_inspector
+from router.route_scores import RouteScores
 from tool_side import load_bundle
-from tool_side.export.write import export_bundle
 
 
 @pytest.fixture
@@ -19,32 +19,35 @@ def agreeing(evaluation) -> ToolRun:
     return ToolRun(
         decisions=routing.decisions.copy(),
         routes=routing.routes.copy(),
-        lowres_scores=np.where(ran, evaluation.models["lowres"].scores, np.nan),
-        full_scores=np.where(escalated, evaluation.models["full"].scores, np.nan),
         total_ms=np.where(escalated, 3.0, 1.0),
         network_ms=np.where(escalated, 2.5, np.where(ran, 0.5, 0.0)) * np.ones(count),
     )
 
 
-def parity_of(tool, evaluation):
-    scores = [evaluation.models[name].scores for name in ("lowres", "full")]
-    return compare(tool, evaluation.routing, *scores, [f"{i}.png" for i in range(len(evaluation.labels))])
+@pytest.fixture
+def scores(evaluation) -> RouteScores:
+    lowres, full = (evaluation.models[name].scores for name in ("lowres", "full"))
+    return RouteScores(lowres, full, evaluation.routing.routes == "none")
 
 
-def test_equal_results_show_no_difference(agreeing, evaluation):
-    parity = parity_of(agreeing, evaluation)
+def parity_of(tool, scores, reference, policy):
+    return compare(tool, scores, reference, policy, [f"{i}.png" for i in range(len(scores.lowres))])
+
+
+def test_equal_results_show_no_difference(agreeing, scores, policy):
+    parity = parity_of(agreeing, scores, scores, policy)
     assert (parity.images, parity.decisions_differ, parity.routes_differ) == (350, 0, 0)
     assert parity.max_relative_lowres_deviation == parity.max_relative_full_deviation == 0.0
     assert parity.differing_paths == []
 
 
-def test_differences_are_counted_and_named(agreeing, evaluation):
+def test_differences_are_counted_and_named(agreeing, scores, policy, evaluation):
     row = int(np.flatnonzero(evaluation.routing.decisions == "REVIEW")[1])
     agreeing.decisions[row] = "PASS"
     passed = int(np.flatnonzero(evaluation.routing.routes == "lowres")[0])
     agreeing.routes[passed] = "full"
-    agreeing.lowres_scores[passed] *= 1 + 1e-3
-    parity = parity_of(agreeing, evaluation)
+    off = replace(scores, lowres=scores.lowres * np.where(np.arange(350) == passed, 1 + 1e-3, 1))
+    parity = parity_of(agreeing, off, scores, policy)
     assert (parity.decisions_differ, parity.routes_differ) == (1, 1)
     assert set(parity.differing_paths) == {f"{row}.png", f"{passed}.png"}
     assert parity.max_relative_lowres_deviation == pytest.approx(1e-3)
@@ -62,18 +65,11 @@ def test_latency_of_the_usual_images_leaves_the_others_out(agreeing):
     assert 1.0 < agreeing.latency().mean < 3.0
 
 
-def test_images_that_no_graph_scored_are_left_out_of_the_deviation(agreeing, evaluation):
-    none_ran = replace(agreeing, lowres_scores=np.full(350, np.nan), full_scores=np.full(350, np.nan))
-    parity = parity_of(none_ran, evaluation)
-    assert parity.max_relative_lowres_deviation == parity.max_relative_full_deviation == 0.0
-
-
-def test_grey_levels_are_applied_once(tiny_run, tiny_store, tmp_path):
+def test_grey_levels_are_applied_once(tiny_run, tiny_store):
     """The store's images are in the data set's grey levels already; the bundle's levels are for files."""
-    export_bundle(tiny_run, tmp_path / "bundle")
-    bundle = load_bundle(tmp_path / "bundle")
+    bundle = load_bundle(tiny_run / "bundle")
     levelled = replace(bundle, preprocessing=replace(bundle.preprocessing, black=0.2, white=0.6))
     indices = tiny_store.indices("test")[:6]
     plain, other = (run_inspector(one, tiny_store, indices) for one in (bundle, levelled))
     np.testing.assert_array_equal(plain.decisions, other.decisions)
-    np.testing.assert_array_equal(plain.lowres_scores, other.lowres_scores)
+    np.testing.assert_array_equal(plain.routes, other.routes)

@@ -4,7 +4,7 @@ import pytest
 
 from eval.tradeoff.config import FabConfig
 from eval.tradeoff.fab import ASSUMED_RATES, Prices, System, month, today, tools_needed
-from eval.tradeoff.reckoning import prices_of, reckon, routed_systems
+from eval.tradeoff.month import compute_month, prices_of, routed_systems
 from wafer_data.errors import InputError
 
 
@@ -52,13 +52,13 @@ def test_the_routed_rates_are_counts_of_the_decisions(evaluation):
     assert calibrated.rejected_upper95 > calibrated.normals_rejected
 
 
-def test_without_a_stated_share_three_assumed_ones_are_reckoned_and_said_to_be(evaluation):
-    found = reckon(evaluation, [], FabConfig(), Prices())
+def test_without_a_stated_share_three_assumed_ones_are_used_and_said_to_be(evaluation):
+    found = compute_month(evaluation, [], FabConfig(), Prices())
     assert found.assumed and {one.defect_rate for one in found.months} == set(ASSUMED_RATES)
-    stated = reckon(evaluation, [], FabConfig(defect_rate=0.002), Prices())
+    stated = compute_month(evaluation, [], FabConfig(defect_rate=0.002), Prices())
     assert not stated.assumed and {one.defect_rate for one in stated.months} == {0.002}
     assert found.tools is None
 
 
-def test_without_defects_nothing_is_reckoned(evaluation, without_defects):
-    assert reckon(without_defects(evaluation), [], FabConfig(), Prices()) is None
+def test_without_defects_nothing_is_computed(evaluation, without_defects):
+    assert compute_month(without_defects(evaluation), [], FabConfig(), Prices()) is None

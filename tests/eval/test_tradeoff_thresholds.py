@@ -9,6 +9,7 @@ from eval.metrics import image_auroc
 from eval.report.promise_plot import promise_band
 from eval.report.tradeoff_plot import front
 from eval.tradeoff.thresholds import RouteTimes, share_threshold, threshold_points
+from router.route_scores import RouteScores
 
 TIMES = RouteTimes(low=np.full(90, 1.0), escalated=np.full(30, 5.0))
 
@@ -19,9 +20,7 @@ def points(evaluation, policy):
     return threshold_points(
         policy,
         evaluation.labels,
-        evaluation.models["lowres"].scores,
-        evaluation.models["full"].scores,
-        np.zeros(350, bool),
+        RouteScores(evaluation.models["lowres"].scores, evaluation.models["full"].scores),
         normal,
         TIMES,
     )

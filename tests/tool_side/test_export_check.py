@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from router.gate import QualityGate
 from router.policy import RoutingPolicy
-from tool_side.export.parity import ON_THRESHOLD, StudentScores, check_images, compare_scores
+from router.route_scores import RouteScores
+from tool_side.export.parity import ON_THRESHOLD, check_images, compare_scores
 from wafer_data.errors import InputError
 
 
@@ -29,9 +30,9 @@ def policy(calibrated: tuple[dict, dict]) -> RoutingPolicy:
     )
 
 
-def scores(lowres: list[float], full: list[float]) -> StudentScores:
+def scores(lowres: list[float], full: list[float]) -> RouteScores:
     """From standardised to raw scores."""
-    return StudentScores(np.exp(0.1 * np.array(lowres)), np.exp(0.1 * np.array(full)))
+    return RouteScores(np.exp(0.1 * np.array(lowres)), np.exp(0.1 * np.array(full)))
 
 
 BEFORE = ([0.0, 2.0, 2.0, 2.0], [0.0, 0.0, 2.5, 4.0])

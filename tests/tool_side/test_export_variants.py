@@ -10,12 +10,13 @@ import torch
 
 from distill.calibration import synthetic_anomaly
 from router.policy import RoutingPolicy
+from router.route_scores import RouteScores
 from student_vae import StudentVAE
 from tool_side import load_bundle
 from tool_side.export import int8 as export_int8
 from tool_side.export.graph import scoring_graph
 from tool_side.export.int8 import choose_int8
-from tool_side.export.parity import CheckImages, StudentScores, check_images, graph_scores, pytorch_scores
+from tool_side.export.parity import CheckImages, check_images, graph_scores, pytorch_scores
 from tool_side.export.quantize import convolutions, quantize, sensitive
 from tool_side.export.speed import SpeedRatio, in_turn
 from tool_side.export.torchscript import export_torchscript, to_torchscript
@@ -197,9 +198,9 @@ def test_students_that_the_policy_does_not_know_are_not_exported(
 ) -> None:
     from tool_side.export import write as export
 
-    def others(students: dict[str, StudentVAE], images: np.ndarray) -> StudentScores:
+    def others(students: dict[str, StudentVAE], images: np.ndarray) -> RouteScores:
         found = pytorch_scores(students, images)
-        return StudentScores(found.lowres[::-1].copy(), found.full[::-1].copy())
+        return RouteScores(found.lowres[::-1].copy(), found.full[::-1].copy())
 
     monkeypatch.setattr(export, "pytorch_scores", others)
     with pytest.raises(InputError, match="decide otherwise than PyTorch on"):

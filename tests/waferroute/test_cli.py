@@ -35,7 +35,7 @@ def parsers_of(
 
 
 PARSERS = dict(parsers_of(build_parser()))
-STAGE_COMMANDS = ["run", "data", "adapt", "distill", "calibrate", "evaluate", "export"]
+STAGE_COMMANDS = ["run", "data", "adapt", "distill", "calibrate", "export", "evaluate"]
 FIGURES = {
     "data": {"name": "cells", "train_normal": 60, "test_defect": 9},
     "models": {

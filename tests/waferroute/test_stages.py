@@ -10,7 +10,7 @@ from wafer_data.errors import InputError
 from waferroute.config import load_config
 from waferroute.stages import all_stages, image_listing
 
-ORDER = ["data", "adapt", "intermediate", "target", "full", "lowres", "calibrate", "evaluate", "export"]
+ORDER = ["data", "adapt", "intermediate", "target", "full", "lowres", "calibrate", "export", "evaluate"]
 
 
 @pytest.fixture

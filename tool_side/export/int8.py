@@ -14,11 +14,11 @@ import numpy as np
 import onnx
 
 from router.policy import RoutingPolicy
+from router.route_scores import RouteScores
 from tool_side.bundle.sections import MODEL_NAMES
 from tool_side.export.parity import (
     Agreement,
     CheckImages,
-    StudentScores,
     compare_scores,
     graph_scores,
 )
@@ -82,7 +82,7 @@ def choose_int8(
     exact: Mapping[str, onnx.ModelProto],
     policy: RoutingPolicy,
     checked: CheckImages,
-    reference: StudentScores,
+    reference: RouteScores,
     graphs: Mapping[str, bytes],
 ) -> Chosen:
     """Try 8 bits for the low-resolution student, which every image meets, then for the full one.
@@ -90,7 +90,7 @@ def choose_int8(
     exact: the students' graphs without packed tables. reference: PyTorch's scores. graphs: those that the bundle has
     otherwise.
     """
-    now = StudentScores(**{n: graph_scores(graphs[n], checked.images, n) for n in MODEL_NAMES})
+    now = RouteScores(**{n: graph_scores(graphs[n], checked.images, n) for n in MODEL_NAMES})
     chosen, report = dict(graphs), {}
     for name in MODEL_NAMES:
         tried = candidates(name, exact[name], policy, checked, graphs[name], reference, now)
@@ -109,8 +109,8 @@ def candidates(
     policy: RoutingPolicy,
     checked: CheckImages,
     float_graph: bytes,
-    reference: StudentScores,
-    now: StudentScores,
+    reference: RouteScores,
+    now: RouteScores,
 ) -> list[Candidate]:
     """8-bit graphs of one student, from most to fewest layers in 8 bits, up to the first that changes no decision.
 

@@ -12,10 +12,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-import torch
 
-from router.gate import measure_quality
+from likelihood.arrays import on_arrays
 from router.policy import RoutingPolicy
+from router.route_scores import Routed, RouteScores, look
 from student_vae import StudentVAE
 from tool_side.bundle.sections import MODEL_NAMES
 from tool_side.runtime.session import StudentGraph
@@ -39,14 +39,6 @@ class CheckImages:
 
     images: np.ndarray
     normals: int
-
-
-@dataclass(frozen=True)
-class StudentScores:
-    """Raw scores of all check images, (n,) float64, by both students whatever the route."""
-
-    lowres: np.ndarray
-    full: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -89,26 +81,24 @@ def check_images(
     found = store.indices("calibration", label=0)
     if not len(found):
         raise InputError("there is no calibration image to check the export on: prepare the data again")
-    admitted = [i for i in found if not policy.gate.reasons(measure_quality(store.grey(int(i))))]
+    admitted = [i for i in found if not look(policy.gate, store.grey(int(i))).reasons]
     usable = np.array(admitted) if admitted else found
     places = spread(np.arange(len(usable)), limit)
     images = [store.grey(int(usable[place])) for place in places]
     if paint is not None:
         images += [paint(store, usable, int(place)) for place in places]
-    # As the networks see them on the tool.
-    seen = [policy.gate.cleaned(image.astype(np.float32)) for image in images]
+    seen = [look(policy.gate, image.astype(np.float32)).seen for image in images]
     return CheckImages(np.stack(seen), len(places))
 
 
-@torch.no_grad()
-def pytorch_scores(students: Mapping[str, StudentVAE], images: np.ndarray, batch: int = 32) -> StudentScores:
-    """Scores of (n, S, S) images by the trained students ("lowres" and "full") themselves."""
+def pytorch_scores(students: Mapping[str, StudentVAE], images: np.ndarray, batch: int = 32) -> RouteScores:
+    """Scores of (n, S, S) images, as the networks see them, by the trained students ("lowres" and "full")."""
+    calls = {name: on_arrays(student) for name, student in students.items()}
     found: dict[str, list[np.ndarray]] = {name: [] for name in students}
     for start in track(range(0, len(images), batch), "scores to compare the export with"):
-        part = torch.from_numpy(images[start : start + batch, None])
-        for name, student in students.items():
-            found[name].append(student.score(part).score.numpy())
-    return StudentScores(**{name: np.concatenate(parts).astype(float) for name, parts in found.items()})
+        for name, call in calls.items():
+            found[name].append(call(images[start : start + batch, None]).score)
+    return RouteScores(**{name: np.concatenate(parts) for name, parts in found.items()})
 
 
 def graph_scores(graph: bytes, images: np.ndarray, name: str = "graph") -> np.ndarray:
@@ -118,21 +108,19 @@ def graph_scores(graph: bytes, images: np.ndarray, name: str = "graph") -> np.nd
 
 
 def compare_scores(
-    policy: RoutingPolicy, reference: StudentScores, found: StudentScores, normals: int
+    policy: RoutingPolicy, reference: RouteScores, found: RouteScores, normals: int
 ) -> Agreement:
     """How decisions, routes and scores differ; all scores (n,), those of `normals` normal images first."""
-    route, routed = _routed(policy, reference)
-    other_route, other_routed = _routed(policy, found)
-    same_decision = policy.decide(routed, route) == policy.decide(other_routed, other_route)
-    tied = _on_threshold(policy, reference, route, routed)
-    differ = ~same_decision | (route != other_route)
+    ours, theirs = reference.under(policy), found.under(policy)
+    other_decision, other_route = ours.decisions != theirs.decisions, ours.routes != theirs.routes
+    tied = _on_threshold(policy, reference, ours)
     return Agreement(
         normals=normals,
-        synthetic_defects=len(route) - normals,
-        decisions_differ=int((~same_decision & ~tied).sum()),
-        routes_differ=int(((route != other_route) & ~tied).sum()),
+        synthetic_defects=len(tied) - normals,
+        decisions_differ=int((other_decision & ~tied).sum()),
+        routes_differ=int((other_route & ~tied).sum()),
         on_threshold=int(tied.sum()),
-        on_threshold_differ=int((tied & differ).sum()),
+        on_threshold_differ=int((tied & (other_decision | other_route)).sum()),
         deviation={
             name: _brief(np.abs(getattr(found, name) / getattr(reference, name) - 1)) for name in MODEL_NAMES
         },
@@ -147,18 +135,11 @@ def compare_scores(
     )
 
 
-def _routed(policy: RoutingPolicy, scores: StudentScores) -> tuple[np.ndarray, np.ndarray]:
-    route = policy.escalate(scores.lowres)
-    return route, policy.routed_score(scores.lowres, np.where(route, scores.full, np.nan))
-
-
-def _on_threshold(
-    policy: RoutingPolicy, scores: StudentScores, route: np.ndarray, routed: np.ndarray
-) -> np.ndarray:
+def _on_threshold(policy: RoutingPolicy, scores: RouteScores, routed: Routed) -> np.ndarray:
     near = np.abs(policy.standardise_lowres(scores.lowres) - policy.escalate_above) <= ON_THRESHOLD
     for threshold in (policy.review_above, policy.reject_above):
         if threshold is not None:
-            near |= route & (np.abs(routed - threshold) <= ON_THRESHOLD)
+            near |= routed.escalated & (np.abs(routed.score - threshold) <= ON_THRESHOLD)
     return near
 
 

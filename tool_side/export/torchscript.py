@@ -16,10 +16,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from router.route_scores import RouteScores
 from student_vae import StudentVAE
 from tool_side.export.parity import (
     PaintDefect,
-    StudentScores,
     check_images,
     compare_scores,
     pytorch_scores,
@@ -77,7 +77,7 @@ def export_torchscript(
             path = folder / f"{name}.pt"
             torch.jit.save(to_torchscript(student), str(path))
             scores[name] = _scores(path, checked.images)
-        agreement = compare_scores(policy, reference, StudentScores(**scores), checked.normals)
+        agreement = compare_scores(policy, reference, RouteScores(**scores), checked.normals)
         if not agreement.holds:
             raise InputError(
                 f"the TorchScript students decide otherwise than PyTorch on {agreement.decisions_differ} and take "

@@ -12,6 +12,7 @@ import onnx
 
 from router.monitor_reference import reference_of
 from router.policy import RoutingPolicy
+from router.route_scores import RouteScores
 from student_vae import StudentVAE, load_student
 from tool_side.bundle.check_pattern import record_check
 from tool_side.bundle.load import MODEL_NAMES, Preprocessing, write_manifest
@@ -21,7 +22,6 @@ from tool_side.export.parity import (
     Agreement,
     CheckImages,
     PaintDefect,
-    StudentScores,
     check_images,
     compare_scores,
     graph_scores,
@@ -70,7 +70,7 @@ def export_bundle(
             {n: scoring_graph(s) for n, s in students.items()}, policy, checked, reference, graphs
         )
         graphs, variants = chosen.graphs, {"int8": chosen.report}
-        found = StudentScores(**{n: graph_scores(graphs[n], checked.images, n) for n in STUDENTS})
+        found = RouteScores(**{n: graph_scores(graphs[n], checked.images, n) for n in STUDENTS})
         agreement = compare_scores(policy, reference, found, checked.normals)
         if not agreement.holds:
             raise InputError(_disagreement(agreement, "the graphs chosen by export.int8"))
@@ -118,14 +118,14 @@ def _checked_graphs(
     students: Mapping[str, StudentVAE],
     policy: RoutingPolicy,
     checked: CheckImages,
-    reference: StudentScores,
+    reference: RouteScores,
 ) -> tuple[dict[str, bytes], str, Agreement]:
     """The students' graphs with tables in 16 bits if these change no decision, else in 32; how; and the agreement."""
     exact = {name: scoring_graph(student) for name, student in students.items()}
     for tables in ("16 bits", "32 bits"):
         models = {n: pack_tables(m) for n, m in exact.items()} if tables == "16 bits" else exact
         graphs = {name: to_bytes(model) for name, model in models.items()}
-        found = StudentScores(**{n: graph_scores(graphs[n], checked.images, n) for n in STUDENTS})
+        found = RouteScores(**{n: graph_scores(graphs[n], checked.images, n) for n in STUDENTS})
         agreement = compare_scores(policy, reference, found, checked.normals)
         if agreement.holds:
             return graphs, tables, agreement

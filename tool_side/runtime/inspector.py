@@ -15,9 +15,10 @@ import numpy as np
 from PIL import Image
 
 from router.decision import REVIEW, STAGES, Route
-from router.gate import QualityFigures, measure_quality
+from router.gate import QualityFigures
 from router.policy import RoutingPolicy
 from router.recipe_names import FIRST_RECIPE
+from router.route_scores import look
 from tool_side.bundle.load import Bundle, ModelEntry, load_bundle
 from tool_side.runtime.image_source import ImageSource, read_source
 from tool_side.runtime.inspection import IMAGE, LATENT, RECONSTRUCTION, Draft, Inspection
@@ -122,9 +123,9 @@ class Inspector:
             if keep_image:
                 result.evidence[IMAGE] = square
             try:
-                self._judge(square, policy, result)
+                seen = self._judge(square, policy, result)
                 if reconstruction and result.score is not None:
-                    self._reconstruct(square, result)
+                    self._reconstruct(seen, result)
             except Exception as error:  # onnxruntime's exceptions share no base class but this one
                 result.fail(f"a model failed: {error}")
         return result.finished(perf_counter() - started)
@@ -198,25 +199,22 @@ class Inspector:
             return f"no recipe was named, and the bundle holds several: {known}"
         return f"unknown recipe {recipe!r}: the bundle knows {known}"
 
-    def _gate(self, figures: QualityFigures, policy: RoutingPolicy) -> list[str]:
-        """Why the image cannot be judged, and what recipe of the bundle it could be of instead."""
-        reasons = policy.gate.reasons(figures)
-        if reasons and self._further:
-            every = {self.recipes[0]: self.policy, **self._further}
-            fitting = [name for name, other in every.items() if not other.gate.reasons(figures)]
-            if fitting:
-                reasons.append(f"it looks like an image of the recipe {' or '.join(fitting)}")
-        return reasons
+    def _better_fit(self, figures: QualityFigures) -> list[str]:
+        """What recipe of the bundle an image that was refused could be of instead, as a reason."""
+        every = {self.recipes[0]: self.policy, **self._further} if self._further else {}
+        fitting = [name for name, other in every.items() if not other.gate.reasons(figures)]
+        return [f"it looks like an image of the recipe {' or '.join(fitting)}"] if fitting else []
 
-    def _judge(self, square: np.ndarray, policy: RoutingPolicy, result: Draft) -> None:
-        """Fills in decision, route, scores, reasons, map, latent and times."""
+    def _judge(self, square: np.ndarray, policy: RoutingPolicy, result: Draft) -> np.ndarray:
+        """Fills in decision, route, scores, reasons, map, latent and times; gives what the students saw."""
         clock = perf_counter()
-        result.reasons = self._gate(measure_quality(square, binned=self._masks, checked=True), policy)
-        if not result.reasons:
-            square = policy.gate.cleaned(square)
+        found = look(policy.gate, square, binned=self._masks, checked=True)
+        if found.reasons:
+            result.reasons = found.reasons + self._better_fit(found.figures)
+            result.seconds["gate"] = perf_counter() - clock
+            return square
+        square = found.seen
         result.seconds["gate"] = perf_counter() - clock
-        if result.reasons:
-            return
 
         def ask(stage: Route) -> float:
             clock = perf_counter()
@@ -227,6 +225,7 @@ class Inspector:
 
         routed = policy.route(ask)
         result.decide(routed.decision, routed.score, policy)
+        return square
 
     def _reconstruct(self, square: np.ndarray, result: Draft) -> None:
         clock = perf_counter()

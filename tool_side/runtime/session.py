@@ -21,6 +21,14 @@ class StudentOutput(NamedTuple):
     latent: np.ndarray
 
 
+class BatchOutput(NamedTuple):
+    """The same for B images: score float64 (B,), map (B, h, w), latent (B, k)."""
+
+    score: np.ndarray
+    map: np.ndarray
+    latent: np.ndarray
+
+
 class _Graph:
     def __init__(
         self, name: str, data: bytes, inputs: tuple[str, ...], outputs: tuple[str, ...], threads: int
@@ -55,6 +63,11 @@ class StudentGraph(_Graph):
         """image: float32 (S, S)."""
         score, anomaly_map, latent = self._run({"image": image[np.newaxis, np.newaxis]})
         return StudentOutput(float(score[0]), anomaly_map[0], latent[0])
+
+    def batch(self, images: np.ndarray) -> BatchOutput:
+        """images: float32 (B, 1, S, S), one after the other: the same to the last bit as on the tool."""
+        score, heat, latent = zip(*(self(image[0]) for image in images), strict=True)
+        return BatchOutput(np.array(score), np.stack(heat), np.stack(latent))
 
 
 class DecoderGraph(_Graph):

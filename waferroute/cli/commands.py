@@ -7,8 +7,8 @@ COMMANDS = (
     "adapt",
     "distill",
     "calibrate",
-    "evaluate",
     "export",
+    "evaluate",
     # what the data and a finished run say
     "explore",
     "errors",

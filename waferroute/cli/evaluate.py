@@ -13,7 +13,8 @@ def add(commands: Commands) -> None:
         "evaluate",
         run,
         summary="measure on test images, write the report",
-        description="Measure every model and the routed system on test images; write report.json and report.html.",
+        description="Measure every model, and the route of the bundle as the tool runs it, on test images; write "
+        "report.json and report.html.",
     )
 
 

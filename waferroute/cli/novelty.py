@@ -46,13 +46,6 @@ def add(commands: Commands) -> None:
         default=1e-4,
         help="share of images that show the new type from its first day on (default: 0.0001, 1 in 10 000)",
     )
-    parser.add_argument(
-        "--false-alarms-per-month",
-        metavar="N",
-        type=positive,
-        default=0.1,
-        help="false alarms a month of the monitor of the flagged rate (default: 0.1, once in ten months)",
-    )
     parser.add_argument("--seed", metavar="N", type=seed, default=0, help="of the draws (default: 0)")
 
 
@@ -64,7 +57,6 @@ def run(args: argparse.Namespace) -> int:
         per_type=args.per_type,
         images_per_month=args.images_per_month,
         rate=args.rate,
-        false_alarms_per_month=args.false_alarms_per_month,
         seed=args.seed,
     )
     out = args.out or args.run / "novelty"

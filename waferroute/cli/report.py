@@ -14,6 +14,22 @@ from waferroute.cli.arguments import Commands, add_command, add_json
 if TYPE_CHECKING:
     from eval.tradeoff.config import FabConfig
 
+_BUDGETS = (
+    (
+        "image_ms",
+        "MS",
+        "a time budget for one image in milliseconds, to answer; may be repeated (default: 50)",
+    ),
+    ("lot_ms", "MS", "a time budget for a whole lot in milliseconds; may be repeated (default: 150)"),
+    ("images_per_hour", "N", "a rate to keep, in images an hour; may be repeated (default: 10000)"),
+)
+_LINE = (
+    "images_per_month",
+    "defect_rate",
+    "hours_per_month",
+    "lot_images",
+    *(name for name, _, _ in _BUDGETS),
+)
 _PRICES = ("escape_usd", "false_reject_usd", "review_usd")
 
 
@@ -25,9 +41,9 @@ def add(commands: Commands) -> None:
         run,
         summary="draw a finished run's report again, with time against accuracy",
         description="Draw report.html of a finished run again without scoring the images again, and time every model "
-        "and setting: batch sizes, threads, precision, routing thresholds. Answers time budgets, and reckons tools, "
+        "and setting: batch sizes, threads, precision, routing thresholds. Answers time budgets, and computes tools, "
         "escapes and costs of a month with your own prices.",
-        example='waferroute report runs/mine --budget "50 ms" --budget "150 ms for the lot of 200" '
+        example="waferroute report runs/mine --image-ms 50 --lot-ms 150 --lot-images 200 "
         "--defect-rate 0.002 --review-usd 8",
     )
     parser.add_argument("run", metavar="RUN", help="a run folder that holds report/")
@@ -37,13 +53,9 @@ def add(commands: Commands) -> None:
         default=None,
         help="time everything again, or nothing (default: unless it was timed in full before)",
     )
-    parser.add_argument(
-        "--budget",
-        dest="budgets",
-        metavar="TEXT",
-        action="append",
-        help='a budget to answer: "50 ms", "150 ms for the lot of 200", "10 000 images an hour"; may be repeated',
-    )
+    for name, metavar, text in _BUDGETS:
+        option = f"--{name.replace('_', '-')}"
+        parser.add_argument(option, dest=name, metavar=metavar, type=float, action="append", help=text)
     parser.add_argument(
         "--with",
         dest="others",
@@ -53,17 +65,15 @@ def add(commands: Commands) -> None:
         help="another run on the same test images, to show in the same plot; may be repeated",
     )
     parser.add_argument(
-        "--images-a-month", metavar="N", type=int, help="images that the line takes in a month"
+        "--images-per-month", metavar="N", type=int, help="images that the line takes in a month"
     )
     parser.add_argument(
         "--defect-rate", metavar="SHARE", type=float, help="share of images with a defect, e.g. 0.001"
     )
     parser.add_argument(
-        "--hours-a-month", metavar="H", type=float, help="hours a month in which the tools inspect"
+        "--hours-per-month", metavar="H", type=float, help="hours a month in which the tools inspect"
     )
-    parser.add_argument(
-        "--lot", metavar="N", type=int, help="images of a lot that a budget names without a number"
-    )
+    parser.add_argument("--lot-images", metavar="N", type=int, help="images of a lot (default: 25)")
     for name, what in zip(
         _PRICES,
         ("a defective wafer passed on", "a good wafer rejected", "a person looking at one image"),
@@ -81,7 +91,7 @@ def add(commands: Commands) -> None:
 
 def run(args: Namespace) -> int:
     """Draw the report again and print the answers."""
-    from eval.report.remake import remake_report
+    from eval.report import remake_report
     from eval.report.tradeoff import month_sentence, replies, tools_sentence
     from wafer_data.errors import InputError
     from waferroute.run_lock import locked
@@ -132,21 +142,13 @@ def fab_settings(run_dir: Path, args: Namespace) -> "FabConfig":
         raise InputError(f"{path} cannot be read ({error})") from error
     section: Any = content.get("eval") if isinstance(content, dict) else None
     section = section.get("fab") if isinstance(section, dict) else None
-    given = {
-        name: getattr(args, name)
-        for name in ("images_a_month", "defect_rate", "hours_a_month", "lot", "budgets")
-        if getattr(args, name) is not None
-    }
+    given = {name: getattr(args, name) for name in _LINE if getattr(args, name) is not None}
     try:
         return FabConfig.model_validate({**(section or {}), **given})
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         name = str(first["loc"][0]) if first["loc"] else ""
-        option = (
-            f"--{'budget' if name == 'budgets' else name.replace('_', '-')}"
-            if name in given
-            else f"eval.fab.{name}"
-        )
+        option = f"--{name.replace('_', '-')}" if name in given else f"eval.fab.{name}"
         message = first["msg"].removeprefix("Value error, ")
         raise InputError(f"{option}: {message}") from error
 

@@ -1,4 +1,4 @@
-"""A result folder is replaced as a whole, so nothing else may lie in it."""
+"""Result folders that a command may replace as a whole, so nothing else may lie in them."""
 
 from collections.abc import Collection
 from pathlib import Path
@@ -7,11 +7,8 @@ from wafer_data.errors import InputError
 from wafer_data.files import write_error
 
 
-def require_own(out: Path, names: Collection[str], what: str) -> None:
-    """Raise InputError unless `out` is missing, empty, or holds files called `names` and nothing else.
-
-    `what` names such a result in the message, as in "an error analysis".
-    """
+def require_replaceable(out: Path, names: Collection[str], what: str) -> None:
+    """Raise InputError unless `out` is missing, empty, or holds nothing but `names`, an earlier `what` ("a ...")."""
     try:
         if not out.exists() and not out.is_symlink():
             return
@@ -22,6 +19,6 @@ def require_own(out: Path, names: Collection[str], what: str) -> None:
         raise write_error(out, error) from error
     if foreign:
         raise InputError(
-            f"{out} holds files that are not of {what} ({foreign[0]}), and the folder would be replaced: choose a new "
-            "or empty one with --out DIR"
+            f"{out} holds files that are not of {what} ({foreign[0]}), and the folder would be replaced: "
+            "choose a new or empty one with --out DIR"
         )

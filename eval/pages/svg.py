@@ -10,7 +10,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from eval.report.theme import STAND_INS
+from eval.pages.theme import STAND_INS
 
 # In inches of 72 points: as wide as a phone shows without shrinking the letters below reading size.
 _SIZE = (5.4, 3.7)

@@ -28,7 +28,7 @@ from wafer_data.errors import InputError
 
 
 @dataclass(frozen=True)
-class Reckoning:
+class MonthlyFigures:
     """prices: used. assumed: whether the shares of defects are assumptions, because none was stated. systems: the
     inspections compared, with their rates. months: one a share and system. tools: None without a timed route.
     """
@@ -58,23 +58,23 @@ def prices_of(certificate: Mapping[str, Any] | None, own: Mapping[str, float]) -
     return Prices(**prices)
 
 
-def reckon(
+def compute_month(
     evaluation: Evaluation, points: Sequence[Point], fab: FabConfig, prices: Prices
-) -> Reckoning | None:
+) -> MonthlyFigures | None:
     """The month of today's inspection and of the routed system; None if the run has no route or lacks a class."""
     systems = routed_systems(evaluation)
     if not systems:
         return None
     rates = ASSUMED_RATES if fab.defect_rate is None else (fab.defect_rate,)
     product = product_point(list(points))
-    return Reckoning(
+    return MonthlyFigures(
         prices=prices,
         assumed=fab.defect_rate is None,
         systems=[today(), *systems],
-        months=months([today(), *systems], fab.images_a_month, rates, prices),
+        months=months([today(), *systems], fab.images_per_month, rates, prices),
         tools=None
         if product is None
-        else tools_needed(fab.images_a_month, fab.hours_a_month, product.images_per_second),
+        else tools_needed(fab.images_per_month, fab.hours_per_month, product.images_per_second),
     )
 
 

@@ -4,12 +4,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from eval.compare.load import FinishedRun
-from eval.judge import IMAGE_METRICS
+from eval.compare.match import Compared
 from eval.metrics import Interval, PairedDifference, bootstrap_intervals, paired_bootstrap
 from eval.metrics.bootstrap import central
 from eval.metrics.pixel_bootstrap import pixel_draws
 from eval.metrics.sketch import ImageSketch
+from eval.model_metrics import IMAGE_METRICS
 
 SEED = 0
 HIGHER_IS_BETTER = {
@@ -49,17 +49,17 @@ class Differences:
     decisions: dict[str, PairedDifference] = field(default_factory=dict)
 
 
-def judge_run(run: FinishedRun, resamples: int) -> RunFigures:
+def measure_run(run: Compared, resamples: int) -> RunFigures:
     """All metrics of all models of a run that was cut to the common images."""
     models = {}
-    for name, scores in run.scores.items():
+    for name, scores in run.images.ranks.items():
         values = {key: metric(run.labels, scores) for key, metric in IMAGE_METRICS.items()}
         intervals = bootstrap_intervals(IMAGE_METRICS, run.labels, scores, resamples, SEED)
         pixels = _pixels(run, name, resamples)
         models[name] = Figures(values | pixels.values, intervals | pixels.intervals)
-    if run.passed is None:
+    if run.images.routed is None:
         return RunFigures(models)
-    flags = run.passed.astype(np.float64)
+    flags = run.images.routed.passed.astype(np.float64)
     return RunFigures(
         models,
         Figures(
@@ -69,21 +69,21 @@ def judge_run(run: FinishedRun, resamples: int) -> RunFigures:
     )
 
 
-def differences(run: FinishedRun, reference: FinishedRun, resamples: int) -> Differences:
+def differences(run: Compared, reference: Compared, resamples: int) -> Differences:
     """`run` minus `reference`, both cut to the common images in the same order."""
-    models = {}
-    for name, scores in run.scores.items():
-        if name not in reference.scores:
+    models, theirs = {}, reference.images.ranks
+    for name, scores in run.images.ranks.items():
+        if name not in theirs:
             continue
-        found = paired_bootstrap(IMAGE_METRICS, run.labels, scores, reference.scores[name], resamples, SEED)
+        found = paired_bootstrap(IMAGE_METRICS, run.labels, scores, theirs[name], resamples, SEED)
         models[name] = found | _pixel_differences(run, reference, name, resamples)
     decisions: dict[str, PairedDifference] = {}
-    if run.passed is not None and reference.passed is not None:
+    if run.images.routed is not None and reference.images.routed is not None:
         decisions = paired_bootstrap(
             _DECISIONS,
             run.labels,
-            run.passed.astype(np.float64),
-            reference.passed.astype(np.float64),
+            run.images.routed.passed.astype(np.float64),
+            reference.images.routed.passed.astype(np.float64),
             resamples,
             SEED,
         )
@@ -109,9 +109,9 @@ _DECISIONS = {"fnr": _missed, "fpr": _alarmed}
 _PIXEL_METRICS = ("pixel_auroc", "pixel_aupro")
 
 
-def _pixels(run: FinishedRun, name: str, resamples: int) -> Figures:
+def _pixels(run: Compared, name: str, resamples: int) -> Figures:
     """As reported where the report speaks of the same images, else from the sketches, which are off by some 1e-4."""
-    reported = run.report["models"].get(name, {}) if run.whole else {}
+    reported = run.run.report["models"].get(name, {}) if run.whole else {}
     values = {key: reported[key] for key in _PIXEL_METRICS if reported.get(key) is not None}
     sketches = list(run.sketches.get(name, {}).values())
     if not any(sketch.regions for sketch in sketches):
@@ -122,9 +122,9 @@ def _pixels(run: FinishedRun, name: str, resamples: int) -> Figures:
 
 
 def _pixel_differences(
-    run: FinishedRun, reference: FinishedRun, name: str, resamples: int
+    run: Compared, reference: Compared, name: str, resamples: int
 ) -> dict[str, PairedDifference]:
-    """Over the images whose pixels both models judged; the route of either may have refused some."""
+    """Over the images whose pixels both models scored; the route of either may have refused some."""
     ours, theirs = run.sketches.get(name, {}), reference.sketches.get(name, {})
     # A mask that another data set lacks, or draws otherwise, would compare answers to different questions.
     shared = [row for row in sorted(set(ours) & set(theirs)) if _same_mask(ours[row], theirs[row])]

@@ -25,7 +25,7 @@ IMAGE_METRICS: dict[str, Metric] = {
 }
 
 
-def judge_model(
+def measure_model(
     name: str,
     scores: np.ndarray,
     labels: np.ndarray,

@@ -1,4 +1,7 @@
-"""Pictures of an exploration: the same pixels as PNG files and inside the page."""
+"""Pictures of images and maps: the same pixels as PNG files and inside a page.
+
+One heat scale serves every page, fixed by the calibration normals (`tool_side.runtime.heatmap`).
+"""
 
 import base64
 import io
@@ -7,6 +10,9 @@ import numpy as np
 from PIL import Image
 from scipy.ndimage import binary_dilation
 
+from tool_side.runtime.heatmap import FULL_AT, VISIBLE_FROM, overlay
+
+HEAT_FROM, HEAT_TO = VISIBLE_FROM, FULL_AT
 OUTLINE = (64, 216, 242)
 _GAP = 6  # pixels between the pictures of a sheet
 
@@ -24,6 +30,22 @@ def to_picture(grey: np.ndarray, window: tuple[float, float], mask: np.ndarray |
         near = binary_dilation(mask, iterations=width)
         picture[binary_dilation(near, iterations=width) & ~near] = OUTLINE
     return picture
+
+
+def grey_address(grey: np.ndarray, mask: np.ndarray | None = None, longest: int = 512) -> str:
+    """An image (S, S) in [0, 1] for use inside a page, the true defect outlined if a mask is known."""
+    return data_address(to_picture(grey, (0.0, 1.0), mask), longest)
+
+
+def heat_address(grey: np.ndarray, heat: np.ndarray | None, longest: int = 512) -> str | None:
+    """The image under its heat map, in units of the model's reference; None for an image that no model judged."""
+    return None if heat is None else data_address(overlay(grey, heat, 1.0), longest)
+
+
+def scale_stops() -> list[str]:
+    """CSS colours along the heat scale over mid-grey, from where it starts to show to where it saturates."""
+    ramp = np.tile(np.linspace(HEAT_FROM, HEAT_TO, 9, dtype=np.float32), (2, 1))
+    return [f"rgb({r} {g} {b})" for r, g, b in overlay(np.full(ramp.shape, 0.55), ramp, 1.0)[0]]
 
 
 def sheet(pictures: list[np.ndarray], columns: int = 4) -> np.ndarray:
