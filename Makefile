@@ -43,7 +43,7 @@ $(DEMO_STAMP): pyproject.toml constraints.txt | $(BIN)/pip
 
 $(DEV_STAMP): pyproject.toml constraints.txt | $(BIN)/pip
 	@echo "Installing into $(VENV) ..."
-	@$(PIP) install -e ".[train,demo,serve,postgres,dev]" -c constraints.txt
+	@$(PIP) install -e ".[train,demo,serve,postgres,mlflow,dev]" -c constraints.txt
 	@touch $(DEMO_STAMP) $@
 
 # The package that ships the server wants an older numpy than waferroute, hence an environment of its own.

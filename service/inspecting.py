@@ -153,7 +153,8 @@ class Inspecting:
     ) -> Inspected:
         service = self._service
         received = time.time()
-        version = service.models.current()
+        chosen = service.models.choose(ref.wafer)
+        version = chosen.version
         if len(image) <= service.settings.inline_bytes:
             result = version.inspector.inspect(ref)
         else:
@@ -170,8 +171,8 @@ class Inspecting:
             "rules": service.rules.identity,
             "version": version.name,
             "bundle": version.bundle,
-            "rollout_id": None,
-            "arm": None,
+            "rollout_id": chosen.rollout,
+            "arm": chosen.arm,
             "node": service.journal.node,
             "api_key_id": who.actor.removeprefix("key:"),
             "map_reference": None if result.map is None else version.inspector.map_reference(result.route),

@@ -6,7 +6,9 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
+from router.canary import CANARY, Arm, arm_of
 from tool_side import Inspector, load_bundle
 
 
@@ -19,21 +21,63 @@ class Version:
     inspector: Inspector
 
 
-class Models:
-    """The versions that this worker holds loaded, and the one in use.
+@dataclass(frozen=True)
+class Serving:
+    """Who decides.
 
-    A request reads :meth:`current` once and stays with what it got. Other versions are kept warm, so that a switch
+    Attributes:
+        champion: Decides every wafer that the canary does not.
+        canary: Decides a share of wafers, or None.
+        share: That share, in [0, 1].
+        rollout: Salt of the hash that draws the canary's wafers; None without a canary.
+        seq: Line of the pointer that says so; 0 where there is no pointer.
+    """
+
+    champion: Version
+    canary: Version | None = None
+    share: float = 0.0
+    rollout: str | None = None
+    seq: int = 0
+
+    def choose(self, wafer: str | None) -> Chosen:
+        """Who decides a wafer's images."""
+        if self.canary is None or self.rollout is None:
+            return Chosen(self.champion, None, None)
+        arm = arm_of(self.rollout, wafer, self.share)
+        return Chosen(self.canary if arm == CANARY else self.champion, self.rollout, arm)
+
+
+class Chosen(NamedTuple):
+    """The version that decides an image, and the rollout and arm that it counts for; None without a rollout."""
+
+    version: Version
+    rollout: str | None
+    arm: Arm | None
+
+
+class Models:
+    """The versions that this worker holds loaded, and who of them decides.
+
+    A request asks :meth:`choose` once and stays with what it got. Other versions are kept warm, so that a switch
     costs nothing.
     """
 
     def __init__(self, version: Version) -> None:
         self._lock = threading.Lock()
         self._warm: dict[str, Version] = {version.name: version}
-        self._current = version
+        self._serving = Serving(version)
 
     def current(self) -> Version:
-        """The version in use."""
-        return self._current
+        """The version that decides where no canary does."""
+        return self._serving.champion
+
+    def serving(self) -> Serving:
+        """Who decides now."""
+        return self._serving
+
+    def choose(self, wafer: str | None) -> Chosen:
+        """Who decides an image of this wafer."""
+        return self._serving.choose(wafer)
 
     def warm(self) -> Mapping[str, Version]:
         """All loaded versions by name."""
@@ -44,16 +88,22 @@ class Models:
         with self._lock:
             self._warm[version.name] = version
 
-    def use(self, name: str) -> Version:
-        """Take another version into use. Raises KeyError if it is not loaded."""
+    def serve(self, serving: Serving) -> None:
+        """Let others decide from the next request on."""
         with self._lock:
-            self._current = self._warm[name]
-            return self._current
+            self._serving = serving
+
+    def use(self, name: str) -> Version:
+        """Let a loaded version decide alone. Raises KeyError if it is not loaded."""
+        with self._lock:
+            self._serving = Serving(self._warm[name], seq=self._serving.seq)
+            return self._serving.champion
 
     def drop(self, name: str) -> None:
-        """Let a version go that is not in use."""
+        """Let a version go that does not decide."""
         with self._lock:
-            if name != self._current.name:
+            serving = self._serving
+            if name not in {serving.champion.name, serving.canary.name if serving.canary else None}:
                 self._warm.pop(name, None)
 
 

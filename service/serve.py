@@ -17,9 +17,10 @@ import uvicorn
 
 from service.app import create_app, open_service
 from service.first_start import first_start
-from service.models import load_version
 from service.settings import Settings
 from service.state import Service
+from service.versions.folder import VersionFolder
+from service.versions.follow import Follower, first_version
 from wafer_data.errors import InputError
 from wafer_data.files import write_error
 
@@ -60,9 +61,12 @@ def run_worker(
         settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
         raise write_error(settings.data, error) from error
-    version = load_version(bundle, version_name, threads=threads, public_key=public_key)
+    folder = VersionFolder(settings.models, public_key)
+    take_in(folder, bundle, version_name)
+    version, _ = first_version(folder, threads=threads)
     service = open_service(settings, version)
     first_start(service)
+    follower = Follower(folder, service.models, settings.node, threads=threads)
     config = uvicorn.Config(
         create_app(service),
         host=listen.host,
@@ -81,13 +85,33 @@ def run_worker(
     # A thread that comes back from the disk waits for the interpreter at most this long; the default is ten times more.
     sys.setswitchinterval(0.0005)
     server = _Server(config, service, listen, started)
+    follower.start()
     try:
         server.run()
     except SystemExit:
         raise InputError(
             f"the service could not start at {listen.host}:{listen.port}; is the port taken? See the line above"
         ) from None
+    finally:
+        follower.stop()
     return 0
+
+
+def take_in(folder: VersionFolder, bundle: Path, name: str | None) -> None:
+    """Make the bundle a version of the folder; the first one is in use at once.
+
+    Raises:
+        InputError: The bundle is refused, or the name is taken by another.
+    """
+    version = folder.push(bundle, name=name)
+    pointer = folder.pointer()
+    if pointer is None:
+        folder.promote(version.name, by="first start", reason="nothing was in use")
+    elif pointer.champion != version.name:
+        _LOG.info(
+            "%s is in use here, and goes on; %s is %s: `waferroute model promote %s --data %s` lets it decide",
+            pointer.champion, bundle, version.name, version.name, folder.path.parent,
+        )  # fmt: skip
 
 
 class _Server(uvicorn.Server):

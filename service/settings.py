@@ -54,6 +54,11 @@ class Settings:
         return self.data / "journals"
 
     @property
+    def models(self) -> Path:
+        """Folder of the versions (`service.versions.folder`)."""
+        return self.data / "models"
+
+    @property
     def images(self) -> Path:
         """Folder of the image files."""
         return self.data / "images"

@@ -31,6 +31,7 @@ def _module(name: str, path: Path) -> ModuleType:
 
 _bundles = _module("service_test_bundles", Path(__file__).parents[1] / "tool_side" / "conftest.py")
 calibrated, write_bundle, bundle = _bundles.calibrated, _bundles.write_bundle, _bundles.bundle
+student_graph = _bundles._student_graph
 wafer: Callable[..., np.ndarray] = _bundles.wafer
 
 
@@ -75,3 +76,14 @@ def client(service: Service, key: str) -> Iterator[TestClient]:
     """The worker, running, and a program that has the key."""
     with TestClient(create_app(service), headers={"Authorization": f"Bearer {key}"}) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def bundles(
+    write_bundle: Callable[..., Path],
+    student_graph: Callable[..., bytes],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> list[Path]:
+    """Three bundles with different graphs."""
+    root = tmp_path_factory.mktemp("versions")
+    return [write_bundle(root / f"b{i}", full=student_graph(64, offset=1e-3 + i * 1e-5)) for i in range(3)]

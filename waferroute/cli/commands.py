@@ -32,6 +32,8 @@ COMMANDS = (
     # the service
     "serve",
     "service",
+    # the life of a model
+    "model",
     # configuration and data
     "config",
     "micrographs",
