@@ -34,7 +34,7 @@ started = time.monotonic()
 if stage == "data":
     from wafer_data.config import DataConfig
     from wafer_data.store import prepare_data
-    prepare_data(DataConfig(format="shards", root=str(work / "archive"), image_size=64), work / "data")
+    prepare_data(DataConfig(format="shards", root=str(work / "archive")).at_size(64), work / "data")
 else:
     import timm
     from safetensors.torch import save_file

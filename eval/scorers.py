@@ -65,8 +65,8 @@ def load_scorers(
         raise InputError(f"{run_dir} holds no trained model: run the training stages before the evaluation")
     if present and store.size != MODEL_IMAGE_SIZE:
         raise InputError(
-            f"the models judge images of {MODEL_IMAGE_SIZE} px, but the data were prepared with "
-            f"data.image_size={store.size}: set it to {MODEL_IMAGE_SIZE} and run again"
+            f"the models see images of {MODEL_IMAGE_SIZE} px, but {run_dir} holds data of {store.size} px: "
+            "prepare them again in a new folder"
         )
     scorers: dict[str, Scorer] = {name: _baseline(name, store, config) for name in config.baselines}
     for name in present:

@@ -24,7 +24,7 @@ from router.risk_control import certified_steps, cheapest_reject_order, cheapest
 from router.samples import Defects, checked_defects, checked_pair, optional_pair, picking_mask, require_enough
 from router.standardise import best_weight, standardisation
 from router.thresholds import Path, fixed_path, scores_of, single, target_order
-from wafer_data.errors import InputError
+from wafer_data.errors import DataError, InputError
 
 
 def calibrate_policy(
@@ -70,6 +70,11 @@ def calibrate_policy(
     Raises InputError for scores that are not finite and positive, unequal lengths, too few normals (naming the number
     that is needed), or a max_fnr that the labelled defects do not carry (with a table of what they do carry).
     """
+    if not isinstance(gate, QualityGate):
+        raise DataError(
+            f"calibrate_policy needs the quality gate that admitted these images (router.fit_gate), got {gate!r}: "
+            "a policy without one could not refuse what it cannot judge"
+        )
     lowres, full = checked_pair("calibration normal", lowres_normal, full_normal)
     synthetic = optional_pair("synthetic anomaly", synthetic_lowres, synthetic_full)
     defects = checked_defects(defect_lowres, defect_full, defect_types)

@@ -10,8 +10,7 @@ from likelihood.model import FeatureLikelihood, Scores
 from student_vae.config import StudentConfig
 from student_vae.decoder import ImageDecoder
 from student_vae.trunk import Trunk
-
-IMAGE_SIZE = 256
+from wafer_data.image_size import IMAGE_SIZE, require_model_images
 
 
 class StudentVAE(nn.Module):
@@ -67,6 +66,8 @@ class StudentVAE(nn.Module):
 
     def prepare(self, image: Tensor) -> Tensor:
         """What the trunk sees of (B, 1, 256, 256) grey in [0, 1]: shrunken, and centred to [-2, 2]."""
+        if not torch.jit.is_tracing():
+            require_model_images(image.shape, "a student")
         return 4.0 * (self.shrink(image) - 0.5)
 
     def shrink(self, image: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from teacher.gradient.decoder import BottleneckDecoder, rebuild_decoder
 from training.tensors import load_weights, save_tensors
 from wafer_data.errors import InputError
 from wafer_data.files import read_json, write_json
+from wafer_data.image_size import require_model_images
 
 SCHEMA = 4
 
@@ -65,6 +66,7 @@ class Teacher(nn.Module):
     @torch.no_grad()
     def features(self, image: Tensor) -> Tensor:
         """(B, 1, 256, 256) grey in [0, 1] -> (B, d, map, map), standardised and projected."""
+        require_model_images(image.shape, "the teacher")
         raw = (self.backbone(image) - self.channel_mean) / self.channel_std
         return torch.einsum("bchw,dc->bdhw", raw, self.projection)
 

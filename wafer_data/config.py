@@ -2,7 +2,9 @@
 
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
+
+from wafer_data.image_size import IMAGE_SIZE
 
 from wafer_data.home import PathText
 
@@ -11,6 +13,8 @@ class DataConfig(BaseModel):
     """Which images to read, how to check and divide them. Unknown keys and wrong types are refused."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    _image_size: int = PrivateAttr(default=IMAGE_SIZE)
 
     format: Literal["mvtec", "folder", "elpv", "shards"] = Field(
         description="How the images lie on disk. mvtec: train/good, test/<type>, ground_truth/<type>. "
@@ -52,9 +56,6 @@ class DataConfig(BaseModel):
         le=1,
         description="Share of the labelled defects of each type that calibrate instead of training: no model sees "
         "them, so they may certify a miss rate. The others train.",
-    )
-    image_size: int = Field(
-        256, ge=16, le=2048, description="Side in pixels of the stored square images; models expect 256."
     )
     expected_size: list[int] | None = Field(
         None, description="[height, width] in pixels that every image must have. Default: any size."
@@ -99,3 +100,14 @@ class DataConfig(BaseModel):
             if self.expected_size[0] * self.expected_size[1] > self.max_pixels:
                 raise ValueError("expected_size exceeds max_megapixels: every image would be refused")
         return self
+
+    @property
+    def image_size(self) -> int:
+        """Side in pixels of the stored square images: what the models see, but for :meth:`at_size`."""
+        return self._image_size
+
+    def at_size(self, pixels: int) -> Self:
+        """The same settings with images of another side, to look at data or for tests: no model sees such images."""
+        other = self.model_copy()
+        other._image_size = pixels
+        return other

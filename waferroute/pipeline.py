@@ -1,10 +1,11 @@
 """Runs stages in order and skips those whose result still follows from what they were given.
 
-A stage is done when its record (`stage.json`) says so, its fingerprint - package version, settings, contents
-of its input stages, image files - is today's, and its files are still what it wrote. All else is redone.
+A stage is done when its record (`stage.json`) says so, its fingerprint - package version, settings, contents of its
+input stages, image files, and in a source tree the code of the packages it uses - is today's, and its files are still
+what it wrote. All else is redone.
 A record is written when a stage begins, and replaced when it ends, so that a killed run is noticed: the next
 one finds a stage that began with the same fingerprint, leaves its folder for the stage to go on in, or
-otherwise clears it first. A change of the program's code under the same version is not noticed: use `force`.
+otherwise clears it first.
 """
 
 import contextlib
@@ -22,6 +23,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 from wafer_data.errors import InputError
 from wafer_data.files import write_error
+from wafer_data.own_code import code_digest, is_source_tree
 from waferroute.processes import OneProcess, Processes
 from waferroute.stage_record import RECORD_NAME, StageRecord, difference, digest, first_damage, take_stock
 
@@ -37,7 +39,8 @@ class Stage(Generic[Config]):
     depends on, as JSON. function: does the work, given the configuration and the run folder. inputs: names of
     the stages whose results it reads. command: what to type to run it alone. sources: a hash of the files
     outside the run that it reads. record: path of the record, if not `<folder>/stage.json`. logs: patterns of
-    files in the folder that are no results (tracking, checkpoints); losing them does not undo the stage.
+    files in the folder that are no results (tracking, checkpoints); losing them does not undo the stage. packages:
+    of ours that do the work; where they are edited in place, the result depends on their source.
     """
 
     name: str
@@ -49,6 +52,7 @@ class Stage(Generic[Config]):
     sources: Callable[[Config], str] | None = None
     record: str = ""
     logs: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -171,6 +175,8 @@ class Pipeline(Generic[Config]):
             "inputs": {name: self._digests[name] for name in stage.inputs},
             "sources": stage.sources(self.config) if stage.sources else None,
         }
+        if is_source_tree():
+            depends["code"] = {name: code_digest(name) for name in stage.packages}
         same: dict[str, Any] = json.loads(json.dumps(depends))  # as it will be read back
         return same
 

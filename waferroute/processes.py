@@ -12,7 +12,7 @@ from wafer_data.log import speaks
 
 # Some work is the first process's alone (closed-form fits, files); the others must not give up meanwhile.
 _PATIENCE = timedelta(days=1)
-_ON_CPU = "ACCELERATE_USE_CPU=true accelerate launch --multi_gpu --num_processes N ..."
+_ON_CPU = "PYTHONSAFEPATH=1 ACCELERATE_USE_CPU=true accelerate launch --multi_gpu --num_processes N ..."
 
 
 class Processes(Protocol):

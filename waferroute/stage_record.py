@@ -30,7 +30,7 @@ class OutputFile:
 class StageRecord:
     """State of a stage in a run folder.
 
-    depends: what the result follows from (version, settings, inputs, sources), as JSON. outputs: by path
+    depends: what the result follows from (version, settings, inputs, sources, code), as JSON. outputs: by path
     relative to the stage's folder; None while the stage has begun but not ended. seconds: duration of the
     attempt that ended.
     """
@@ -128,6 +128,9 @@ def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     inputs = [key.removeprefix("inputs.") for key in keys if key.startswith("inputs.")]
     if inputs:
         return f"the result of {' and '.join(inputs)} changed"
+    code = [key.removeprefix("code.") for key in keys if key.startswith("code.")]
+    if code:
+        return f"the program's code in {', '.join(code[:3])}{' ...' if len(code) > 3 else ''} changed"
     return "the image files changed" if "sources" in keys else "what it depends on changed"
 
 

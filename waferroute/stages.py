@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from wafer_data.store import ImageStore
 
 DATA, TEACHER, REPORT, BUNDLE = "data", "teacher", "report", "bundle"
+# What does the work of each stage; what only checks its input is left out.
+_MODELS = ("wafer_data", "training", "likelihood", "student_vae", "teacher")
+_DECIDING = (*_MODELS, "distill", "router", "tool_side")
+
 # Tracking and unfinished training states; losing them does not undo a stage.
 LOGS = ("*.csv", "wandb", "checkpoint*", "logs")
 
@@ -33,6 +37,7 @@ def all_stages(command_tail: str = "CONFIG") -> list[Stage[RunConfig]]:
             settings=data_settings,
             function=_data,
             sources=image_listing,
+            packages=("wafer_data",),
             command=f"waferroute data {command_tail}",
         ),
         Stage(
@@ -41,6 +46,7 @@ def all_stages(command_tail: str = "CONFIG") -> list[Stage[RunConfig]]:
             inputs=("data",),
             settings=teacher_settings,
             function=_adapt,
+            packages=_MODELS,
             logs=LOGS,
             command=f"waferroute adapt {command_tail}",
         ),
@@ -51,6 +57,7 @@ def all_stages(command_tail: str = "CONFIG") -> list[Stage[RunConfig]]:
             inputs=("data", "full", "lowres"),
             settings=lambda config: {"router": config.router.model_dump(mode="json")},
             function=_calibrate,
+            packages=_DECIDING,
             command=f"waferroute calibrate {command_tail}",
         ),
         Stage(
@@ -59,6 +66,7 @@ def all_stages(command_tail: str = "CONFIG") -> list[Stage[RunConfig]]:
             inputs=("data", "full", "lowres", "calibrate"),
             settings=bundle_settings,
             function=_export,
+            packages=_DECIDING,
             # Beside the bundle: the folder is copied to tools as it is, and lists its own files.
             record="bundle.stage.json",
             command=f"waferroute export {command_tail}",
@@ -69,6 +77,7 @@ def all_stages(command_tail: str = "CONFIG") -> list[Stage[RunConfig]]:
             inputs=("data", "adapt", *STUDENT_STAGES, "calibrate", "export"),
             settings=lambda config: {"eval": config.eval.model_dump(mode="json")},
             function=_evaluate,
+            packages=(*_DECIDING, "eval"),
             command=f"waferroute evaluate {command_tail}",
         ),
     ]
@@ -147,6 +156,7 @@ def _student(name: str, command_tail: str) -> Stage[RunConfig]:
         inputs=_STUDENT_INPUTS[name],
         settings=lambda config: student_settings(config, name),
         function=train,
+        packages=(*_MODELS, "distill"),
         logs=LOGS,
         command=f"waferroute distill {command_tail}",
     )

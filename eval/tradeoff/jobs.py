@@ -1,17 +1,15 @@
 """Measurements to do, each run in a process of its own."""
 
 import json
-import os
 import subprocess
-import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from wafer_data.errors import InputError
+from wafer_data.own_code import child_command, child_environment
 
 BATCHES = (1, 8, 32, 64)
-_PACKAGES = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True)
@@ -38,20 +36,14 @@ def run_job(job: Job, patience_s: float = 600.0) -> dict[str, Any]:
 
     Raises `InputError` with what the process said when it fails, and when it takes more than `patience_s`.
     """
-    paths = os.environ.get("PYTHONPATH", "")
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(filter(None, [str(_PACKAGES), paths])),
-        "OMP_NUM_THREADS": str(job.threads),
-    }
     given = {name: str(v) if isinstance(v, Path) else v for name, v in asdict(job).items()}
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "eval.tradeoff.worker"],
+            child_command("eval.tradeoff.worker"),
             input=json.dumps(given),
             capture_output=True,
             text=True,
-            env=environment,
+            env=child_environment(OMP_NUM_THREADS=str(job.threads)),
             timeout=patience_s,
         )
     except subprocess.TimeoutExpired:

@@ -62,7 +62,7 @@ def explored(run_dir: Path, config: DataConfig, **more) -> tuple[dict, Page, Pat
 
 @pytest.fixture(scope="module")
 def whole(mvtec_folder: Path, tmp_path_factory: pytest.TempPathFactory):
-    config = DataConfig(format="mvtec", root=str(mvtec_folder), calibration_fraction=0.4, image_size=96)
+    config = DataConfig(format="mvtec", root=str(mvtec_folder), calibration_fraction=0.4).at_size(96)
     run_dir = tmp_path_factory.mktemp("runs") / "whole"
     return explored(run_dir, config, config_text="data: {name: <mine>}")
 
@@ -76,7 +76,7 @@ def without_plots(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def normals(mvtec_folder: Path) -> DataConfig:
     """The good images alone, as a plain folder."""
-    return DataConfig(format="folder", root=str(mvtec_folder / "train/good"), image_size=64)
+    return DataConfig(format="folder", root=str(mvtec_folder / "train/good")).at_size(64)
 
 
 def verdicts(content: dict) -> dict[str, str]:
@@ -108,7 +108,7 @@ class TestWhatIsFound:
 
     def test_the_same_seed_finds_the_same(self, whole, without_plots):
         content, _, out = whole
-        config = DataConfig(format="mvtec", root="unused", image_size=96)
+        config = DataConfig(format="mvtec", root="unused").at_size(96)
         again = explore_data(
             out.parent, out.parent / "again", QUICK, config, config_text="data: {name: <mine>}"
         )
@@ -123,9 +123,7 @@ class TestWhatIsFound:
         shutil.copytree(mvtec_folder, root)
         for path in (root / "test/good").iterdir():
             Image.fromarray((np.asarray(Image.open(path)) * 0.8).astype(np.uint8)).save(path)
-        content, page, _ = explored(
-            tmp_path / "run", DataConfig(format="mvtec", root=str(root), image_size=64)
-        )
+        content, page, _ = explored(tmp_path / "run", DataConfig(format="mvtec", root=str(root)).at_size(64))
         assert verdicts(content)["Do test normals look like training normals?"] == "they differ"
         assert "do not come from quite the same source" in page.text
 
@@ -135,7 +133,7 @@ class TestWhatIsFound:
         for path in (mvtec_folder / "train/good").iterdir():
             deep = np.asarray(Image.open(path)).astype(np.uint16) * 16
             Image.fromarray(deep).save(root / path.name)
-        config = DataConfig(format="folder", root=str(root), image_size=64)
+        config = DataConfig(format="folder", root=str(root)).at_size(64)
         content, page, out = explored(tmp_path / "run", config)
         assert content["container"]["bits_needed"] == 12 and content["container"]["idle_low_bits"] == 4
         assert content["levels"][1] < 0.1
@@ -150,7 +148,7 @@ class TestWhatIsFound:
         grey = ImageStore.grey
         monkeypatch.setattr(ImageStore, "grey", lambda store, index: read.append(index) or grey(store, index))
         monkeypatch.setattr(measure, "evenly", lambda indices, count=6: evenly(indices, min(count, 6)))
-        config = DataConfig(format="mvtec", root="unused", image_size=96)
+        config = DataConfig(format="mvtec", root="unused").at_size(96)
         content = explore_data(run_dir, tmp_path / "out", QUICK, config)
         assert content["data"]["normals_read"] == content["data"]["compared_normals"] == 6
         assert (
@@ -235,8 +233,7 @@ class TestWhatIsMissing:
             format="folder",
             root=str(mvtec_folder / "train/good"),
             defects=str(mvtec_folder / "test/scratch"),
-            image_size=64,
-        )
+        ).at_size(64)
         content, page, _ = explored(tmp_path / "run", config)
         assert verdicts(content)["Are defects local or global?"] == "not known, no masks"
         assert content["contrasts"]["shares"].keys() == {"normal", "defect"}
@@ -248,9 +245,7 @@ class TestWhatIsMissing:
         root = tmp_path / "bare"
         shutil.copytree(mvtec_folder, root)
         shutil.rmtree(root / "test/good")
-        content, page, _ = explored(
-            tmp_path / "run", DataConfig(format="mvtec", root=str(root), image_size=64)
-        )
+        content, page, _ = explored(tmp_path / "run", DataConfig(format="mvtec", root=str(root)).at_size(64))
         assert content["drift"] is None and content["data"]["compared_with"] == "all"
         assert content["data"]["compared_normals"] == 48
         assert "normals of all splits" in page.text
@@ -262,8 +257,7 @@ class TestWhatIsMissing:
             format="folder",
             root=str(mvtec_folder / "train/good"),
             defects=str(tmp_path / "one"),
-            image_size=16,
-        )
+        ).at_size(16)
         content, page, _ = explored(tmp_path / "run", config)
         assert content["data"]["types"] == {"defect": 1}
         assert "1 defect with" in page.text

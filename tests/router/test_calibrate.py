@@ -9,7 +9,7 @@ from router.calibrate import calibrate_policy
 from router.config import RouterConfig
 from router.gate import QualityGate
 from router.policy import RoutingPolicy
-from wafer_data.errors import InputError
+from wafer_data.errors import DataError, InputError
 
 Draw = Callable[[np.random.Generator, int], tuple[np.ndarray, np.ndarray]]
 
@@ -201,3 +201,8 @@ class TestRefusals:
     def test_a_student_that_gives_every_image_the_same_score(self, gate: QualityGate) -> None:
         with pytest.raises(InputError, match="blind"):
             calibrate_policy(np.ones(50), np.random.default_rng(0).random(50) + 1, gate, RouterConfig())
+
+
+def test_without_a_gate_nothing_is_calibrated() -> None:
+    with pytest.raises(DataError, match="needs the quality gate"):
+        calibrate_policy(*correlated(np.random.default_rng(0), 150), None, RouterConfig())  # type: ignore[arg-type]

@@ -19,7 +19,7 @@ SaveImage = Callable[..., Path]
 
 
 def config(root: Path, **values: Any) -> DataConfig:
-    return DataConfig(format="folder", root=str(root), image_size=32, **values)
+    return DataConfig(format="folder", root=str(root), **values).at_size(32)
 
 
 def normal(path: Path, side: Any = "any") -> Candidate:
@@ -149,7 +149,7 @@ class TestBad:
 
 class TestMasks:
     def check(self, root: Path, **values: Any) -> tuple[dict[str, bool], list[tuple[str, str]]]:
-        settings = DataConfig(format="mvtec", root=str(root), image_size=32, **values)
+        settings = DataConfig(format="mvtec", root=str(root), **values).at_size(32)
         images, problems = check_images(find_images(settings), settings)
         masks = {
             image.candidate.path.name: image.mask for image in images if image.candidate.type == "scratch"
@@ -201,7 +201,7 @@ class TestDuplicates:
     ) -> None:
         with Image.open(mvtec_root / "test/good/002.png") as image:
             image.save(mvtec_root / "train/good/000a.tif")
-        settings = DataConfig(format="mvtec", root=str(mvtec_root), image_size=32)
+        settings = DataConfig(format="mvtec", root=str(mvtec_root)).at_size(32)
         images, problems = check_images(find_images(settings), settings)
         paths = {image.candidate.path for image in images}
         assert mvtec_root / "test/good/002.png" in paths
@@ -219,7 +219,7 @@ class TestDuplicates:
 
     def test_the_test_stays_untouched_but_contradictions_are_reported(self, mvtec_root: Path) -> None:
         shutil.copy(mvtec_root / "test/good/002.png", mvtec_root / "test/stain/009.png")
-        settings = DataConfig(format="mvtec", root=str(mvtec_root), image_size=32)
+        settings = DataConfig(format="mvtec", root=str(mvtec_root)).at_size(32)
         images, problems = check_images(find_images(settings), settings)
         assert len(images) == 79
         assert [problem["problem"] for problem in problems] == ["conflicting labels"]

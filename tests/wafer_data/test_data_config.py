@@ -20,7 +20,7 @@ def test_every_field_is_documented() -> None:
     ("values", "said"),
     [
         ({}, "format"),
-        ({"format": "coco"}, "'mvtec', 'folder' or 'elpv'"),
+        ({"format": "coco"}, "'mvtec', 'folder', 'elpv' or 'shards'"),
         ({"format": "elpv", "colour": True}, "colour"),
         ({"format": "elpv", "seed": "1"}, "valid integer"),
         ({"format": "elpv", "skip_bad_images": 1}, "valid boolean"),

@@ -22,7 +22,7 @@ SaveImage = Callable[..., Path]
 
 
 def mvtec(root: Path, **values: Any) -> DataConfig:
-    return DataConfig(format="mvtec", root=str(root), image_size=32, **values)
+    return DataConfig(format="mvtec", root=str(root), **values).at_size(32)
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -117,9 +117,7 @@ class TestPreparedData:
         assert not {"000.png", "002.png"} & {Path(r.path).name for r in data.records if r.split != "test"}
 
     def test_no_defects_at_all_is_fine(self, folder_root: Path, tmp_path: Path) -> None:
-        data = prepare_data(
-            DataConfig(format="folder", root=str(folder_root), image_size=32), tmp_path / "data"
-        )
+        data = prepare_data(DataConfig(format="folder", root=str(folder_root)).at_size(32), tmp_path / "data")
         assert data.counts()["test_defect"] == 0
         assert data.counts()["test_normal"] == 20
 
@@ -259,7 +257,7 @@ class TestOpening:
 
 def test_real_solar_cells(tmp_path: Path) -> None:
     pytest.importorskip("elpv_dataset")
-    data = prepare_data(DataConfig(format="elpv", image_size=64), tmp_path / "data")
+    data = prepare_data(DataConfig(format="elpv").at_size(64), tmp_path / "data")
     assert data.counts() == {
         "train_normal": 353,
         "calibration_normal": 88,

@@ -16,7 +16,7 @@ SaveImage = Callable[..., Path]
 
 
 def mvtec(root: Path) -> DataConfig:
-    return DataConfig(format="mvtec", root=str(root), image_size=32)
+    return DataConfig(format="mvtec", root=str(root)).at_size(32)
 
 
 @pytest.fixture

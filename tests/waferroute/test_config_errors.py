@@ -46,16 +46,16 @@ def test_a_key_in_the_wrong_section_is_answered_with_where_it_belongs(write):
 
 def test_a_wrong_choice_names_the_choices(write):
     message = message_of(write("run:\n  dir: x\ndata:\n  format: coco\n"))
-    assert 'data.format takes one of mvtec, folder, elpv, not "coco"' in message
+    assert 'data.format takes one of mvtec, folder, elpv, shards, not "coco"' in message
 
 
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        ("  image_size: big", 'data.image_size takes a whole number >= 16 and <= 2048, not "big"'),
-        ("  image_size: 25.5", "data.image_size takes a whole number >= 16 and <= 2048, not 25.5"),
-        ("  image_size: 4", "data.image_size takes a whole number >= 16 and <= 2048, not 4"),
-        ("  image_size: '256'", 'data.image_size takes a whole number >= 16 and <= 2048, not "256"'),
+        ("  min_side: big", 'data.min_side takes a whole number >= 1, not "big"'),
+        ("  min_side: 25.5", "data.min_side takes a whole number >= 1, not 25.5"),
+        ("  min_side: 0", "data.min_side takes a whole number >= 1, not 0"),
+        ("  min_side: '256'", 'data.min_side takes a whole number >= 1, not "256"'),
         ("  skip_bad_images: 1", "data.skip_bad_images takes true or false, not 1"),
         ("  name: 12", "data.name takes text or null, not 12"),
         ("  expected_size: 64", "data.expected_size takes a list, each entry a whole number or null, not 64"),
@@ -69,6 +69,10 @@ def test_a_wrong_type_or_range_names_what_is_allowed(write, line, says):
     message = message_of(write(GOOD + line + "\n"))
     assert says in message
     assert "mine.yaml" in message
+
+
+def test_the_size_that_models_see_is_no_setting(write):
+    assert "data.image_size" in message_of(write(GOOD + "  image_size: 128\n"))
 
 
 def test_a_value_that_fits_no_branch_of_a_union_is_reported_once(write):

@@ -19,7 +19,7 @@ def config(mvtec_folder: Path, tmp_path: Path) -> str:
     path = tmp_path / "mine.yaml"
     path.write_text(
         f"run:\n  dir: {tmp_path / 'run'}\n"
-        f"data:\n  format: mvtec\n  root: {mvtec_folder}\n  image_size: 64\n"
+        f"data:\n  format: mvtec\n  root: {mvtec_folder}\n"
         "eval:\n  bootstrap: 100\n"
     )
     return str(path)

@@ -9,7 +9,7 @@ import pytest
 
 from wafer_data.errors import InputError
 from wafer_data.files import new_directory, write_text
-from waferroute import stage_record
+from waferroute import pipeline, stage_record
 from waferroute.pipeline import Pipeline, Stage
 
 
@@ -88,6 +88,7 @@ class Workshop:
                 inputs=("numbers",),
                 command="shop scale",
                 logs=("*.csv", "checkpoint*"),
+                packages=("router",),
             ),
             Stage(
                 "report",
@@ -363,3 +364,38 @@ def test_a_large_file_is_read_again_only_if_its_size_or_time_changed(shop, monke
     monkeypatch.setattr(stage_record, "ALWAYS_HASHED_BYTES", 4)
     weights.write_text("99 20 30")
     assert "scale" in shop.run()
+
+
+class TestEditedCode:
+    @pytest.fixture
+    def edited(self, monkeypatch):
+        """Makes the program look edited (or, with None, installed from a wheel)."""
+
+        def edit(code: str | None) -> None:
+            monkeypatch.setattr(pipeline, "is_source_tree", lambda: code is not None)
+            monkeypatch.setattr(pipeline, "code_digest", lambda package: f"{package} {code}")
+
+        return edit
+
+    def test_redoes_the_stages_that_use_it_and_what_follows_from_them(self, tmp_path, edited):
+        shop = Workshop(tmp_path)
+        edited("first")
+        shop.run()
+        assert shop.run() == []
+        edited("second")
+        assert shop.run() == ["scale"]  # the same result again: the report stands
+
+    def test_says_what_was_edited(self, tmp_path, edited):
+        shop = Workshop(tmp_path)
+        edited("first")
+        shop.run()
+        edited("second")
+        line = shop.pipeline()
+        assert line.why_not_current(line.stages[0]) is None
+        assert line.why_not_current(line.stages[1]) == "the program's code in router changed"
+
+    def test_is_not_looked_at_in_an_installed_program(self, tmp_path, edited):
+        shop = Workshop(tmp_path)
+        edited(None)
+        shop.run()
+        assert "code" not in json.loads((tmp_path / "scaled" / "stage.json").read_text())["depends"]

@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
+import grimp
 import numpy as np
 import pytest
 from PIL import Image
 
 from wafer_data.errors import InputError
+from wafer_data.log import PACKAGES
 from waferroute.config import load_config
 from waferroute.stages import all_stages, image_listing
 
@@ -30,6 +32,25 @@ def test_every_stage_comes_after_those_it_reads():
     assert names == ORDER
     for stage in all_stages():
         assert all(names.index(name) < names.index(stage.name) for name in stage.inputs)
+
+
+# Where the work of a stage begins, and packages that it only checks its input with or reads a name of.
+ENTRIES = {
+    "data": ("wafer_data.store", set()),
+    "adapt": ("teacher.fit", set()),
+    "full": ("distill.stages", {"router"}),
+    "calibrate": ("distill.calibration", set()),
+    "evaluate": ("eval.evaluate", set()),
+    "export": ("tool_side.export.write", set()),
+}
+
+
+def test_stages_name_every_package_that_their_work_imports():
+    graph = grimp.build_graph(*PACKAGES, cache_dir=None)
+    by_name = {stage.name: stage for stage in all_stages()}
+    for name, (entry, read_only) in ENTRIES.items():
+        used = {module.partition(".")[0] for module in graph.find_upstream_modules(entry)}
+        assert used - read_only <= set(by_name[name].packages), name
 
 
 def test_no_two_stages_share_a_folder():

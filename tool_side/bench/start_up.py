@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -12,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wafer_data.errors import InputError
+from wafer_data.own_code import child_command, child_environment
 
 STARTS = 3
-_PACKAGES = Path(__file__).resolve().parents[2]
 _PATIENCE_S = 300
 
 
@@ -50,15 +49,13 @@ def measure_start_up(
 
 
 def _start(bundle: Path, images: Sequence[Path], threads: int) -> StartUp:
-    paths = os.environ.get("PYTHONPATH", "")
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(_PACKAGES), paths]))}
     started = time.time()
     process = subprocess.Popen(
-        [sys.executable, "-m", "tool_side.bench.start_up", str(bundle), str(threads)],
+        child_command("tool_side.bench.start_up", str(bundle), str(threads)),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env=environment,
+        env=child_environment(),
         text=True,
     )
     said, errors = process.communicate(json.dumps([str(path) for path in images]), timeout=_PATIENCE_S)

@@ -20,9 +20,9 @@ from likelihood.model import FARTHEST, UNIT, FeatureLikelihood
 from likelihood.prototypes import Prototypes
 from student_vae import StudentVAE
 from student_vae.decoder import ImageDecoder
-from student_vae.model import IMAGE_SIZE
 from student_vae.trunk import InvertedBlock, ResidualBlock
 from tool_side.export.graph_builder import GraphBuilder
+from wafer_data.image_size import IMAGE_SIZE
 
 CONTRAST = 4.0
 """`StudentVAE.prepare` multiplies by it; a power of two, so the weights take it without rounding."""

@@ -42,9 +42,8 @@ class Look:
 
 def part_key(shard: Shard, config: DataConfig) -> str:
     """What a part follows from: the shard as it looks from outside, and how images are read."""
-    reading = config.model_dump(
-        mode="json", include={"image_size", "expected_size", "max_megapixels", "min_side"}
-    )
+    reading = config.model_dump(mode="json", include={"expected_size", "max_megapixels", "min_side"})
+    reading["image_size"] = config.image_size
     return sha256_json([SCHEMA, shard.name, shard.identity, reading])
 
 

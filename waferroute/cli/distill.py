@@ -15,8 +15,8 @@ def add(commands: Commands) -> None:
         "distill",
         run,
         summary="train the students",
-        description="Train the intermediate and target models and both students. `accelerate launch -m "
-        "waferroute.cli distill CONFIG` trains on several GPUs.",
+        description="Train the intermediate and target models and both students. `PYTHONSAFEPATH=1 accelerate launch "
+        "-m waferroute.cli distill CONFIG` trains on several GPUs.",
     )
     parser.add_argument("--only", choices=STUDENTS, help="train one of these models only")
 

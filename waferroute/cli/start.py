@@ -15,25 +15,9 @@ from importlib.metadata import version
 from pathlib import Path
 
 from wafer_data.errors import InputError
-from wafer_data.log import log_to_stderr, speaks
+from wafer_data.log import PACKAGES, log_to_stderr, speaks
+from wafer_data.own_code import refuse_foreign_packages
 from waferroute.cli.commands import COMMANDS
-
-_OWN = {
-    "waferroute",
-    "wafer_data",
-    "router",
-    "likelihood",
-    "student_vae",
-    "training",
-    "teacher",
-    "distill",
-    "tool_side",
-    "classify",
-    "wafer_map",
-    "eval",
-    "service",
-    "lifecycle",
-}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -48,6 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _prepare_streams()
     log_to_stderr()
     try:
+        refuse_foreign_packages()
         try:
             return _run([expanded(text) for text in (sys.argv[1:] if arguments is None else arguments)])
         finally:
@@ -86,7 +71,7 @@ def _run(arguments: list[str]) -> int:
         return action(args)
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
-        if not missing or missing in _OWN:
+        if not missing or missing in PACKAGES:
             raise
         raise InputError(
             f"this command needs more than a bare installation: {missing} is not installed: "

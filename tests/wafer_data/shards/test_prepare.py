@@ -28,12 +28,12 @@ def packed(tmp_path, mvtec_root):
 
 
 def _config(root, **more):
-    return DataConfig(format="shards", root=str(root), image_size=32, labelled_defects_per_type=2, **more)
+    return DataConfig(format="shards", root=str(root), labelled_defects_per_type=2, **more).at_size(32)
 
 
 def test_an_archive_gives_the_same_data_as_the_files_it_was_packed_from(tmp_path, mvtec_root, packed):
     files = prepare_data(
-        DataConfig(format="mvtec", root=str(mvtec_root), image_size=32, labelled_defects_per_type=2),
+        DataConfig(format="mvtec", root=str(mvtec_root), labelled_defects_per_type=2).at_size(32),
         tmp_path / "files",
     )
     shards = prepare_data(_config(packed), tmp_path / "shards")
@@ -121,7 +121,7 @@ def test_what_cannot_be_used_is_named_or_left_out(tmp_path, textured):
         Item("bad mask", _png(textured(99)), _png(np.zeros((9, 9), np.uint8)), {"label": 1, "type": "x"})
     )
     write_parquet(tmp_path / "archive/one.parquet", items)
-    config = DataConfig(format="shards", root=str(tmp_path / "archive"), image_size=32)
+    config = DataConfig(format="shards", root=str(tmp_path / "archive")).at_size(32)
     with pytest.raises(InputError, match=r"3 of 62 images cannot be used(.|\n)*n007: unreadable"):
         prepare_data(config, tmp_path / "data")
     store = prepare_data(config.model_copy(update={"skip_bad_images": True}), tmp_path / "data")
@@ -137,9 +137,7 @@ def test_sixteen_bit_images_among_others_keep_their_bits(tmp_path, textured):
     items = [Item(f"n{i:03}", _png(textured(i))) for i in range(1, 60)] + [Item("deep", _png(deep))]
     write_parquet(tmp_path / "a/1.parquet", items[:30])
     write_parquet(tmp_path / "a/2.parquet", items[30:])
-    store = prepare_data(
-        DataConfig(format="shards", root=str(tmp_path / "a"), image_size=40), tmp_path / "data"
-    )
+    store = prepare_data(DataConfig(format="shards", root=str(tmp_path / "a")).at_size(40), tmp_path / "data")
     index = next(i for i, record in enumerate(store.records) if record.path == "deep")
     assert store.dtype == np.uint16
     assert abs(store.grey(index).mean() - deep.mean() / 65535) < 1e-3

@@ -1,0 +1,26 @@
+"""The side of the square images that the models see, and the check at their door. Standard library only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from wafer_data.errors import DataError
+
+IMAGE_SIZE = 256
+
+
+def require_model_images(shape: Sequence[int], who: str) -> None:
+    """Check the shape of a batch of images before a network meets it.
+
+    Args:
+        shape: Of the batch.
+        who: What is to see the images, for the message.
+
+    Raises:
+        DataError: for anything but (B, 1, 256, 256).
+    """
+    if len(shape) != 4 or tuple(shape[1:]) != (1, IMAGE_SIZE, IMAGE_SIZE):
+        raise DataError(
+            f"{who} sees grey images of {IMAGE_SIZE} x {IMAGE_SIZE} pixels, shape (B, 1, {IMAGE_SIZE}, {IMAGE_SIZE}), "
+            f"and got shape {tuple(shape)}: shrink or enlarge them first (wafer_data.imaging.read.to_square)"
+        )
