@@ -4,9 +4,8 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
-from wafer_data.image_size import IMAGE_SIZE
-
 from wafer_data.home import PathText
+from wafer_data.image_size import IMAGE_SIZE
 
 
 class DataConfig(BaseModel):
