@@ -63,9 +63,6 @@ class EvalConfig(BaseModel):
     pixel_vae: PixelVaeConfig = Field(
         default_factory=PixelVaeConfig, description="Training of the plain pixel VAE baseline."
     )
-    batch_size: int = Field(
-        default=16, ge=1, description="Test images scored at a time; bounds the memory that evaluation needs."
-    )
     latency_runs: int = Field(
         default=200, ge=10, description="Timed calls a model, one image each, on one thread."
     )

@@ -68,7 +68,6 @@ def evaluate(run: FinishedRun, config: EvalConfig) -> Evaluated:
         scorers,
         run.policy if bundle else None,
         students.references if students else None,
-        config.batch_size,
         {name: on_arrays(load_student(run.folder / name)) for name in graphs},
     )
     latencies = _latencies(store, found, scorers, bundle, config)

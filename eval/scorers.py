@@ -21,6 +21,8 @@ from wafer_data.store import ImageStore
 
 STUDENTS = ("intermediate", "target", "full", "lowres")
 MODEL_IMAGE_SIZE = 256
+BATCH = 16
+"""Images scored at a time; bounds the memory that an evaluation needs."""
 _PYTORCH = f"PyTorch {version('torch').split('+')[0]}"
 
 
@@ -130,6 +132,6 @@ def _training_normals(
     if len(chosen) > most:
         rng = np.random.default_rng(config.seed)
         chosen = np.sort(rng.choice(chosen, most, replace=False))
-    starts = range(0, len(chosen), config.batch_size)
+    starts = range(0, len(chosen), BATCH)
     for start in track(starts, description):
-        yield store.batch(chosen[start : start + config.batch_size])
+        yield store.batch(chosen[start : start + BATCH])

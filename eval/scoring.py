@@ -11,7 +11,7 @@ import torch
 from torch.nn import functional
 
 from eval.metrics import PixelHistograms
-from eval.scorers import Scorer
+from eval.scorers import BATCH, Scorer
 from router.policy import RoutingPolicy
 from router.route_scores import STUDENTS, RouteScores, Student, score_batches
 from wafer_data.progress import track
@@ -52,8 +52,8 @@ def score_test_images(
     scorers: Mapping[str, Scorer],
     policy: RoutingPolicy | None,
     references: Mapping[str, float] | None,
-    batch_size: int,
     compared: Mapping[str, Student] | None = None,
+    batch_size: int = BATCH,
 ) -> TestScores:
     """Score every test image once with each model; `compared`: see `TestScores.reference`.
 

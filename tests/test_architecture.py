@@ -159,3 +159,11 @@ def test_no_source_file_unpickles():
             text = path.read_text(encoding="utf-8")
             assert not re.search(r"^\s*(import|from) (pickle|joblib|dill|cloudpickle)\b", text, re.M), path
             assert "weights_only=False" not in text and "allow_pickle=True" not in text, path
+
+
+def test_a_walk_opens_files_that_exist_and_no_more_than_it_may():
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    walk = text[text.index("**(c)") :].partition("\n## ")[0]
+    files = re.findall(r"^\d+\. `([^`]+)`", walk, re.M)
+    assert 10 < len(files) <= 20 and len(set(files)) == len(files)
+    assert [name for name in files if not (ROOT / name).is_file()] == []

@@ -54,7 +54,7 @@ def scorer(name: str, call=brightness) -> Scorer:
 @pytest.mark.parametrize("batch_size", [1, 5, 100])
 def test_the_batch_size_changes_nothing(batch_size):
     store = MemoryStore()
-    found = score_test_images(store, {"pca": scorer("pca")}, None, None, batch_size)
+    found = score_test_images(store, {"pca": scorer("pca")}, None, None, batch_size=batch_size)
     np.testing.assert_allclose(found.scores["pca"], store.images.mean(axis=(1, 2, 3)), rtol=1e-6)
     assert found.labels.tolist() == [0] * 6 + [1] * 6
     assert found.types == ["good"] * 6 + ["spot"] * 6
@@ -67,22 +67,22 @@ def test_the_batch_size_changes_nothing(batch_size):
 
 def test_a_defect_without_a_mask_is_left_out_of_the_pixels():
     store = MemoryStore()
-    before = score_test_images(store, {"pca": scorer("pca")}, None, None, 4).pixels["pca"].auroc()
+    before = score_test_images(store, {"pca": scorer("pca")}, None, None, batch_size=4).pixels["pca"].auroc()
     store.images[11] = 1.0
-    after = score_test_images(store, {"pca": scorer("pca")}, None, None, 4).pixels["pca"].auroc()
+    after = score_test_images(store, {"pca": scorer("pca")}, None, None, batch_size=4).pixels["pca"].auroc()
     assert after == before
 
 
 def test_without_any_mask_there_are_no_pixel_counts():
     store = MemoryStore()
     store.masks = [None] * 12
-    assert score_test_images(store, {"pca": scorer("pca")}, None, None, 4).pixels == {}
+    assert score_test_images(store, {"pca": scorer("pca")}, None, None, batch_size=4).pixels == {}
 
 
 def test_a_model_without_maps_has_no_pixel_counts():
     call = lambda images: Seen(brightness(images)[0], None)  # noqa: E731
     found = score_test_images(
-        MemoryStore(), {"gabor_lbp_ocsvm": scorer("gabor_lbp_ocsvm", call)}, None, None, 4
+        MemoryStore(), {"gabor_lbp_ocsvm": scorer("gabor_lbp_ocsvm", call)}, None, None, batch_size=4
     )
     assert found.pixels == {}
 
@@ -99,17 +99,19 @@ def test_routed_pixels_come_from_the_deepest_model_on_one_scale(policy):
         "lowres": scorer("lowres"),
         "full": scorer("full", lambda images: Seen(brightness(images)[0], 40 * brightness(images)[1])),
     }
-    found = score_test_images(store, scorers, escalating, {"lowres": 1.0, "full": 40.0}, 5)
+    found = score_test_images(store, scorers, escalating, {"lowres": 1.0, "full": 40.0}, batch_size=5)
     assert 0 < escalating.escalate(scores).sum() < 12
     assert found.pixels["routed"].auroc() == pytest.approx(found.pixels["lowres"].auroc(), abs=1e-4)
-    skewed = score_test_images(store, scorers, escalating, {"lowres": 1.0, "full": 4000.0}, 5)
+    skewed = score_test_images(store, scorers, escalating, {"lowres": 1.0, "full": 4000.0}, batch_size=5)
     assert skewed.pixels["routed"].auroc() < found.pixels["routed"].auroc() - 0.05
 
 
 def test_images_the_gate_refuses_are_marked(policy):
     store = MemoryStore()
     store.images[3] = 0.5
-    found = score_test_images(store, {"lowres": scorer("lowres"), "full": scorer("full")}, policy, None, 4)
+    found = score_test_images(
+        store, {"lowres": scorer("lowres"), "full": scorer("full")}, policy, None, batch_size=4
+    )
     assert np.flatnonzero(found.refused).tolist() == [3]
 
 

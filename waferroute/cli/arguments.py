@@ -76,7 +76,7 @@ def add_finished_run(parser: argparse.ArgumentParser, out: str) -> None:
         "run",
         metavar="RUN",
         type=Path,
-        help="run folder whose `calibrate` stage is done, for example runs/quickstart",
+        help="run folder whose `export` stage is done, for example runs/quickstart",
     )
     parser.add_argument(
         "--out", metavar="DIR", type=Path, help=f"folder to write (default: {out} in the run folder)"
