@@ -1,4 +1,4 @@
-"""Draws docs/images/method_maps.png from what benchmarks/method_experiments.py wrote: pixels against features.
+"""Draws docs/images/method_maps.png from what experiments/method_experiments.py wrote: pixels against features.
 
 .venv/bin/python docs/images/method_maps.py OUT mtd
 """

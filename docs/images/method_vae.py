@@ -1,4 +1,4 @@
-"""Draws docs/images/method_vae.png and method_terms.png from what benchmarks/method_experiments.py wrote.
+"""Draws docs/images/method_vae.png and method_terms.png from what experiments/method_experiments.py wrote.
 
 .venv/bin/python docs/images/method_vae.py OUT
 """

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def endurance() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("endurance", ROOT / "benchmarks" / "endurance.py")
+    spec = importlib.util.spec_from_file_location("endurance", ROOT / "tests" / "stress" / "endurance.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

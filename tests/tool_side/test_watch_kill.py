@@ -16,7 +16,7 @@ Wafer = Callable[..., np.ndarray]
 
 @pytest.fixture(scope="module")
 def kill_watch() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("kill_watch", ROOT / "benchmarks" / "kill_watch.py")
+    spec = importlib.util.spec_from_file_location("kill_watch", ROOT / "tests" / "stress" / "kill_watch.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

@@ -1,7 +1,7 @@
 """Damaged and hostile files: read or refused with a reason, soon, and never anything else.
 
 WAFERROUTE_FUZZ_EXAMPLES sets how many mutated files are tried (default 400, a few seconds);
-`benchmarks/fuzz_images.py` tries a hundred thousand in a minute.
+`tests/stress/fuzz_images.py` tries a hundred thousand in a minute.
 """
 
 import faulthandler

@@ -1,6 +1,6 @@
 """The likelihood's tables in 32 bits, in 16-bit whole numbers (as exported) and in half precision. Prints Markdown.
 
-    .venv/bin/python benchmarks/table_precision.py runs/quickstart
+    .venv/bin/python experiments/table_precision.py runs/quickstart
 
 For both students of a run: bytes of the graph, processor time to load it, speed against the 32-bit graph (both in
 turn, one thread, batch 1), what is left of the unpacking once onnxruntime has loaded the graph, and the largest

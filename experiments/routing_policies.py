@@ -1,6 +1,6 @@
 """Which rule should decide what goes on to the full student? Compared on finished runs, at equal escalation.
 
-    .venv/bin/python benchmarks/routing_policies.py runs/mtd runs/elpv
+    .venv/bin/python experiments/routing_policies.py runs/mtd runs/elpv
 
 Four rules, each with one number per image that says who is escalated first:
 

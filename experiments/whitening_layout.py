@@ -1,6 +1,6 @@
 """How to whiten fastest: one small matrix for each cell, or block of cells, of a residual. Prints Markdown.
 
-    .venv/bin/python benchmarks/whitening_layout.py
+    .venv/bin/python experiments/whitening_layout.py
 
 Three ways to the same numbers, on random matrices of the sizes of the default students: a batched product W r, a
 batched product r' W', and the product written out (every entry of W times its direction, summed). Processor time of

@@ -1,7 +1,7 @@
 """Feed the image reader damaged files; it must return an image or refuse, soon, and never do anything else.
 
-    .venv/bin/python benchmarks/fuzz_images.py --examples 100000
-    .venv/bin/python benchmarks/fuzz_images.py --examples 100000 --bundle runs/quickstart/bundle
+    .venv/bin/python tests/stress/fuzz_images.py --examples 100000
+    .venv/bin/python tests/stress/fuzz_images.py --examples 100000 --bundle runs/quickstart/bundle
 
 Small synthetic pictures in all formats, depths and colour modes are changed at random: bytes flipped, replaced,
 put in, taken out, repeated, blanked, cut off; every tenth example starts from what is no image here: pictures of

@@ -1,6 +1,6 @@
 """How fast a bundle decides, as ratios to the networks of published detectors measured in the same run.
 
-    .venv/bin/python benchmarks/routed_speed.py runs/quickstart/bundle IMAGE_FOLDER
+    .venv/bin/python experiments/routed_speed.py runs/quickstart/bundle IMAGE_FOLDER
 
 The references are the networks of PatchCore and EfficientAD-S at 256 x 256 on onnxruntime, one thread, weights at
 random (see reference_networks.py): their time does not depend on them, and no accuracy is claimed here. The folder's

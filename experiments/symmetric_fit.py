@@ -1,6 +1,6 @@
 """The likelihood fitted to mirrored and turned copies too, where a surface cannot be told from its mirror image.
 
-    .venv/bin/python benchmarks/symmetric_fit.py RUN ... [--changes vertical_flip ...]
+    .venv/bin/python experiments/symmetric_fit.py RUN ... [--changes vertical_flip ...]
 
 Each RUN is a finished run (`waferroute run`). The features of its two students are kept; their likelihoods are fitted
 anew without copies and with those of the changes that `teacher.exact_symmetry` admits there (or of `--changes`),

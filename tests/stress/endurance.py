@@ -1,7 +1,7 @@
 """Does the runtime stay as small, as fast and as exact as it started? Images in a row, threads, and kills.
 
-    .venv/bin/python benchmarks/endurance.py runs/quickstart/bundle IMAGE_FOLDER
-    .venv/bin/python benchmarks/endurance.py runs/quickstart/bundle IMAGE_FOLDER --images 0 --kills 50
+    .venv/bin/python tests/stress/endurance.py runs/quickstart/bundle IMAGE_FOLDER
+    .venv/bin/python tests/stress/endurance.py runs/quickstart/bundle IMAGE_FOLDER --images 0 --kills 50
 
 Inspects --images files in a row, from memory, and watches the process's memory and the 99th percentile of the
 latency; then lets --threads threads call one inspector and compares every result with the serial one; then kills

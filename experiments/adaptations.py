@@ -1,6 +1,6 @@
 """The ways to adapt the teacher, on the data of finished runs: closed form, LoRA, a bottleneck decoder, or both.
 
-    .venv/bin/python benchmarks/adaptations.py OUT RUN ... [--only NAME ...]
+    .venv/bin/python experiments/adaptations.py OUT RUN ... [--only NAME ...]
 
 The decoder is the non-linear conditional mean (`teacher.gradient.decoder`); without one the mean is linear in the
 latent. Each RUN is a finished run (`waferroute run`) whose images and split are used; the teacher is fitted anew under

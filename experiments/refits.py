@@ -1,6 +1,6 @@
 """What one finished run's students say under other fits of their likelihood: nothing is trained, seconds a table.
 
-    .venv/bin/python benchmarks/refits.py RUN [RUN ...] [--per-type 40] [--part 'num_([0-9]+)' --gap 200]
+    .venv/bin/python experiments/refits.py RUN [RUN ...] [--per-type 40] [--part 'num_([0-9]+)' --gap 200]
 
 Each RUN is a finished run without labels on a set with several defect types and masks; tables give means over the
 runs. The features are the student's, the likelihood and the defect head are fitted anew

@@ -1,6 +1,6 @@
 """8-bit graphs of both students against their float graphs: speed, size, decisions, scores. Prints Markdown.
 
-    .venv/bin/python benchmarks/int8.py runs/quickstart
+    .venv/bin/python experiments/int8.py runs/quickstart
 
 Takes a run folder (or the bundle in it), because the images that the decisions are compared on are its calibration
 images, each also with a synthetic defect. Speed: one thread, batch 1, both graphs in turn on the same images; the

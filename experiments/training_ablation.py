@@ -1,7 +1,7 @@
 """What each ingredient of a student's training is worth: the low-resolution student of a finished run, trained again
 without it.
 
-    .venv/bin/python benchmarks/training_ablation.py RUN OUT [--only NAME ...]
+    .venv/bin/python experiments/training_ablation.py RUN OUT [--only NAME ...]
 
 RUN is a finished run (`waferroute run`); its data, teacher, intermediate and target models are used as they are, and
 its own low-resolution student is the first row. Each further row changes one thing, trains the student with as many

@@ -1,6 +1,6 @@
 """Kill `waferroute inspect --watch` again and again while files arrive; every image must get exactly one result.
 
-    .venv/bin/python benchmarks/endurance.py runs/quickstart/bundle IMAGE_FOLDER --kills 50
+    .venv/bin/python tests/stress/endurance.py runs/quickstart/bundle IMAGE_FOLDER --kills 50
 
 Files arrive as tools write them: renamed into place, written slowly in pieces, in sub-folders, and over files
 that were inspected before, in place or by renaming. The process is ended by SIGKILL at random moments, during
@@ -107,7 +107,7 @@ def start_watch(bundle: Path, folder: Path, results: Path, *options: str) -> sub
             *("--json-lines", str(results), "--csv", str(results.with_suffix(".csv"))),
             *("--poll", "0.05", "--settle", str(SETTLE_S), *options),
         ],
-        cwd=Path(__file__).parents[1],
+        cwd=Path(__file__).parents[2],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,

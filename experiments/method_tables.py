@@ -1,4 +1,4 @@
-"""Markdown tables of `benchmarks/method_experiments.py`."""
+"""Markdown tables of `experiments/method_experiments.py`."""
 
 from __future__ import annotations
 

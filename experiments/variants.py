@@ -1,6 +1,6 @@
 """Does the teacher hold on the same surface with other grey levels, bit depths, alignment and numbers of images?
 
-    .venv/bin/python benchmarks/variants.py DIR OUT
+    .venv/bin/python experiments/variants.py DIR OUT
 
 DIR is a data set in MVTec AD layout. Each variant is written under OUT as files (every image and mask changed in the
 same way), then split, fitted and measured with the defaults of `configs/mvtec.yaml`, up to the teacher: its students

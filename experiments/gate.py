@@ -1,6 +1,6 @@
 """What dropping pixels could save, and what it would cost: mask, decoding at reduced size, only a region.
 
-    .venv/bin/python benchmarks/gate.py BUNDLE NORMALS DEFECTS [--images 100]
+    .venv/bin/python experiments/gate.py BUNDLE NORMALS DEFECTS [--images 100]
 
 NORMALS and DEFECTS are folders of test images. One thread; times are medians over the images. Three questions:
   1. How much of the image is the same in all normal images, so that no network needs it? What does the gate cost?

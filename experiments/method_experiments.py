@@ -1,6 +1,6 @@
 """The small experiments of docs/method.md: what each term of the ELBO does, and why features and not pixels.
 
-    .venv/bin/python benchmarks/method_experiments.py OUT --vae RUN --run mtd=RUN --run elpv=RUN
+    .venv/bin/python experiments/method_experiments.py OUT --vae RUN --run mtd=RUN --run elpv=RUN
 
 Each RUN is a finished run folder. `--vae`: the run whose images, shrunk to 64 px, a small pixel VAE learns in several
 variants, each with one thing changed (a term removed, no annealing, no sampling), over `--seeds` seeds. `--run`: the
