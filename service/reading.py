@@ -10,6 +10,7 @@ import numpy as np
 import sqlalchemy as sa
 from PIL import Image
 
+from service.about import LONGEST_NAME
 from service.problem import Problem
 from service.state import Service
 from service.store import record
@@ -30,6 +31,13 @@ class Kept:
     latent: np.ndarray | None
 
 
+def checked_name(text: str) -> str:
+    """A name from an address. Raises Problem (404) for one that no image can have, which a database may choke on."""
+    if not text.isprintable() or len(text) > LONGEST_NAME:
+        raise Problem(404, "there is nothing of this name")
+    return text
+
+
 def find_inspection(service: Service, inspection_id: str) -> Kept:
     """The inspection of an id.
 
@@ -37,7 +45,7 @@ def find_inspection(service: Service, inspection_id: str) -> Kept:
         Problem: 404 there is none.
         DatabaseDown: It may be in the database, which does not answer.
     """
-    entry = service.journal.get(inspection_id)
+    entry = service.journal.get(checked_name(inspection_id))
     if entry is not None:
         row = {**record.parse(entry.record), "entry": entry.seq, "verdict": None, "verdict_defect": None}
         return _kept(row, entry.map, entry.latent)
@@ -53,7 +61,7 @@ def latest_id(service: Service, wafer_id: str, point: str) -> str:
     """The id of a place's last inspection. Raises Problem (404), DatabaseDown."""
     query = (
         sa.select(inspections.c.id)
-        .where(inspections.c.wafer_id == wafer_id, inspections.c.point == point)
+        .where(inspections.c.wafer_id == checked_name(wafer_id), inspections.c.point == checked_name(point))
         .order_by(inspections.c.seq.desc())
         .limit(1)
     )

@@ -19,9 +19,8 @@ async def inspect(request: Request) -> Response:
     service = service_of(request)
     ref = read_image_ref(request.query_params, request.headers)
     key = read_idempotency_key(request.headers)
-    if request.headers.get("content-type", "").startswith(
-        ("multipart/", "application/x-www-form-urlencoded")
-    ):
+    # curl calls any body a urlencoded form; only a real form, with parts, cannot be an image.
+    if request.headers.get("content-type", "").startswith("multipart/"):
         raise Problem(415, "send the image's bytes as the body, not a form (curl: --data-binary @image.png)")
     body = await read_body(request, service.settings.most_body, service.settings.body_s)
     inspected = await service.inspecting.one(body, ref, request.state.who, key)

@@ -14,6 +14,7 @@ from service.auth.guard import allow
 from service.problem import Problem
 from service.reading import (
     MEDIA_TYPES,
+    checked_name,
     find_inspection,
     heatmap_of,
     image_of,
@@ -76,13 +77,17 @@ async def image(request: Request) -> Response:
 @allow("see")
 async def wafer(request: Request) -> Response:
     """All that is known of a wafer."""
-    return JSONResponse(await run_in_threadpool(_wafer, service_of(request), request.path_params["wafer_id"]))
+    return JSONResponse(
+        await run_in_threadpool(_wafer, service_of(request), checked_name(request.path_params["wafer_id"]))
+    )
 
 
 @allow("see")
 async def lot(request: Request) -> Response:
     """The wafers of a lot and what was decided about them."""
-    return JSONResponse(await run_in_threadpool(_lot, service_of(request), request.path_params["lot"]))
+    return JSONResponse(
+        await run_in_threadpool(_lot, service_of(request), checked_name(request.path_params["lot"]))
+    )
 
 
 def _heatmap(service: Service, inspection_id: str, headers: dict[str, str]) -> Response:
