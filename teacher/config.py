@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from likelihood.config import LevelConfig, LikelihoodConfig
 from teacher.gradient.config import GradientConfig
 from wafer_data.home import PathText
+from teacher.pretrain.config import PretrainConfig
 
 BackboneSource = Literal["efficientnet_lite0", "timm", "transformers", "file"]
 
@@ -59,6 +60,9 @@ class TeacherConfig(BaseModel):
     gradient: GradientConfig = Field(
         default_factory=GradientConfig,
         description="adaptation by gradient descent before the closed-form fit",
+    )
+    pretrain: PretrainConfig = Field(
+        default_factory=PretrainConfig, description="continued pretraining of the backbone before it is adapted"
     )
     exact_symmetry: float = Field(
         0.6,

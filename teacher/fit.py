@@ -21,6 +21,7 @@ from teacher.config import TeacherConfig
 from teacher.gradient import adapt_by_gradient, fit_decoder
 from teacher.model import Teacher, save_teacher
 from teacher.normal_features import NormalFeatures
+from teacher.pretrain.run import pretrained_backbone
 from teacher.project import project_images
 from teacher.symmetry import measure_symmetries
 from teacher.symmetry_record import SYMMETRIES
@@ -36,14 +37,18 @@ BASIS_IMAGES = 400
 """Images that set channel scales and directions: 400 x 1 024 positions is ample for a C x C covariance."""
 
 
-def fit_teacher(config: TeacherConfig, store: ImageStore, out_dir: Path) -> Teacher:
+def fit_teacher(
+    config: TeacherConfig, store: ImageStore, out_dir: Path, pretrained: Path | None = None
+) -> Teacher:
     """Fit the teacher to the training normals of `store` and write it to `out_dir`.
+
+    pretrained: folder of the stage `pretrain`, whose weights the backbone then has.
 
     Raises:
         InputError: no weights, too few images, or more directions than the backbone has channels.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    backbone = build_backbone(config)
+    backbone = build_backbone(config) if pretrained is None else pretrained_backbone(config, pretrained)
     if config.directions > backbone.channels:
         raise InputError(
             f"teacher.directions={config.directions} is more than the backbone's {backbone.channels} channels"

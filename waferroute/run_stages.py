@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Sequence
 
 from distill.config import STAGES as STUDENT_STAGES
-from wafer_data.errors import InputError
+from wafer_data.errors import ConfigurationError, InputError
 from wafer_data.files import write_text
 from waferroute.allocator import keep_freed_memory
 from waferroute.config import RunConfig, load_config, to_yaml
@@ -42,10 +42,12 @@ def run_stages(
     config = load_config(path, overrides)
     keep_freed_memory()
     tail = shlex.join([path, *overrides])
-    if process_count() > 1 and not (names and set(names) <= set(STUDENT_STAGES)):
+    if process_count() > 1 and not (names and set(names) <= {*STUDENT_STAGES, "pretrain"}):
         raise InputError(
-            "only `waferroute distill` runs in several processes; start this command without a launcher"
+            "only `waferroute distill` and `pretrain` run in several processes; start this command without a launcher"
         )
+    if names is not None and "pretrain" in names and not config.teacher.pretrain.enabled:
+        raise ConfigurationError("the stage pretrain is off: add teacher.pretrain.enabled=true")
     if not is_main_process():
         _work(config, names, tail, force)
         return 0
@@ -60,7 +62,8 @@ def run_stages(
 
 
 def _work(config: RunConfig, names: Sequence[str] | None, tail: str, force: bool) -> list[Outcome]:
-    pipeline = Pipeline(all_stages(tail), config, config.run_dir, processes=join_processes())
+    stages = all_stages(tail, pretrain=True) if config.teacher.pretrain.enabled else all_stages(tail)
+    pipeline = Pipeline(stages, config, config.run_dir, processes=join_processes())
     return pipeline.run(names, force=force)
 
 

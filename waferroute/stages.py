@@ -14,7 +14,7 @@ from waferroute.pipeline import Stage
 if TYPE_CHECKING:
     from wafer_data.store import ImageStore
 
-DATA, TEACHER, REPORT, BUNDLE = "data", "teacher", "report", "bundle"
+DATA, PRETRAIN, TEACHER, REPORT, BUNDLE = "data", "pretrain", "teacher", "report", "bundle"
 # What does the work of each stage; what only checks its input is left out.
 _MODELS = ("wafer_data", "training", "likelihood", "student_vae", "teacher")
 _DECIDING = (*_MODELS, "distill", "router", "tool_side")
@@ -27,7 +27,7 @@ LOGS = ("*.csv", "wandb", "checkpoint*", "logs")
 _WITHOUT_EFFECT = {"wandb", "checkpoint_epochs", "keep_cache", "cache_gb", "offline"}
 
 
-def all_stages(command_tail: str = "CONFIG") -> list[Stage[RunConfig]]:
+def all_stages(command_tail: str = "CONFIG", *, pretrain: bool = False) -> list[Stage[RunConfig]]:
     """Every stage, in order. `command_tail` is what follows a stage's command in messages: configuration and
     overrides."""
     return [
@@ -40,10 +40,11 @@ def all_stages(command_tail: str = "CONFIG") -> list[Stage[RunConfig]]:
             packages=("wafer_data",),
             command=f"waferroute data {command_tail}",
         ),
+        *([_pretraining(command_tail)] if pretrain else []),
         Stage(
             "adapt",
             TEACHER,
-            inputs=("data",),
+            inputs=("data", "pretrain") if pretrain else ("data",),
             settings=teacher_settings,
             function=_adapt,
             packages=_MODELS,
@@ -126,6 +127,12 @@ def teacher_settings(config: RunConfig) -> dict[str, Any]:
     return {"teacher": kept, "symmetries": SCHEMA}
 
 
+def pretrain_settings(config: RunConfig) -> dict[str, Any]:
+    """What the pretrained weights depend on: the backbone that they start from, and how it is trained on."""
+    section = config.teacher.model_dump(mode="json")
+    return {"pretrain": {key: section[key] for key in ("backbone", "model", "weights", "layers", "seed", "pretrain")}}
+
+
 def bundle_settings(config: RunConfig) -> dict[str, Any]:
     """The parts of the configuration that decide what is in the bundle; the manifest states their hash."""
     sections = config.model_dump(mode="json", include={"data", "teacher", "distill", "router", "export"})
@@ -142,6 +149,20 @@ _STUDENT_INPUTS = {
     "full": ("data", "adapt", "intermediate", "target"),
     "lowres": ("data", "adapt", "intermediate", "target"),
 }
+
+
+def _pretraining(command_tail: str) -> Stage[RunConfig]:
+    """The optional stage before `adapt`."""
+    return Stage(
+        "pretrain",
+        PRETRAIN,
+        inputs=("data",),
+        settings=pretrain_settings,
+        function=_pretrain,
+        packages=_MODELS,
+        logs=LOGS,
+        command=f"waferroute pretrain {command_tail}",
+    )
 
 
 def _student(name: str, command_tail: str) -> Stage[RunConfig]:
@@ -182,6 +203,12 @@ def _data(config: RunConfig, run_dir: Path) -> None:
     prepare_data(config.data, run_dir / DATA)
 
 
+def _pretrain(config: RunConfig, run_dir: Path) -> None:
+    from teacher.pretrain.run import pretrain
+
+    pretrain(config.teacher, _store(run_dir), run_dir / PRETRAIN)
+
+
 def _adapt(config: RunConfig, run_dir: Path) -> None:
     from router.samples import require_enough
     from teacher.fit import fit_teacher
@@ -189,7 +216,8 @@ def _adapt(config: RunConfig, run_dir: Path) -> None:
     store = _store(run_dir)
     # before hours of training, not after: can the calibration images carry the rates asked for?
     require_enough(store.counts()["calibration_normal"], config.router)
-    fit_teacher(config.teacher, store, run_dir / TEACHER)
+    pretrained = run_dir / PRETRAIN if config.teacher.pretrain.enabled else None
+    fit_teacher(config.teacher, store, run_dir / TEACHER, pretrained)
 
 
 def _calibrate(config: RunConfig, run_dir: Path) -> None:

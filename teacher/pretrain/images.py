@@ -51,7 +51,9 @@ class ArchiveImages:
             if side != "test"
         ]
         if not self.places:
-            raise DataError(f"teacher.pretrain.archives: {location} holds no usable image that is not for a test")
+            raise DataError(
+                f"teacher.pretrain.archives: {location} holds no usable image that is not for a test"
+            )
         self._stacks = Stacks([part / "images.npy" for part in folders])
         chosen = spread(np.arange(len(self.places)), LEVEL_IMAGES)
         self.levels = find_levels(self._stacks.row(*self.places[int(i)]) for i in chosen)
@@ -99,7 +101,10 @@ class Images:
         for part in parts:
             rows = [int(row) for row in part.rows]
             images = np.stack([self.grey(row) for row in rows])
-            drawn = [np.random.default_rng((seed, 21, 0 if part.epoch is None else part.epoch + 1, row)) for row in rows]
+            drawn = [
+                np.random.default_rng((seed, 21, 0 if part.epoch is None else part.epoch + 1, row))
+                for row in rows
+            ]
             masks = np.stack([block_mask(rng, images.shape[-1], config) for rng in drawn])
             if part.epoch is not None:
                 images = np.stack([_turned(image, rng) for image, rng in zip(images, drawn, strict=True)])

@@ -80,7 +80,9 @@ def pretrain(config: TeacherConfig, store: ImageStore, out_dir: Path) -> None:
     write_history(out_dir / "losses.csv", history)
     save_tensors(task.backbone.cpu().state_dict(), out_dir / WEIGHTS)
     about = {"backbone": task.backbone.describe(), "images": len(images), "own": len(store.indices("train"))}
-    write_json(out_dir / ABOUT, about | {"archives": settings.archives, "kinds": images.kinds, "history": history})
+    write_json(
+        out_dir / ABOUT, about | {"archives": settings.archives, "kinds": images.kinds, "history": history}
+    )
 
 
 def pretrained_backbone(config: TeacherConfig, folder: Path) -> Backbone:

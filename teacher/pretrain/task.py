@@ -87,7 +87,9 @@ class MaskedDistillation(nn.Module):
         visible = _mean(kept, 1 - covered)
         losses = {"loss": masked + self.config.keep_weight * visible, "masked": masked, "visible": visible}
         if self.name is not None:
-            named = F.cross_entropy(self.name(features.mean((2, 3))), label, ignore_index=UNKNOWN, reduction="none")
+            named = F.cross_entropy(
+                self.name(features.mean((2, 3))), label, ignore_index=UNKNOWN, reduction="none"
+            )
             losses["loss"] = losses["loss"] + self.config.label_weight * named
             if (label != UNKNOWN).any():
                 losses["label"] = named[label != UNKNOWN]

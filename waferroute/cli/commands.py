@@ -4,6 +4,7 @@ COMMANDS = (
     # from images to a bundle
     "run",
     "data",
+    "pretrain",
     "adapt",
     "distill",
     "calibrate",
