@@ -62,7 +62,8 @@ class TeacherConfig(BaseModel):
         description="adaptation by gradient descent before the closed-form fit",
     )
     pretrain: PretrainConfig = Field(
-        default_factory=PretrainConfig, description="continued pretraining of the backbone before it is adapted"
+        default_factory=PretrainConfig,
+        description="continued pretraining of the backbone before it is adapted",
     )
     exact_symmetry: float = Field(
         0.6,

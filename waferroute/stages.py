@@ -130,7 +130,11 @@ def teacher_settings(config: RunConfig) -> dict[str, Any]:
 def pretrain_settings(config: RunConfig) -> dict[str, Any]:
     """What the pretrained weights depend on: the backbone that they start from, and how it is trained on."""
     section = config.teacher.model_dump(mode="json")
-    return {"pretrain": {key: section[key] for key in ("backbone", "model", "weights", "layers", "seed", "pretrain")}}
+    return {
+        "pretrain": {
+            key: section[key] for key in ("backbone", "model", "weights", "layers", "seed", "pretrain")
+        }
+    }
 
 
 def bundle_settings(config: RunConfig) -> dict[str, Any]:

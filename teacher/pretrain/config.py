@@ -15,8 +15,8 @@ class PretrainConfig(BaseModel):
     enabled: bool = Field(False, description="whether the stage `pretrain` runs before `adapt`")
     archives: list[str] = Field(
         default_factory=list,
-        description="further images of any tool, layer and recipe, labelled or not: folders of images, or Parquet or tar "
-        "archives, also on an object store (s3://...). The run's own training images always take part; test images "
+        description="further images of any tool, layer and recipe, labelled or not: folders of images, or Parquet or "
+        "tar archives, also on an object store (s3://...). The run's own training images always take part; test images "
         "never",
     )
     epochs: int = Field(10, ge=1, description="epochs")

@@ -64,7 +64,7 @@ def pretrain(config: TeacherConfig, store: ImageStore, out_dir: Path) -> None:
         Training(
             title="pretraining",
             section="teacher.pretrain",
-            remedy=f"lower teacher.pretrain.learning_rate={settings.learning_rate}, or set teacher.pretrain.bf16=false,",
+            remedy=f"lower teacher.pretrain.learning_rate={settings.learning_rate}, or set bf16=false there,",
             task=task,
             inputs=lambda parts: images.inputs(parts, settings, seed),
             steps_of=lambda epoch: _steps(rows, settings.images_per_epoch, settings.batch_size, seed, epoch),

@@ -1,11 +1,11 @@
 """Masked feature distillation: what is minimised.
 
 Targets are the features of a teacher network, each channel standardised, compared by a smooth L1 loss: Wei et al.,
-"Contrastive Learning Rivals Masked Image Modeling in Fine-tuning via Feature Distillation" 2022, section 3.1 (there by a
-layer norm without scale). Predicting them for hidden blocks is masked distillation: Peng et al., "A Unified View of
+"Contrastive Learning Rivals Masked Image Modeling in Fine-tuning via Feature Distillation" 2022, section 3.1 (there by
+a layer norm without scale). Predicting them for hidden blocks is masked distillation: Peng et al., "A Unified View of
 Masked Image Modeling" 2022, eq. 1; hiding pixels by one learned grey value works for convolutional networks too: Xie et
-al., "SimMIM" 2022, section 3.1. Chosen because these targets are dense, as the likelihood needs them, and keep what the ready weights know,
-which a small number of grey images could not teach anew.
+al., "SimMIM" 2022, section 3.1. Chosen because these targets are dense, as the likelihood needs them, and keep what the
+ready weights know, which a small number of grey images could not teach anew.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class MaskedDistillation(nn.Module):
         self.register_buffer("std", torch.ones(1, backbone.channels, 1, 1))
 
     def train(self, mode: bool = True) -> MaskedDistillation:
-        """Training mode, in which the networks' running statistics stay: they are used on whole images, not on these."""
+        """Training mode, in which running statistics stay: the networks will be used on whole images, not on these."""
         super().train(mode)
         self.target.eval()
         for part in self.backbone.modules():
