@@ -48,6 +48,7 @@ def main() -> None:
     parser.add_argument("--train", metavar="NAME=DIR", nargs="+", required=True)
     parser.add_argument("--test", metavar="NAME=DIR", nargs="+", required=True)
     parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--images-per-epoch", type=int, default=600)
     parser.add_argument("--micrographs", type=int, default=300)
     parser.add_argument("--learning-rate", type=float, default=1e-4)
     args = parser.parse_args()
@@ -60,6 +61,7 @@ def main() -> None:
             enabled=True,
             archives=archives,
             epochs=args.epochs,
+            images_per_epoch=args.images_per_epoch,
             learning_rate=args.learning_rate,
             batch_size=16,
         )

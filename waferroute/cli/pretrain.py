@@ -13,10 +13,10 @@ def add(commands: Commands) -> None:
         "pretrain",
         run,
         summary="go on pretraining the backbone on your own images (optional)",
-        description="Continue the pretraining of the backbone on the run's training images and on further archives of "
-        "any tool, layer and recipe, with and without labels (teacher.pretrain.archives), by masked feature distillation. "
-        "Needs teacher.pretrain.enabled=true, with which `run` does it too. `accelerate launch -m waferroute.cli "
-        "pretrain CONFIG` trains on several GPUs.",
+        description="Continue the pretraining of the backbone on the run's training images and on further archives, "
+        "of any tool, layer and recipe, with and without labels (teacher.pretrain.archives), by masked feature "
+        "distillation. Needs teacher.pretrain.enabled=true, with which `run` does it too. `accelerate launch -m "
+        "waferroute.cli pretrain CONFIG` trains on several GPUs.",
         example="waferroute pretrain configs/quickstart.yaml teacher.pretrain.enabled=true",
     )
 
