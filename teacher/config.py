@@ -8,8 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from likelihood.config import LevelConfig, LikelihoodConfig
 from teacher.gradient.config import GradientConfig
-from wafer_data.home import PathText
 from teacher.pretrain.config import PretrainConfig
+from wafer_data.home import PathText
 
 BackboneSource = Literal["efficientnet_lite0", "timm", "transformers", "file"]
 
