@@ -6,6 +6,8 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from wafer_data.home import PathText
+
 
 class PretrainConfig(BaseModel):
     """Continued pretraining of the backbone, before it is adapted. Off unless `enabled`."""
@@ -13,7 +15,7 @@ class PretrainConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     enabled: bool = Field(False, description="whether the stage `pretrain` runs before `adapt`")
-    archives: list[str] = Field(
+    archives: list[PathText] = Field(
         default_factory=list,
         description="further images of any tool, layer and recipe, labelled or not: folders of images, or Parquet or "
         "tar archives, also on an object store (s3://...). The run's own training images always take part; test images "
