@@ -26,6 +26,8 @@ COMMANDS = (
     "bench",
     "recipe",
     "klarf",
+    "wafer",
+    "lot",
     # archives of stored images
     "pack",
     "score",

@@ -1,0 +1,198 @@
+"""`waferroute lot`: may a lot go on?"""
+
+import argparse
+import csv
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from waferroute.cli.arguments import Commands, add_command, add_group, add_json, counts, share
+
+if TYPE_CHECKING:
+    from wafer_map.decide import WaferCounts
+
+EXIT = {"GO": 0, "HOLD": 4, "STOP": 5}
+_COUNTS = ("wafer", "sites", "defects", "unjudged", "killers")
+
+
+def add(commands: Commands) -> None:
+    """Add the command and its own commands to the command line."""
+    actions = add_group(
+        commands,
+        "lot",
+        summary="GO, HOLD or STOP of wafers and lots, with stated error rates",
+        description="Decide on wafers and lots by a sequential test on their defect counts, and say what a plan "
+        "promises. Needs no training side.",
+        example="waferroute lot decide plan.json counts.csv",
+    )
+    plan = add_command(
+        actions,
+        "plan",
+        run_plan,
+        summary="what does a plan promise, and what would be cheapest?",
+        description="Compute what a plan (JSON) promises: how often a good lot is stopped, and how many wafers a bad "
+        "one runs for. Exit status 2, with what would do, if its own promise cannot be kept. docs/classes.md "
+        "documents every key.",
+        example="waferroute lot plan plan.json --cheapest",
+    )
+    plan.add_argument("plan", metavar="PLAN", type=Path, help="plan file")
+    plan.add_argument(
+        "--cheapest",
+        action="store_true",
+        help="choose how rarely good lots are stopped by the plan's costs; print that plan",
+    )
+    add_json(plan)
+    decide = add_command(
+        actions,
+        "decide",
+        run_decide,
+        summary="GO, HOLD or STOP, with the reasons",
+        description="Decide on each wafer and on the lot, from counts in the order in which the wafers ran: a CSV "
+        "table (wafer, sites, defects and, if known, unjudged and killers), or KLARF files (dies of the sample plan, "
+        "and those with a defect). Exit status 0 GO, 4 HOLD, 5 STOP of the lot.",
+        example="waferroute lot decide plan.json counts.csv --json",
+    )
+    decide.add_argument("plan", metavar="PLAN", type=Path, help="plan file")
+    decide.add_argument(
+        "files", metavar="COUNTS", nargs="+", type=Path, help="CSV table, or KLARF files of one lot"
+    )
+    decide.add_argument(
+        "--bins",
+        metavar="N,N",
+        type=counts,
+        help="of KLARF files: count only defects with these ROUGHBINNUMBERs",
+    )
+    add_json(decide)
+    common = add_command(
+        actions,
+        "commonality",
+        run_commonality,
+        summary="which tool or slot do the bad wafers have in common?",
+        description="Find the tool, chamber or slot whose wafers are worse than the others, against permutations of "
+        "the wafers. TABLE (CSV) has a row for each wafer: sites, defects and further columns such as tool and slot.",
+        example="waferroute lot commonality wafers.csv",
+    )
+    common.add_argument("table", metavar="TABLE", type=Path, help="CSV table")
+    common.add_argument(
+        "--level", metavar="P", type=share, default=0.05, help="largest p over all (default: 0.05)"
+    )
+    add_json(common)
+
+
+def run_plan(args: argparse.Namespace) -> int:
+    """Print the design of a plan, or the cheapest plan."""
+    from wafer_map.decide import cheapest_plan, load_plan
+    from wafer_map.decide.design import require_promise
+
+    plan = load_plan(args.plan)
+    if args.cheapest:
+        plan = cheapest_plan(plan)
+        print(json.dumps(plan.to_dict(), indent=2))
+        return 0
+    found = require_promise(plan)
+    if args.json:
+        print(json.dumps(found.to_dict(), indent=2))
+        return 0
+    once = f"{plan.good_lot_stopped_once_in:g}"
+    print(f"a good lot ({plan.good_rate:.2%} of sites, or less) is stopped at most once in {once}")
+    for wafers, stopped in enumerate(found.bad_lot_stopped[: plan.bad_lot_runs_at_most], start=1):
+        print(
+            f"a bad lot ({plan.bad_rate:.2%}) is stopped after {wafers} wafers or fewer in {stopped:.1%} of cases"
+        )
+    print(f"a lot that is bad from its first wafer runs for {found.expected_wafers:.1f} wafers on average")
+    return 0
+
+
+def run_decide(args: argparse.Namespace) -> int:
+    """Decide on wafers and lot."""
+    from wafer_map.decide import decide_lot, decide_wafer, load_plan
+
+    plan = load_plan(args.plan)
+    wafers = [item for path in args.files for item in _counts(path, args.bins)]
+    verdicts = [(name, decide_wafer(plan, counts)) for name, counts in wafers]
+    lot = decide_lot(plan, [counts for _, counts in wafers])
+    if args.json:
+        each = [{"wafer": name, **verdict.to_dict()} for name, verdict in verdicts]
+        print(json.dumps({"lot": lot.to_dict(), "wafers": each}, indent=2))
+    else:
+        for name, verdict in verdicts:
+            print(f"wafer {name}: {verdict.action.value}; {'; '.join(verdict.reasons)}")
+        print(f"lot: {lot.action.value}; {'; '.join(lot.reasons)}")
+    return EXIT[lot.action.value]
+
+
+def run_commonality(args: argparse.Namespace) -> int:
+    """Find what bad wafers have in common."""
+    from wafer_data.errors import DataError
+    from wafer_map.repeaters import find_commonality
+
+    rows = _table(args.table, ("sites", "defects"))
+    factors = [name for name in rows[0] if name not in _COUNTS]
+    if not factors:
+        raise DataError(f"{args.table}: no column beside {', '.join(_COUNTS)} to compare the wafers by")
+    shares = []
+    for number, row in enumerate(rows, start=2):
+        sites = _whole(args.table, number, row, "sites")
+        if sites == 0:
+            raise DataError(f"{args.table}, line {number}: a wafer without sites has no rate")
+        shares.append(_whole(args.table, number, row, "defects") / sites)
+    found = find_commonality(
+        shares, {name: [row[name] for row in rows] for name in factors}, level=args.level
+    )
+    if args.json:
+        print(json.dumps([one.to_dict() for one in found], indent=2))
+        return 0
+    for one in found:
+        rates = f"{one.rate:.2%} on its {one.wafers} wafers, {one.others:.2%} on the others"
+        print(f"{one.factor} {one.value}: {rates}, p {one.p:.3g}")
+    if not found:
+        print(f"nothing in common: {len(shares)} wafers, by {', '.join(factors)}")
+    return 0
+
+
+def _counts(path: Path, bins: list[int] | None) -> "list[tuple[str, WaferCounts]]":
+    from wafer_map.decide import WaferCounts
+
+    if path.suffix.lower() != ".csv":
+        from wafer_map.klarf import read_klarf
+        from wafer_map.wafer import WaferMap
+
+        found = []
+        for wafer in read_klarf(path).wafers:
+            dies = WaferMap.from_klarf(wafer, lambda defect: bins is None or defect.rough_bin in bins)
+            found.append((str(wafer.wafer), WaferCounts(len(dies.dies), sum(dies.bad))))
+        return found
+    found = []
+    for number, row in enumerate(_table(path, ("wafer", "sites", "defects")), start=2):
+        values = {name: _whole(path, number, row, name) for name in _COUNTS[1:] if row.get(name)}
+        found.append((row["wafer"], WaferCounts(**values)))  # type: ignore[arg-type]
+    return found
+
+
+def _table(path: Path, needed: tuple[str, ...]) -> list[dict[str, Any]]:
+    from wafer_data.errors import DataError, InputError
+
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = list(csv.DictReader(file))
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path} is no table (CSV, UTF-8): {error}") from error
+    if not rows or any(name not in rows[0] for name in needed):
+        raise DataError(
+            f"{path}: a table with the columns {', '.join(needed)} and a row for each wafer is needed"
+        )
+    for number, row in enumerate(rows, start=2):
+        if None in row or None in row.values():
+            raise DataError(f"{path}, line {number}: it has another number of cells than the first line")
+    return rows
+
+
+def _whole(path: Path, number: int, row: dict[str, Any], name: str) -> int:
+    from wafer_data.errors import DataError
+
+    text = row[name].strip()
+    if not text.isdecimal():
+        raise DataError(f"{path}, line {number}: {name} must be a whole number of at least 0, got {text!r}")
+    return int(text)
