@@ -10,7 +10,7 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypedDict, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -18,7 +18,8 @@ from wafer_data.config import DataConfig
 from wafer_data.errors import DataError, InputError
 from wafer_data.files import sha256_file
 from wafer_data.imaging.read import UnreadableImage, read_grey, to_square
-from wafer_data.masks import read_mask
+from wafer_data.masks import MOST_COVERED, read_mask
+from wafer_data.problems import Problem
 from wafer_data.progress import Progress
 from wafer_data.sources import Candidate
 
@@ -29,18 +30,11 @@ In = TypeVar("In")
 Out = TypeVar("Out")
 
 
-class Problem(TypedDict):
-    """One line of problems.json: the file, the kind of problem, and what exactly was seen."""
-
-    path: str
-    problem: str
-    detail: str
-
-
 @dataclass(frozen=True)
 class CheckedImage:
     """A usable image. sha256 is of the file's bytes, pixels of the decoded ones; bits is 8 or 16 (also for
-    float images); row counts the images handed to `keep`; mask tells whether the mask can be used."""
+    float images); row counts the images handed to `keep`; mask tells whether the mask can be used. shape: height and
+    width in pixels, (0, 0) where they are not known; median, highest: grey of the model input, in [0, 1]."""
 
     candidate: Candidate
     sha256: str
@@ -48,6 +42,9 @@ class CheckedImage:
     bits: int
     row: int
     mask: bool
+    shape: tuple[int, int] = (0, 0)
+    median: float = 0.0
+    highest: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -61,6 +58,7 @@ class _Look:
     pixels: str = ""
     bits: int = 8
     mask: bool = False
+    shape: tuple[int, int] = (0, 0)
     square: np.ndarray | None = None
 
 
@@ -90,11 +88,23 @@ def check_images(
                 bad.append(_problem(path, look.problem))
                 continue
             problems += [_problem(path, remark) for remark in look.remarks]
+            square = look.square
+            assert square is not None
             usable.append(
-                CheckedImage(look.candidate, look.sha256, look.pixels, look.bits, len(usable), look.mask)
+                CheckedImage(
+                    candidate=look.candidate,
+                    sha256=look.sha256,
+                    pixels=look.pixels,
+                    bits=look.bits,
+                    row=len(usable),
+                    mask=look.mask,
+                    shape=look.shape,
+                    median=float(np.median(square)),
+                    highest=float(square.max()),
+                )
             )
-            if keep is not None and look.square is not None:
-                keep(look.square, look.bits)
+            if keep is not None:
+                keep(square, look.bits)
     if bad and not config.skip_bad_images:
         raise DataError(describe_bad(bad, len(candidates)))
     unmasked = without_mask(usable)
@@ -123,13 +133,17 @@ def _look(candidate: Candidate, config: DataConfig) -> _Look:
     has_mask, remarks = False, []
     if candidate.mask is not None:
         try:
-            has_mask = bool(read_mask(candidate.mask, grey.shape, max_pixels=config.max_pixels).any())
+            covered = float(read_mask(candidate.mask, grey.shape, max_pixels=config.max_pixels).mean())
         except UnreadableImage as error:
             return _Look(candidate, ("bad mask", f"{candidate.mask.name}: {error.reason}"))
-        if not has_mask:
+        has_mask = 0 < covered <= MOST_COVERED
+        if covered == 0:
             remarks.append(
                 ("empty mask", f"{candidate.mask.name} marks no pixel; the image counts without mask")
             )
+        elif not has_mask:
+            detail = f"{candidate.mask.name} covers {covered:.1%}: inverted? The image counts without mask"
+            remarks.append(("mask covers most", detail))
     return _Look(
         candidate,
         remarks=tuple(remarks),
@@ -137,6 +151,7 @@ def _look(candidate: Candidate, config: DataConfig) -> _Look:
         pixels=pixel_digest(grey),
         bits=8 if grey.dtype == np.uint8 else 16,
         mask=has_mask,
+        shape=grey.shape,
         square=to_square(grey, config.image_size),
     )
 
@@ -167,6 +182,12 @@ def without_repeats(images: list[CheckedImage]) -> tuple[list[CheckedImage], lis
                     detail=f"same pixels: {seen}",
                 )
             )
+        elif len(tests) > 1:
+            detail = f"same pixels as {tests[0].candidate.path}; both count in the test"
+            problems += [
+                Problem(path=str(copy.candidate.path), problem="repeated in the test", detail=detail)
+                for copy in tests[1:]
+            ]
         original = (tests or others)[0]
         for copy in others if tests else others[1:]:
             dropped.add(copy.row)

@@ -32,6 +32,7 @@ def walk(
     folder: Path,
     passed_over: Callable[[Path], None] = lambda path: None,
     on_error: Callable[[OSError], None] | None = None,
+    skip: Callable[[Path], bool] = lambda path: False,
 ) -> Iterator[Path]:
     """All files below `folder` but those of the system; linked folders are followed, each real folder once.
 
@@ -40,6 +41,7 @@ def walk(
         passed_over: called with each file of the system, each folder of it, and each link to a folder that is
             searched under another name already (also one that leads back).
         on_error: called with the error of a folder that cannot be read; default: it is raised.
+        skip: whether a sub-folder is left out, without a word.
 
     Yields:
         Files in no particular order; of a folder that is reached in several ways the way without links counts.
@@ -63,6 +65,8 @@ def walk(
         for entry in found:
             path = Path(entry.path)
             if entry.is_dir():
+                if skip(path):
+                    continue
                 if is_system_folder(entry.name):
                     passed_over(path)
                 else:

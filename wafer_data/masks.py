@@ -1,26 +1,65 @@
 """Ground-truth masks: which pixels of a defective image belong to the defect."""
 
+import io
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from wafer_data.imaging.read import UnreadableImage, read_grey
+from wafer_data.listing import IMAGE_SUFFIXES
+
+MOST_COVERED = 0.5
+"""A mask that covers more of its image than this is taken for an inverted or empty one."""
 
 
 def read_mask(path: Path, shape: tuple[int, ...] | None, *, max_pixels: int) -> np.ndarray:
-    """The mask in `path` as bool (height, width); every pixel that is not zero belongs to the defect.
+    """The mask in `path` as bool (height, width).
 
-    Both habits, 0/255 and 0/class number, read the same. Raises UnreadableImage if it cannot be decoded or if
-    its size differs from `shape`, that of its image (None: not compared).
+    Every pixel that is not zero in some channel belongs to the defect: both habits, 0/255 and 0/class number, read the
+    same, and so does a class that is blue. Of a palette picture the index counts, whatever colour the drawing program
+    gave to 0; where all pixels have one colour, the alpha channel; of a JPEG, whose zeros are not quite zero, the
+    brighter half. A folder holds a mask for each of several defects (MVTec LOCO); together they are the mask.
+
+    Raises:
+        UnreadableImage: it cannot be decoded, or its size differs from `shape`, that of its image (None: not compared).
     """
-    mask = read_grey(path, max_pixels=max_pixels, min_side=1) > 0
+    if path.is_dir():
+        parts = [part for part in sorted(path.iterdir()) if part.suffix.lower() in IMAGE_SUFFIXES]
+        masks = [read_mask(part, shape, max_pixels=max_pixels) for part in parts]
+        if not masks or len({mask.shape for mask in masks}) > 1:
+            raise UnreadableImage(str(path), "masks of different sizes in one folder")
+        together: np.ndarray = np.logical_or.reduce(masks)
+        return together
+    mask = _marked(path, max_pixels)
     if shape is not None and mask.shape != shape:
         raise UnreadableImage(
             str(path),
             f"mask of {mask.shape[1]} x {mask.shape[0]} pixels for an image of {shape[1]} x {shape[0]}",
         )
     return mask
+
+
+def _marked(path: Path, max_pixels: int) -> np.ndarray:
+    grey = read_grey(path, max_pixels=max_pixels, min_side=1)  # also: is it whole, and of an allowed size?
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UnreadableImage(str(path), f"cannot be read ({error.strerror})") from error
+    if data.startswith(b"\xff\xd8"):
+        half = grey.max() / 2
+        return grey > half if half else grey > 0
+    if not data.startswith((b"\x89PNG", b"BM")):  # of TIFF, Pillow may read another picture than read_grey
+        return grey > 0
+    with Image.open(io.BytesIO(data), formats=("PNG", "BMP")) as image:
+        if image.mode in ("P", "RGB", "RGBA", "LA"):
+            planes = np.asarray(image).reshape(image.height, image.width, -1)
+            has_alpha = image.mode in ("RGBA", "LA")
+            colour = planes[:, :, :-1] if has_alpha else planes
+            if has_alpha and (colour == colour[0, 0]).all():
+                return planes[:, :, -1] > 0
+            return (colour > 0).any(axis=2)
+    return grey > 0
 
 
 def mask_to_square(mask: np.ndarray, size: int) -> np.ndarray:

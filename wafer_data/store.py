@@ -1,9 +1,11 @@
 """The prepared data set: one folder with the split, the problems found, and the images as arrays."""
 
 import collections
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,12 +15,16 @@ from wafer_data.checks import CheckedImage, check_images
 from wafer_data.config import DataConfig
 from wafer_data.errors import InputError
 from wafer_data.imaging.levels import Levels, find_levels
+from wafer_data.imaging.source_size import SourceSize
 from wafer_data.masks import mask_to_square, read_mask
+from wafer_data.problems import Problem, lines
 from wafer_data.sources import data_name, find_images
 from wafer_data.split import Split, assign_splits
 from wafer_data.spread import spread
+from wafer_data.survey import survey
 
 SCHEMA = 2
+_LOG = logging.getLogger(__name__)
 SPLIT, PROBLEMS, IMAGES, MASKS = "split.json", "problems.json", "images.npy", "masks.npy"
 LEVEL_IMAGES = 5000
 
@@ -55,10 +61,12 @@ def prepare_data(config: DataConfig, out_dir: Path) -> "ImageStore":
         from wafer_data.shards.prepare import prepare_shards
 
         return prepare_shards(config, out_dir)
-    candidates = find_images(config)
+    problems: list[Problem] = []
+    candidates = find_images(config, problems)
     with files.new_directory(out_dir) as folder, Spool(folder / "spool", config.image_size) as spool:
-        images, problems = check_images(candidates, config, keep=spool.append)
-        splits = assign_splits(images, config)
+        images, found = check_images(candidates, config, keep=spool.append)
+        problems += found + survey(images, config.image_size, config.expected_size)
+        splits = _splits(images, problems, config)
         bits = max(image.bits for image in images)
         rows = (spool.row(image.row, bits) for image in images)
         images_hash = write_stack(folder / IMAGES, rows, len(images), config.image_size, bits)
@@ -74,6 +82,7 @@ def prepare_data(config: DataConfig, out_dir: Path) -> "ImageStore":
             "config": config.model_dump(),
             "counts": _count(records),
             "levels": asdict(levels),
+            "source_size": _source_size(images, splits, config),
             "fingerprint": _fingerprint(records, images_hash, masks_hash, levels),
             "records": [
                 asdict(record) | {"mask_row": mask_rows.get(image.row)}
@@ -82,6 +91,8 @@ def prepare_data(config: DataConfig, out_dir: Path) -> "ImageStore":
         }
         files.write_json(folder / PROBLEMS, problems)
         files.write_json(folder / SPLIT, content)
+    for line in lines(problems, str(out_dir / PROBLEMS)):
+        _LOG.warning("%s", line)
     return ImageStore.open(out_dir)
 
 
@@ -167,6 +178,24 @@ class ImageStore:
     def counts(self) -> dict[str, int]:
         """Numbers of images: train_normal, calibration_normal, test_normal, test_defect, labelled_defects."""
         return _count(self.records)
+
+
+def _splits(images: list[CheckedImage], problems: list[Problem], config: DataConfig) -> list[Split]:
+    try:
+        return assign_splits(images, config)
+    except InputError as error:  # problems.json will not be there to say why so few images are left
+        said = "".join(f"\n  {line}" for line in lines(problems, "the folders named"))
+        raise type(error)(f"{error}{said and '. What was found in the data:' + said}") from error
+
+
+def _source_size(images: list[CheckedImage], splits: list[Split], config: DataConfig) -> dict[str, Any]:
+    """The range of sizes of the normal images that train and calibrate; what the tool compares with."""
+    shapes = [
+        image.shape
+        for image, split in zip(images, splits, strict=True)
+        if split != "test" and image.candidate.label == 0
+    ]
+    return SourceSize.of(shapes, config.expected_size).to_dict()
 
 
 def _record(image: CheckedImage, split: Split) -> ImageRecord:

@@ -46,10 +46,10 @@ class TestMvtec:
     ) -> None:
         config = DataConfig(format="mvtec", root=str(mvtec_root))
         before = find_images(config)
-        import wafer_data.sources as sources
+        from wafer_data.sources import files
 
-        real = sources._scan
-        monkeypatch.setattr(sources, "_scan", lambda folder: list(reversed(real(folder))))
+        real = files.walk
+        monkeypatch.setattr(files, "walk", lambda *given: reversed(list(real(*given))))
         assert find_images(config) == before
 
     def test_paths_are_absolute_even_from_a_relative_root(

@@ -265,7 +265,8 @@ def test_real_solar_cells(tmp_path: Path) -> None:
         "test_defect": 313,
         "labelled_defects": 0,
     }
-    assert files.read_json(tmp_path / "data/problems.json") == []
+    (problem,) = files.read_json(tmp_path / "data/problems.json")
+    assert (problem["problem"], "4.7 times to 64" in problem["detail"]) == ("shrunk", True)
     cells = data.batch(data.indices("calibration"))
     assert 0.2 < cells.mean() < 0.8  # electroluminescence images are mid-grey
     assert cells.std(axis=(1, 2, 3)).min() > 0.02

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from PIL import Image
+
 from wafer_data.errors import DataError
 from wafer_data.files import sha256_json
+from wafer_data.imaging.read import UnreadableImage
+from wafer_data.masks import read_mask
 from wafer_data.progress import track
 from wafer_data.shards.item import Item
 from wafer_data.sources import Candidate
 
 SHARD_ROWS = 5000
+_MOST_PIXELS = 178_000_000
 KEY = "waferroute.content"
 
 
@@ -57,10 +64,21 @@ def pack_candidates(candidates: Sequence[Candidate], out: Path, shard_rows: int 
     def make(number: int) -> Item:
         candidate = candidates[number]
         about: dict[str, Any] = {"side": candidate.side, "label": candidate.label, "type": candidate.type}
-        mask = _read(candidate.mask) if candidate.mask is not None else None
+        mask = _mask(candidate.mask) if candidate.mask is not None else None
         return Item(str(candidate.path), _read(candidate.path), mask, about)
 
     return pack(len(candidates), make, out, sha256_json(looks), shard_rows)
+
+
+def _mask(path: Path) -> bytes:
+    """A mask as one file, white on black: what its own file means by its colours is known here, not in the archive."""
+    buffer = io.BytesIO()
+    try:
+        marked = read_mask(path, None, max_pixels=_MOST_PIXELS)
+    except UnreadableImage:
+        return _read(path)  # whoever reads the archive says what is wrong with it
+    Image.fromarray(marked.astype(np.uint8) * 255).save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 def _read(path: Path) -> bytes:

@@ -10,12 +10,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from wafer_data.arrays import Spool, write_stack
-from wafer_data.checks import Problem, in_threads, pixel_digest
+from wafer_data.checks import in_threads, pixel_digest
 from wafer_data.config import DataConfig
 from wafer_data.errors import InputError
 from wafer_data.files import new_file, read_json, sha256_json, write_json
 from wafer_data.imaging.read import UnreadableImage, read_grey, to_square
 from wafer_data.masks import mask_to_square
+from wafer_data.problems import Problem
 from wafer_data.shards.archive import Shard
 from wafer_data.shards.item import Item
 

@@ -14,10 +14,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from wafer_data import files
-from wafer_data.checks import CheckedImage, Problem, describe_bad, without_mask, without_repeats
+from wafer_data.checks import CheckedImage, describe_bad, without_mask, without_repeats
 from wafer_data.config import DataConfig
 from wafer_data.errors import DataError
 from wafer_data.imaging.levels import find_levels
+from wafer_data.problems import Problem
 from wafer_data.progress import track
 from wafer_data.shards.archive import Shard, open_archive
 from wafer_data.shards.part import is_done, part_key, write_part

@@ -1,0 +1,281 @@
+"""Data sets as people have them: what can be recognised is, and the rest is said in one line a kind."""
+
+import logging
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from wafer_data import files
+from wafer_data.config import DataConfig
+from wafer_data.errors import InputError
+from wafer_data.masks import read_mask
+from wafer_data.problems import Problem, lines
+from wafer_data.sources import Candidate, find_images
+from wafer_data.store import ImageStore, prepare_data
+
+SaveImage = Callable[..., Path]
+MASK = np.zeros((40, 48), np.uint8)
+MASK[10:20, 5:15] = 255
+
+
+def mvtec(root: Path, **values: Any) -> DataConfig:
+    return DataConfig(format="mvtec", root=str(root), **values)
+
+
+def found(config: DataConfig) -> tuple[list[Candidate], list[Problem]]:
+    problems: list[Problem] = []
+    return find_images(config, problems), problems
+
+
+def kinds(problems: list[Problem]) -> set[str]:
+    return {problem["problem"] for problem in problems}
+
+
+def prepared(root: Path, tmp_path: Path, **values: Any) -> tuple[ImageStore, list[Problem]]:
+    store = prepare_data(mvtec(root, image_size=32, **values), tmp_path / "data")
+    return store, files.read_json(tmp_path / "data" / "problems.json")
+
+
+class TestNormals:
+    @pytest.mark.parametrize("name", ["Good", "GOOD", "ok", "OK", "normal", "Defect_Free"])
+    def test_they_may_be_called_otherwise(self, mvtec_root: Path, name: str) -> None:
+        expected = [(c.side, c.label, c.type) for c in find_images(mvtec(mvtec_root))]
+        for side in ("train", "test"):
+            (mvtec_root / side / "good").rename(mvtec_root / side / name)
+        candidates, problems = found(mvtec(mvtec_root))
+        assert sorted((c.side, c.label, c.type) for c in candidates) == sorted(expected)
+        assert kinds(problems) == {"normals by another name"}
+
+    @pytest.mark.parametrize("name", ["Train", "TEST", "Ground_Truth"])
+    def test_so_may_the_other_folders(self, mvtec_root: Path, name: str) -> None:
+        expected = len([c for c in find_images(mvtec(mvtec_root)) if c.mask])
+        (mvtec_root / name.lower()).rename(mvtec_root / name)
+        candidates, _ = found(mvtec(mvtec_root))
+        assert (len(candidates), len([c for c in candidates if c.mask])) == (78, expected)
+
+    def test_ok_beside_good_is_said(self, mvtec_root: Path) -> None:
+        shutil.copytree(mvtec_root / "test" / "stain", mvtec_root / "test" / "OK")
+        assert "two names for normals" in kinds(found(mvtec(mvtec_root))[1])
+
+    def test_a_test_without_normals_is_said(self, mvtec_root: Path) -> None:
+        shutil.rmtree(mvtec_root / "test" / "good")
+        assert "no normal test image" in kinds(found(mvtec(mvtec_root))[1])
+
+    def test_good_among_the_defects_of_plain_folders(self, mvtec_root: Path) -> None:
+        test = str(mvtec_root / "test")
+        config = DataConfig(format="folder", root=str(mvtec_root / "train"), defects=test)
+        candidates, problems = found(config)
+        assert {
+            (c.side, c.label) for c in candidates if c.path.parent.name == "good" and "test" in c.path.parts
+        } == {("test", 0)}
+        assert "normals by another name" in kinds(problems)
+
+
+class TestMasksBesideImages:
+    @pytest.mark.parametrize("name", ["{}_mask.png", "{}_GT.png", "{}_label.bmp", "{}.bmp", "mask_{}.PNG"])
+    @pytest.mark.parametrize("layout", ["mvtec", "folder"])
+    def test_they_are_masks_and_no_images(
+        self, mvtec_root: Path, save: SaveImage, name: str, layout: str
+    ) -> None:
+        shutil.rmtree(mvtec_root / "ground_truth")
+        for path in sorted((mvtec_root / "test" / "scratch").iterdir()):
+            save(path.with_name(name.format(path.stem)), MASK)
+        for path in sorted((mvtec_root / "train" / "good").iterdir()):
+            save(path.with_name(name.format(path.stem)), np.zeros_like(MASK))
+        config = mvtec(mvtec_root)
+        if layout == "folder":
+            good, test = str(mvtec_root / "train" / "good"), str(mvtec_root / "test")
+            config = DataConfig(format="folder", root=good, defects=test)
+        candidates, problems = found(config)
+        assert len(candidates) == 78
+        masks = {c.path.stem: c.mask for c in candidates if c.type == "scratch"}
+        assert len(masks) == 6 and all(mask is not None and stem in mask.stem for stem, mask in masks.items())
+        assert kinds(problems) - {"normals by another name"} == {"mask beside its image"}
+
+    def test_two_pictures_of_one_name_are_two_pictures(self, mvtec_root: Path, save: SaveImage) -> None:
+        save(mvtec_root / "train/good/000.bmp", 900)
+        save(mvtec_root / "train/good/001_label.png", 901)
+        assert len(found(mvtec(mvtec_root))[0]) == 80
+
+    def test_a_mask_without_its_image_is_left_out(self, mvtec_root: Path, save: SaveImage) -> None:
+        save(mvtec_root / "test/scratch/900_mask.png", MASK)
+        candidates, problems = found(mvtec(mvtec_root))
+        assert len(candidates) == 78
+        assert "mask without image" in kinds(problems)
+
+
+class TestMaskNames:
+    @pytest.mark.parametrize(
+        "name",
+        ["{}_mask.bmp", "{}_mask.PNG", "{}_GT.png", "{}/000.png", "{}_MASK.tif", "{}.bmp", "sub/{}_mask.png"],
+    )
+    def test_they_are_found(self, mvtec_root: Path, name: str) -> None:
+        folder = mvtec_root / "ground_truth" / "scratch"
+        for mask in sorted(folder.iterdir()):
+            picture = Image.open(mask)
+            path = folder / name.format(mask.stem.removesuffix("_mask"))
+            path.parent.mkdir(exist_ok=True)
+            picture.save(path)
+            mask.unlink()
+        masks = [c.mask for c in find_images(mvtec(mvtec_root)) if c.type == "scratch"]
+        assert all(mask is not None and read_mask(mask, (40, 48), max_pixels=10**6).any() for mask in masks)
+
+    def test_several_defects_in_one_folder_are_one_mask(self, mvtec_root: Path, save: SaveImage) -> None:
+        folder = mvtec_root / "ground_truth" / "scratch"
+        (folder / "000_mask.png").unlink()
+        save(folder / "000" / "000.png", MASK)
+        save(folder / "000" / "001.png", MASK[::-1])
+        mask = next(c.mask for c in find_images(mvtec(mvtec_root)) if c.type == "scratch")
+        assert mask is not None
+        np.testing.assert_array_equal(read_mask(mask, None, max_pixels=10**6), (MASK | MASK[::-1]) > 0)
+
+    def test_names_that_fit_nothing_are_said(self, mvtec_root: Path) -> None:
+        folder = mvtec_root / "ground_truth" / "scratch"
+        for i, mask in enumerate(sorted(folder.iterdir())):
+            mask.rename(folder / f"other{i}.png")
+        _, problems = found(mvtec(mvtec_root))
+        assert (
+            problems[0]["detail"] == f"it holds 6 files, none fits an image of {mvtec_root / 'test/scratch'}"
+        )
+        folder.rename(folder.with_name("scratches"))
+        assert "its name is that of no folder" in found(mvtec(mvtec_root))[1][0]["detail"]
+
+    def test_one_mask_for_two_images_is_for_none(self, mvtec_root: Path, save: SaveImage) -> None:
+        save(mvtec_root / "test/scratch/sub/000.png", 700)
+        save(mvtec_root / "test/scratch/more/000.png", 701)
+        (mvtec_root / "test/scratch/000.png").unlink()
+        candidates, problems = found(mvtec(mvtec_root))
+        assert [c.mask for c in candidates if c.path.name == "000.png" and c.label][:2] == [None, None]
+        assert "one mask for several images" in kinds(problems)
+
+    def test_masks_of_missing_images_are_said(self, mvtec_root: Path) -> None:
+        (mvtec_root / "test/scratch/000.png").unlink()
+        assert kinds(found(mvtec(mvtec_root))[1]) == {"mask without image"}
+
+
+class TestMaskContent:
+    def drawn(self, kind: str) -> Image.Image:
+        if kind == "inverted":
+            return Image.fromarray(255 - MASK)
+        if kind == "alpha":
+            return Image.fromarray(np.dstack([np.full((40, 48, 3), 255, np.uint8), MASK]))
+        if kind == "alpha on black":
+            return Image.fromarray(np.dstack([np.zeros((40, 48, 3), np.uint8), MASK]))
+        if kind == "blue class":
+            return Image.fromarray(np.dstack([MASK * 0, MASK * 0, MASK // 255]))
+        picture = Image.fromarray(MASK // 255, "P")  # palette with a white background
+        picture.putpalette([255, 255, 255, 255, 0, 0])
+        return picture
+
+    @pytest.mark.parametrize("kind", ["alpha", "alpha on black", "blue class", "palette"])
+    def test_drawing_programs(self, tmp_path: Path, kind: str) -> None:
+        self.drawn(kind).save(tmp_path / "m.png")
+        np.testing.assert_array_equal(read_mask(tmp_path / "m.png", (40, 48), max_pixels=10**6), MASK > 0)
+
+    def test_jpeg_noise_is_no_defect(self, tmp_path: Path) -> None:
+        Image.fromarray(MASK).save(tmp_path / "m.jpg", quality=70)
+        assert (read_mask(tmp_path / "m.jpg", None, max_pixels=10**6) != (MASK > 0)).mean() < 0.02
+
+    def test_inverted_ones_are_left_out_and_said(
+        self, mvtec_root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        for mask in (mvtec_root / "ground_truth" / "scratch").iterdir():
+            self.drawn("inverted").save(mask)
+        store, problems = prepared(mvtec_root, tmp_path)
+        assert all(store.mask(int(i)) is None for i in store.indices("test", 1))
+        assert kinds(problems) == {"mask covers most"}
+        said = [record.message for record in caplog.records if "inverted" in record.message]
+        assert len(said) == 1 and said[0].startswith("6 masks cover more than half")
+
+
+class TestFolders:
+    def test_thumbnails_and_deleted_files_are_passed_over_and_said(
+        self, mvtec_root: Path, save: SaveImage
+    ) -> None:
+        for place in ("@eaDir/000.png", "#recycle", "__MACOSX", "$RECYCLE.BIN", "lost+found", ".cache"):
+            save(mvtec_root / "train/good" / place / "SYNOPHOTO_THUMB_M.png", 1)
+        save(mvtec_root / "train/good/._000.png", 1)
+        candidates, problems = found(mvtec(mvtec_root))
+        assert len(candidates) == 78
+        assert [p["problem"] for p in problems] == ["passed over"] * 7
+        assert len(lines(problems)) == 1
+
+    def test_linked_folders_count_once(self, mvtec_root: Path, tmp_path: Path) -> None:
+        good = mvtec_root / "train/good"
+        (tmp_path / "lot2").mkdir()
+        for path in sorted(good.iterdir())[:20]:
+            path.rename(tmp_path / "lot2" / path.name)
+        (good / "lot2").symlink_to(tmp_path / "lot2")
+        (good / "ring").symlink_to(good)
+        (good / "again").symlink_to(tmp_path / "lot2")
+        candidates, problems = found(mvtec(mvtec_root))
+        assert len(candidates) == 78
+        assert kinds(problems) == {"link passed over"}
+
+    def test_other_formats_are_said(self, mvtec_root: Path) -> None:
+        (mvtec_root / "train/good/x.webp").write_bytes(b"RIFF")
+        _, problems = found(mvtec(mvtec_root))
+        assert problems[0]["detail"] == "passed over: 1 .webp"
+
+
+class TestWholeSet:
+    def test_mixed_bit_depths(self, mvtec_root: Path, tmp_path: Path) -> None:
+        """12 bits in 16-bit files beside 8-bit ones: a third of the images is sixteen times darker."""
+        for path in sorted((mvtec_root / "train/good").iterdir())[::3]:
+            grey = np.asarray(Image.open(path)).astype(np.uint16) * 16
+            Image.fromarray(grey).save(path)
+        _, problems = prepared(mvtec_root, tmp_path)
+        assert kinds(problems) == {"mixed bit depths", "brightness"}
+        assert len([p for p in problems if p["problem"] == "brightness"]) == 20
+        assert "40 with 8 bits, 20 with 16 bits" in problems[0]["detail"]
+
+    def test_identical_images_are_the_reason_for_too_few(self, mvtec_root: Path, tmp_path: Path) -> None:
+        first = mvtec_root / "train/good/000.png"
+        for path in sorted((mvtec_root / "train/good").iterdir())[1:]:
+            shutil.copy(first, path)
+        with pytest.raises(InputError, match="59 images have the pixels of another one") as caught:
+            prepared(mvtec_root, tmp_path)
+        assert str(first) in str(caught.value)
+
+    def test_problems_are_said_in_one_line_a_kind(
+        self, mvtec_root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        shutil.copy(mvtec_root / "test/good/000.png", mvtec_root / "test/scratch/900.png")
+        shutil.copy(mvtec_root / "test/good/001.png", mvtec_root / "train/good/900.png")
+        shutil.copy(mvtec_root / "test/good/002.png", mvtec_root / "test/good/902.png")
+        _, problems = prepared(mvtec_root, tmp_path)
+        said = [record.message for record in caplog.records if record.levelno == logging.WARNING]
+        assert len(said) == len(kinds(problems)) == 4
+        assert {"conflicting labels", "duplicate", "no mask", "repeated in the test"} == kinds(problems)
+
+    def test_large_images_lose_small_defects(self, mvtec_root: Path, tmp_path: Path, save: SaveImage) -> None:
+        _, problems = prepared(mvtec_root, tmp_path)
+        assert problems == []
+        store = prepare_data(mvtec(mvtec_root, image_size=16), tmp_path / "small")
+        (problem,) = files.read_json(tmp_path / "small" / "problems.json")
+        assert problem["problem"] == "shrunk"
+        assert "shrunk 3.0 times to 16; a defect of fewer than about 12 pixels" in problem["detail"]
+        assert store.size == 16
+
+    def test_another_size_than_the_training_images(
+        self, mvtec_root: Path, tmp_path: Path, textured: Callable[..., np.ndarray], save: SaveImage
+    ) -> None:
+        save(mvtec_root / "test/good/900.png", textured(900, 40, 24))
+        _, problems = prepared(mvtec_root, tmp_path)
+        assert [p["detail"] for p in problems] == ["40 x 24 pixels (height x width), trained on 40 x 48"]
+        assert files.read_json(tmp_path / "data/split.json")["source_size"] == {
+            "height": [40, 40], "width": [48, 48], "aspect": [1.2, 1.2],
+        }  # fmt: skip
+
+
+@pytest.mark.skipif(os.name != "posix", reason="letter case counts on few other systems")
+def test_good_in_two_letter_cases_is_one_kind(mvtec_root: Path, save: SaveImage) -> None:
+    save(mvtec_root / "train/Good/900.png", 900)
+    candidates, _ = found(mvtec(mvtec_root))
+    assert len([c for c in candidates if c.side == "train"]) == 61

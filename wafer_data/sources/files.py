@@ -1,0 +1,95 @@
+"""The image files of a folder, and what else lies there and is said."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+from wafer_data.errors import DataError, InputError
+from wafer_data.listing import IMAGE_SUFFIXES, is_system_folder, walk
+from wafer_data.problems import Problem
+
+MASK_FOLDERS = {"ground_truth", "groundtruth", "ground-truth", "gt", "mask", "masks"}
+_OTHER_SUFFIXES = {
+    ".webp", ".gif", ".jp2", ".j2k", ".jxl", ".heic", ".heif", ".avif", ".dng", ".raw", ".pgm", ".ppm", ".pnm", ".npy",
+    ".dcm", ".fits", ".exr", ".hdr", ".psd", ".tga", ".jfif", ".jpe", ".svg",
+}  # fmt: skip
+
+
+def is_mask_folder(name: str) -> bool:
+    """Whether a folder among images holds masks by its name."""
+    return name.casefold() in MASK_FOLDERS
+
+
+def is_image(path: Path) -> bool:
+    """Whether a file is an image by its suffix."""
+    return path.suffix.lower() in IMAGE_SUFFIXES
+
+
+def images_in(folder: Path, problems: list[Problem], without: Path | None = None) -> list[Path]:
+    """All image files below `folder`, sorted; at least one, or InputError.
+
+    Args:
+        folder: searched with its sub-folders, also linked ones, but not those of the system and those of masks.
+        problems: grows by what is passed over.
+        without: a sub-folder that is not searched.
+    """
+    images, others = [], Counter[str]()
+    outside = without.resolve() if without is not None else None
+
+    def skip(path: Path) -> bool:
+        return is_mask_folder(path.name) or (outside is not None and path.resolve() == outside)
+
+    for path in _walked(folder, problems, skip):
+        if is_image(path):
+            images.append(path)
+        else:
+            others[path.suffix.lower()] += 1
+    foreign = {suffix: count for suffix, count in others.items() if suffix in _OTHER_SUFFIXES}
+    if foreign:
+        named = ", ".join(f"{count} {suffix}" for suffix, count in sorted(foreign.items()))
+        problems.append(Problem(path=str(folder), problem="other format", detail=f"passed over: {named}"))
+    if not images:
+        what = f"none of its {others.total()} files is an image" if others else "it is empty"
+        raise DataError(f"no image in {folder}: {what} (looked for {' '.join(IMAGE_SUFFIXES)})")
+    return sorted(images)
+
+
+def folders_in(folder: Path) -> list[Path]:
+    """Sub-folders, sorted, linked ones too; without those of the system."""
+    return sorted(Path(e.path) for e in scan(folder) if e.is_dir() and not is_system_folder(e.name))
+
+
+def scan(folder: Path) -> list[os.DirEntry[str]]:
+    """Everything in a folder that is not hidden. Raises InputError if it cannot be read."""
+    try:
+        with os.scandir(folder) as entries:
+            return [entry for entry in entries if not entry.name.startswith(".")]
+    except OSError as error:
+        raise _refused(folder, error) from error
+
+
+def _walked(folder: Path, problems: list[Problem], skip: Callable[[Path], bool]) -> list[Path]:
+    def passed_over(path: Path) -> None:
+        if path.is_symlink() and path.is_dir() and not is_system_folder(path.name):
+            detail = f"leads to {path.resolve()}, which is searched already"
+            problems.append(Problem(path=str(path), problem="link passed over", detail=detail))
+            return
+        inside = [path] if path.is_file() else [Path(at) / n for at, _, names in os.walk(path) for n in names]
+        count = sum(is_image(file) for file in inside)
+        if count:
+            detail = f"{count} pictures in it" if path.is_dir() else "a hidden file or a thumbnail"
+            problems.append(Problem(path=str(path), problem="passed over", detail=detail))
+
+    def refuse(error: OSError) -> None:
+        raise _refused(Path(error.filename or folder), error) from error
+
+    return list(walk(folder, passed_over, refuse, skip))
+
+
+def _refused(folder: Path, error: OSError) -> InputError:
+    if isinstance(error, PermissionError):
+        return InputError(f"no permission to read {folder}: change its permissions or choose another")
+    return InputError(f"{folder} cannot be read: {error.strerror}")

@@ -1,0 +1,90 @@
+"""What only the whole data set shows: mixed bit depths, other brightness, other sizes, images shrunk too far."""
+
+from __future__ import annotations
+
+import collections
+
+import numpy as np
+
+from wafer_data.checks import CheckedImage
+from wafer_data.imaging.source_size import SourceSize
+from wafer_data.problems import Problem
+
+FAR = 2.0
+"""Normal images whose median grey is more than this many powers of two from that of all are named ..."""
+FAR_DEVIATIONS = 6.0
+"""... if that is also this many robust standard deviations."""
+SHRUNK = 2.0
+SEEN_PIXELS = 4
+"""A defect of fewer pixels a side of what the models see is doubtful."""
+
+
+def survey(images: list[CheckedImage], image_size: int, expected: list[int] | None = None) -> list[Problem]:
+    """Problems of the set as a whole; none of them stops anything.
+
+    Args:
+        images: all usable ones.
+        image_size: side of the models' input, pixels.
+        expected: data.expected_size.
+    """
+    normals = [image for image in images if image.candidate.label == 0 and image.candidate.side != "test"]
+    measured = [image for image in normals if image.shape != (0, 0)]
+    if not measured:
+        return []
+    return [
+        *_depths(measured),
+        *_brightness(measured),
+        *_sizes(images, SourceSize.of([image.shape for image in measured], expected)),
+        *_shrunk(measured, image_size),
+    ]
+
+
+def _depths(normals: list[CheckedImage]) -> list[Problem]:
+    groups: dict[int, list[CheckedImage]] = collections.defaultdict(list)
+    for image in normals:
+        groups[image.bits].append(image)
+    if len(groups) < 2:
+        return []
+    fewest = min(groups.values(), key=len)
+    counts = ", ".join(f"{len(members)} with {bits} bits" for bits, members in sorted(groups.items()))
+    highest = max(image.highest for image in groups[16])
+    note = f"; the 16-bit ones use the lower {highest:.1%} of their range" if highest < 0.5 else ""
+    return [Problem(path=str(fewest[0].candidate.path), problem="mixed bit depths", detail=counts + note)]
+
+
+def _brightness(normals: list[CheckedImage]) -> list[Problem]:
+    logs = np.log2([max(image.median, 1 / 512) for image in normals])
+    middle = float(np.median(logs))
+    deviation = 1.4826 * float(np.median(np.abs(logs - middle)))
+    far = np.abs(logs - middle) > max(FAR, FAR_DEVIATIONS * deviation)
+    return [
+        Problem(
+            path=str(image.candidate.path),
+            problem="brightness",
+            detail=f"its median grey is {image.median:.3f} of white, that of all normal images {2**middle:.3f}",
+        )
+        for image, is_far in zip(normals, far, strict=True)
+        if is_far
+    ]
+
+
+def _sizes(images: list[CheckedImage], recipe: SourceSize) -> list[Problem]:
+    found = [(image, recipe.problem(*image.shape)) for image in images if image.shape != (0, 0)]
+    return [
+        Problem(path=str(image.candidate.path), problem="another size", detail=detail)
+        for image, detail in found
+        if detail is not None
+    ]
+
+
+def _shrunk(normals: list[CheckedImage], image_size: int) -> list[Problem]:
+    height, width = np.median([image.shape for image in normals], axis=0)
+    times = max(height, width) / image_size
+    if times < SHRUNK:
+        return []
+    detail = (
+        f"{height:g} x {width:g} pixels (height x width, median) are shrunk {times:.1f} times to {image_size}; a "
+        f"defect of fewer than about {SEEN_PIXELS * times:.0f} pixels a side is less than {SEEN_PIXELS} pixels to the "
+        "models and may PASS: cut images into tiles if such defects matter"
+    )
+    return [Problem(path=str(normals[0].candidate.path), problem="shrunk", detail=detail)]
