@@ -58,7 +58,8 @@ def _marked(path: Path, max_pixels: int) -> np.ndarray:
             colour = planes[:, :, :-1] if has_alpha else planes
             if has_alpha and (colour == colour[0, 0]).all():
                 return planes[:, :, -1] > 0
-            return (colour > 0).any(axis=2)
+            marked: np.ndarray = (colour > 0).any(axis=2)
+            return marked
     return grey > 0
 
 

@@ -38,7 +38,7 @@ def kinds(problems: list[Problem]) -> set[str]:
 
 
 def prepared(root: Path, tmp_path: Path, **values: Any) -> tuple[ImageStore, list[Problem]]:
-    store = prepare_data(mvtec(root, image_size=32, **values), tmp_path / "data")
+    store = prepare_data(mvtec(root, **values).at_size(32), tmp_path / "data")
     return store, files.read_json(tmp_path / "data" / "problems.json")
 
 
@@ -257,7 +257,7 @@ class TestWholeSet:
     def test_large_images_lose_small_defects(self, mvtec_root: Path, tmp_path: Path, save: SaveImage) -> None:
         _, problems = prepared(mvtec_root, tmp_path)
         assert problems == []
-        store = prepare_data(mvtec(mvtec_root, image_size=16), tmp_path / "small")
+        store = prepare_data(mvtec(mvtec_root).at_size(16), tmp_path / "small")
         (problem,) = files.read_json(tmp_path / "small" / "problems.json")
         assert problem["problem"] == "shrunk"
         assert "shrunk 3.0 times to 16; a defect of fewer than about 12 pixels" in problem["detail"]

@@ -152,7 +152,8 @@ class Journal:
 
     def _remember(self, row: Row) -> None:
         self.rows += 1
-        state = FileState(*(row[name] for name in _NUMBERS), ctime_ns=_whole(row.get("ctime_ns")))
+        size, mtime_ns, inode = (row[name] for name in _NUMBERS)
+        state = FileState(size, mtime_ns, inode, _whole(row.get("ctime_ns")))
         with contextlib.suppress(KeyError, TypeError, ValueError):
             self._last_read_ns = int(datetime.fromisoformat(row["time"]).timestamp() * 1e9)
         self.done.add(row["source"], state, row["sha256"], self._last_read_ns)
