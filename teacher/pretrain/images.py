@@ -35,7 +35,7 @@ class ArchiveImages:
         from wafer_data.shards.part import is_done, part_key, write_part
         from wafer_data.shards.stacks import Stacks
 
-        config = DataConfig(format="shards", root=location, image_size=size, skip_bad_images=True)
+        config = DataConfig(format="shards", root=location, skip_bad_images=True).at_size(size)
         shards = open_archive(location)
         folders = [folder / shard.name for shard in shards]
         for shard, part in zip(shards, track(folders, f"reading {location}"), strict=True):

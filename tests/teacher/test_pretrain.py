@@ -52,11 +52,10 @@ def store(tmp_path_factory):
     config = DataConfig(
         format="shards",
         root=str(root / "archive"),
-        image_size=64,
         labelled_defects_per_type=4,
         test_fraction=0.1,
     )
-    return prepare_data(config, root / "data")
+    return prepare_data(config.at_size(64), root / "data")
 
 
 def _item(seed, about):

@@ -111,6 +111,16 @@ def test_two_workers_write_the_same_results(tmp_path, archive, bundle, scored):
     assert _rows(out) == _rows(scored[0])
 
 
+def test_two_workers_of_a_ray_cluster_write_the_same_results(tmp_path, archive, bundle, scored):
+    pytest.importorskip("ray", reason="Ray is not installed (pip install 'waferroute[ray]')")
+    pytest.importorskip("pandas", reason="pandas, which Ray Data needs, is not installed")
+    from tool_side.archive.on_ray import ray_passes
+
+    out = tmp_path / "out"
+    summary = score_archive(str(archive), Job(str(bundle), out), ray_passes("local", 2))
+    assert _rows(out) == _rows(scored[0]) and summary["decisions"] == scored[1]["decisions"]
+
+
 def test_results_of_another_bundle_or_archive_are_not_mixed_in(
     tmp_path, archive, bundle, write_bundle, student_graph, scored
 ):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from wafer_data.imaging.levels import find_levels
 from wafer_data.problems import Problem
 from wafer_data.progress import track
 from wafer_data.shards.archive import Shard, open_archive
+from wafer_data.shards.on_ray import on_ray
 from wafer_data.shards.part import is_done, part_key, write_part
 from wafer_data.shards.stacks import Stacks
 from wafer_data.shards.store import INDEX, PARTS, SCHEMA, SPLITS, ShardStore
@@ -45,14 +47,32 @@ def prepare_shards(config: DataConfig, out_dir: Path) -> ShardStore:
     """
     shards = open_archive(config.root or "")
     (out_dir / SPLIT).unlink(missing_ok=True)
+    out_dir = out_dir.absolute()  # for workers elsewhere
     folders = part_folders(out_dir, shards)
     for other in (out_dir / PARTS).glob("*"):
         if other not in folders:
             shutil.rmtree(other)
-    for shard, folder in zip(shards, track(folders, "checking shards"), strict=True):
-        if not is_done(folder, part_key(shard, config)):
+    todo = [
+        (shard, folder)
+        for shard, folder in zip(shards, folders, strict=True)
+        if not is_done(folder, part_key(shard, config))
+    ]
+    if config.ray is None:
+        for shard, folder in track(todo, "checking shards"):
             write_part(shard, config, folder)
+    else:
+        done = on_ray(config.ray, partial(_part_writer, config), todo)
+        for _ in track(done, "checking shards", total=len(todo)):
+            pass
     return index_parts(config, out_dir, shards)
+
+
+def _part_writer(config: DataConfig) -> Callable[[tuple[Shard, Path]], dict[str, Any]]:
+    def write(task: tuple[Shard, Path]) -> dict[str, Any]:
+        write_part(task[0], config, task[1])
+        return {}
+
+    return write
 
 
 def part_folders(out_dir: Path, shards: Sequence[Shard]) -> list[Path]:

@@ -30,6 +30,12 @@ def add(commands: Commands) -> None:
         "--workers", metavar="N", type=count, default=1, help="processes, one core each (default: 1)"
     )
     parser.add_argument(
+        "--ray",
+        metavar="ADDRESS",
+        help="score on a Ray cluster: auto, ray://head:10001, or local (needs the extra [ray]; bundle and DIR must be "
+        "reachable by its workers)",
+    )
+    parser.add_argument(
         "--no-latents", action="store_true", help="leave the latent vectors out, which `nearest` searches"
     )
     add_public_key(parser)
@@ -42,7 +48,12 @@ def run(args: argparse.Namespace) -> int:
 
     key = None if args.public_key is None else str(args.public_key)
     job = Job(args.bundle, args.out, args.recipe, not args.no_latents, key)
-    summary = score_archive(args.archive, job, workers=args.workers)
+    passes = None
+    if args.ray is not None:
+        from tool_side.archive.on_ray import ray_passes
+
+        passes = ray_passes(args.ray, args.workers if args.workers > 1 else None)
+    summary = score_archive(args.archive, job, passes, args.workers)
     if args.json:
         print(json.dumps(summary, indent=2))
         return 0
