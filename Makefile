@@ -1,4 +1,5 @@
 # make demo           installs into .venv and runs the main job on real wafer images
+# make serve          serves the bundle of `make demo`, or of a small run on synthetic images that it makes first
 # make test           installs into .venv, lints, checks types and runs the tests
 # make triton         installs a Triton server (no Docker) into .venv-triton, as `make test` does
 # make triton-test    does that and runs its tests alone
@@ -7,13 +8,14 @@
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO_STAMP := $(VENV)/.installed-demo
+SERVE_STAMP := $(VENV)/.installed-serve
 DEV_STAMP := $(VENV)/.installed-dev
 TRITON_VENV := .venv-triton
 TRITON_STAMP := $(TRITON_VENV)/.installed
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 
-.PHONY: help demo test triton triton-test clean
+.PHONY: help demo serve test triton triton-test clean
 .NOTPARALLEL:
 
 help:
@@ -21,6 +23,21 @@ help:
 
 demo: $(DEMO_STAMP)
 	$(BIN)/waferroute run configs/quickstart.yaml
+
+serve: $(SERVE_STAMP)
+	@set -e; bundle=runs/quickstart/bundle; \
+	if [ ! -f $$bundle/manifest.json ]; then \
+	  bundle=runs/synthetic/bundle; \
+	  if [ ! -f $$bundle/manifest.json ]; then \
+	    echo "There is no bundle of make demo: training a small one on SYNTHETIC images, which says nothing of real wafers"; \
+	    [ -d runs/synthetic-images ] || $(BIN)/waferroute micrographs runs/synthetic-images --normal 320 --test-normal 60 \
+	      --defects-per-type 6 --novel-per-type 4; \
+	    for stage in data adapt distill calibrate export; do \
+	      $(BIN)/waferroute $$stage configs/synthetic_small.yaml; \
+	    done; \
+	  fi; \
+	fi; \
+	exec $(BIN)/waferroute serve $$bundle --data runs/service
 
 test: $(DEV_STAMP)
 	@$(MAKE) --no-print-directory triton || echo "no Triton server here: its tests are skipped"
@@ -41,10 +58,15 @@ $(DEMO_STAMP): pyproject.toml constraints.txt | $(BIN)/pip
 	@$(PIP) install -e ".[train,demo]" -c constraints.txt
 	@touch $@
 
+$(SERVE_STAMP): pyproject.toml constraints.txt | $(BIN)/pip
+	@echo "Installing into $(VENV) ..."
+	@$(PIP) install -e ".[train,demo,serve]" -c constraints.txt
+	@touch $(DEMO_STAMP) $@
+
 $(DEV_STAMP): pyproject.toml constraints.txt | $(BIN)/pip
 	@echo "Installing into $(VENV) ..."
 	@$(PIP) install -e ".[train,demo,serve,postgres,mlflow,dev]" -c constraints.txt
-	@touch $(DEMO_STAMP) $@
+	@touch $(DEMO_STAMP) $(SERVE_STAMP) $@
 
 # The package that ships the server wants an older numpy than waferroute, hence an environment of its own.
 $(TRITON_STAMP): benchmarks/triton-requirements.txt | $(BIN)/pip

@@ -13,7 +13,7 @@ from service.auth.keys import make_key
 from service.auth.people import add_user
 from service.state import Service
 from service.store.database import DatabaseDown
-from service.store.migrate import migrate
+from service.store.migrate import current_revision, migrate
 from service.store.tables import api_keys, users
 from wafer_data.files import write_text
 
@@ -27,7 +27,8 @@ def first_start(service: Service) -> None:
     A database that does not answer is left for later: the start does not need it.
     """
     try:
-        if service.database.dialect == "sqlite":
+        # A shared database of an earlier version is upgraded by a person, not by whichever worker starts first.
+        if service.database.dialect == "sqlite" or current_revision(service.database) is None:
             migrate(service.database)
         with service.database.write() as connection:
             if connection.execute(sa.select(sa.func.count()).select_from(api_keys)).scalar_one():

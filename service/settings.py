@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,11 +74,16 @@ def installation_secret(data: Path) -> bytes:
     """
     path = data / "secret"
     try:
-        found = path.read_bytes() if path.exists() else b""
+        if not path.exists():
+            fresh = path.with_name(f".secret.{os.getpid()}")
+            write_bytes(fresh, secrets.token_bytes(32))
+            fresh.chmod(0o600)
+            with contextlib.suppress(FileExistsError):  # another worker was first: its secret counts
+                path.hardlink_to(fresh)
+            fresh.unlink()
+        found = path.read_bytes()
     except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror})") from error
+        raise InputError(f"{path} cannot be read or made ({error.strerror})") from error
     if len(found) != 32:
-        found = secrets.token_bytes(32)
-        write_bytes(path, found)
-        path.chmod(0o600)
+        raise InputError(f"{path} is damaged: restore it from a backup")
     return found

@@ -56,19 +56,18 @@ class Server:
     def start(self) -> None:
         """Start, also after a kill."""
         options = f"-p {self.port} -k {self._folder} -c listen_addresses=127.0.0.1 -c max_connections=40"
-        self._run(
-            "pg_ctl",
-            "-D",
-            str(self._data),
-            "-l",
-            str(self._folder / "log"),
-            "-o",
-            options,
-            "-w",
-            "-t",
-            "90",
-            "start",
-        )
+        for attempt in range(20):  # what a killed server started may hold its memory for a moment longer
+            try:
+                self._run(
+                    "pg_ctl", "-D", str(self._data), "-l", str(self._folder / "log"), "-o", options, "-w",
+                    "-t", "90", "start",
+                )  # fmt: skip
+            except RuntimeError:
+                if attempt == 19:
+                    raise
+                time.sleep(0.5)
+            else:
+                return
 
     def kill(self) -> None:
         """SIGKILL to the server and all that it started."""

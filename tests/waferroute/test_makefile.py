@@ -76,8 +76,14 @@ def test_changed_requirements_are_installed(checkout: Path, name: str):
 
 def test_what_the_tests_install_serves_the_demo(checkout: Path):
     said = make(checkout, "-n", "test").stdout
-    assert 'install -e ".[train,demo,serve,postgres,dev]"' in said
+    assert re.search(r'install -e "\.\[train,demo,serve,[a-z,]*dev\]"', said)
     assert re.search(r"touch .*installed-demo .*installed-dev", said)
+
+
+def test_serve_takes_the_bundle_of_the_demo_or_makes_a_small_synthetic_one(checkout: Path):
+    said = make(checkout, "-n", "serve").stdout
+    assert "bundle=runs/quickstart/bundle" in said and "SYNTHETIC" in said
+    assert said.strip().endswith("waferroute serve $bundle --data runs/service")
 
 
 def test_the_tests_lint_check_format_check_types_and_run(checkout: Path):

@@ -1,6 +1,7 @@
 """`waferroute serve`: a bundle behind HTTP."""
 
 import argparse
+import sys
 from pathlib import Path
 
 from waferroute.cli.arguments import BUNDLE, Commands, add_command, add_public_key, count
@@ -25,6 +26,10 @@ def add(commands: Commands) -> None:
         "--host", default="127.0.0.1", help="address to listen at (default: this computer only)"
     )
     parser.add_argument("--port", type=int, default=8080, help="(default: 8080)")
+    parser.add_argument(
+        "--workers", metavar="N", type=count, default=1,
+        help="processes, at this port and those after it; put a load balancer before them (default: 1)",
+    )  # fmt: skip
     parser.add_argument(
         "--node", metavar="NAME", help="name of this worker, unique in the database (default: worker-PORT)"
     )
@@ -61,6 +66,12 @@ def run(args: argparse.Namespace) -> int:
     """Serve until Ctrl-C or SIGTERM."""
     if (args.tls_cert is None) != (args.tls_key is None):
         args.help_of.error("--tls-cert and --tls-key go together")
+    if args.workers > 1:
+        if args.node is not None:
+            args.help_of.error("--node names one worker; with --workers each is named by its port")
+        from service.supervise import run_workers
+
+        return run_workers(args.workers, args.port, own_command())
     from service.serve import Listen, run_worker
     from service.settings import Settings
 
@@ -78,3 +89,16 @@ def run(args: argparse.Namespace) -> int:
         version_name=args.version_name, threads=args.threads,
         public_key=Path(args.public_key) if args.public_key else None,
     )  # fmt: skip
+
+
+def own_command() -> list[str]:
+    """This command line again, without `--workers` and `--port`."""
+    kept, skip = [], False
+    for word in sys.argv[1:]:
+        if skip:
+            skip = False
+        elif word in ("--workers", "--port"):
+            skip = True
+        elif not word.startswith(("--workers=", "--port=")):
+            kept.append(word)
+    return [sys.executable, "-m", "waferroute", *kept]
