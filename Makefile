@@ -1,6 +1,8 @@
 # make demo           installs into .venv and runs the main job on real wafer images
 # make serve          serves the bundle of `make demo`, or of a small run on synthetic images that it makes first
 # make test           installs into .venv, lints, checks types and runs the tests
+# make check          installs into .venv, then lint, types and unit tests: under 2 minutes once mypy has its cache
+# make docs           installs into .venv and writes the documentation as a site, build/site/index.html
 # make triton         installs a Triton server (no Docker) into .venv-triton, as `make test` does
 # make triton-test    does that and runs its tests alone
 # `make demo PYTHON=/path/to/python3` chooses the interpreter that makes .venv.
@@ -13,9 +15,10 @@ DEV_STAMP := $(VENV)/.installed-dev
 TRITON_VENV := .venv-triton
 TRITON_STAMP := $(TRITON_VENV)/.installed
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+UNIT_TESTS := tests/router tests/likelihood tests/wafer_data tests/wafer_map tests/waferroute tests/test_documents.py
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 
-.PHONY: help demo serve test triton triton-test clean
+.PHONY: help demo serve test check docs triton triton-test clean
 .NOTPARALLEL:
 
 help:
@@ -45,6 +48,18 @@ test: $(DEV_STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
+
+# Everything that neither trains nor starts servers; `make test` runs all.
+check: $(DEV_STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+	$(BIN)/python -m pytest $(UNIT_TESTS)
+
+docs: $(DEV_STAMP)
+	$(BIN)/mkdocs build --strict --quiet
+	@echo "open build/site/index.html"
 
 triton: $(TRITON_STAMP)
 

@@ -186,6 +186,11 @@ def rebuild(description: dict[str, Any], map_size: int) -> Backbone:
         return TimmBackbone(
             description["name"], description["layers"], map_size, description["mean_std"]
         ).eval()
+    if description["kind"] == "module":
+        from teacher.module_backbone import ModuleBackbone
+
+        mean, std = description["mean_std"]
+        return ModuleBackbone(description["name"], map_size, tuple(mean), tuple(std)).eval()
     from transformers import AutoConfig, AutoModel
 
     settings = dict(description["config"])

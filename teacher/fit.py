@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from likelihood.labels import fit_with_labels
-from teacher.backbones import build_backbone
+from teacher.backbones import Backbone, build_backbone
 from teacher.config import TeacherConfig
 from teacher.gradient import adapt_by_gradient, fit_decoder
 from teacher.model import Teacher, save_teacher
@@ -38,17 +38,30 @@ BASIS_IMAGES = 400
 
 
 def fit_teacher(
-    config: TeacherConfig, store: ImageStore, out_dir: Path, pretrained: Path | None = None
+    config: TeacherConfig,
+    store: ImageStore,
+    out_dir: Path,
+    pretrained: Path | None = None,
+    backbone: Backbone | None = None,
 ) -> Teacher:
     """Fit the teacher to the training normals of `store` and write it to `out_dir`.
 
-    pretrained: folder of the stage `pretrain`, whose weights the backbone then has.
+    Args:
+        config: How it is adapted, and with which backbone.
+        store: The images; those of the test are not read.
+        out_dir: Folder of the teacher.
+        pretrained: Folder of the stage `pretrain`, whose weights the backbone then has.
+        backbone: Instead of the configured one.
+
+    Returns:
+        The fitted teacher, in evaluation mode.
 
     Raises:
         InputError: no weights, too few images, or more directions than the backbone has channels.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    backbone = build_backbone(config) if pretrained is None else pretrained_backbone(config, pretrained)
+    if backbone is None:
+        backbone = build_backbone(config) if pretrained is None else pretrained_backbone(config, pretrained)
     if config.directions > backbone.channels:
         raise InputError(
             f"teacher.directions={config.directions} is more than the backbone's {backbone.channels} channels"

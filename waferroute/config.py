@@ -19,6 +19,7 @@ from wafer_data.home import PathText
 from waferroute.config_errors import explain
 from waferroute.config_fields import section_of
 from waferroute.config_source import parse_override, read_source
+from waferroute.shipped_configs import config_file
 
 
 class RunSection(BaseModel):
@@ -56,12 +57,19 @@ class RunConfig(BaseModel):
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
-    """The validated configuration of a YAML file with `key=value` overrides merged in.
+    """Read and check a configuration. A section with a `seed` of its own takes `run.seed` unless it sets one.
 
-    A section with a `seed` of its own takes `run.seed` unless it sets one. Raises InputError naming the file
-    or the override, the key, what was given and what is allowed.
+    Args:
+        path: A YAML file, or the name of a ready-made configuration (`quickstart`, `mvtec`, ...).
+        overrides: `key=value` settings that replace those of the file.
+
+    Returns:
+        The validated configuration.
+
+    Raises:
+        ConfigurationError: Names the file or the override, the key, what was given and what is allowed.
     """
-    path = Path(path)
+    path = config_file(path)
     parsed = [parse_override(text, RunConfig) for text in overrides]
     content = read_source(path, parsed)
     _spread_seed(content)

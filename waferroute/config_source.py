@@ -11,6 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from wafer_data.errors import ConfigurationError
 from waferroute.config_fields import Model, locate, takes_null, takes_plain_text
+from waferroute.shipped_configs import shipped_configs
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ def _parse_file(path: Path) -> DictConfig:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
         raise ConfigurationError(
-            f"configuration {path} does not exist; ready-made ones are in configs/"
+            f"configuration {path} does not exist; ready-made ones: {', '.join(shipped_configs())}"
         ) from error
     except IsADirectoryError as error:
         raise ConfigurationError(f"configuration {path} is a folder; name a YAML file") from error

@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from waferroute.cli import main
 from waferroute.cli.commands import COMMANDS
 from waferroute.cli.distill import STUDENTS
 from waferroute.cli.start import build_parser
+from waferroute.common_keys import COMMON_KEYS
 from waferroute.pipeline import Stage
 from waferroute.stages import all_stages
 
@@ -155,6 +157,17 @@ class TestConfigCommands:
         assert fields["router.confidence"]["allowed"] == "a number > 0.5 and < 1"
         assert main(["config", "fields", "router"]) == 0
         assert "router.confidence: a number > 0.5 and < 1; default 0.95" in capsys.readouterr().out
+
+    def test_fields_shows_the_keys_that_people_set_and_all_on_request(self, capsys):
+        def keys(*options: str) -> set[str]:
+            assert main(["config", "fields", *options, "--json"]) == 0
+            return {field["key"] for field in json.loads(capsys.readouterr().out)}
+
+        common, every = keys(), keys("--all")
+        assert common < every and len(common) < len(every) / 3
+        assert "distill.full.epochs" in common and "distill.full.kl_annealing" not in common
+        assert keys("distill.full.kl_annealing") == {"distill.full.kl_annealing"}  # asked for by name
+        assert [p for p in COMMON_KEYS if not any(fnmatchcase(key, p) for key in every)] == []
 
     def test_fields_of_an_unknown_section(self, capsys):
         assert main(["config", "fields", "ruoter"]) == 2

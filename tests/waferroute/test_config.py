@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from wafer_data.errors import ConfigurationError
 from waferroute.config import RunConfig, load_config, resolved, to_yaml
 from waferroute.config_fields import list_fields
+from waferroute.shipped_configs import shipped_configs
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 GOOD = "run:\n  dir: runs/x\ndata:\n  format: elpv\n"
@@ -104,3 +106,27 @@ def test_documented_defaults_are_those_of_a_run(plain):
             value = value.get(key, "left out") if isinstance(value, dict) else "left out"
         if not field.required and not field.key.endswith("seed"):
             assert value == field.default, field.key
+
+
+class TestReadyMadeByName:
+    def test_a_name_is_enough(self):
+        assert load_config("quickstart") == load_config(CONFIGS / "quickstart.yaml")
+        assert load_config("mvtec", ["data.root=DIR"]).data.format == "mvtec"
+
+    def test_all_of_the_folder_are_known(self):
+        assert set(shipped_configs()) == {path.stem for path in (CONFIGS).glob("*.yaml")}
+
+    def test_a_file_of_that_name_comes_first(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "quickstart").write_text("run:\n  dir: mine\ndata:\n  format: elpv\n")
+        assert load_config("quickstart").run.dir == "mine"
+
+    def test_a_wrong_name_lists_the_right_ones(self):
+        with pytest.raises(
+            ConfigurationError, match=r"quickstrat does not exist; ready-made ones: .*quickstart"
+        ):
+            load_config("quickstrat")
+
+    def test_a_path_is_never_taken_for_a_name(self):
+        with pytest.raises(ConfigurationError, match="does not exist"):
+            load_config("nowhere/quickstart.yaml")

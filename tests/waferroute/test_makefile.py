@@ -94,6 +94,23 @@ def test_the_tests_lint_check_format_check_types_and_run(checkout: Path):
     assert tools == ["ruff check .", "ruff format --check .", "mypy", "python -m pytest"]
 
 
+def test_check_is_the_quick_part_of_the_tests(checkout: Path):
+    pretend_installed(checkout, ".installed-demo", ".installed-dev")
+    said = [
+        line for line in make(checkout, "-n", "check").stdout.splitlines() if line.startswith(".venv/bin/")
+    ]
+    assert [line.split()[0].removeprefix(".venv/bin/") for line in said] == [
+        "ruff", "ruff", "lint-imports", "mypy", "python"
+    ]  # fmt: skip
+    paths = said[-1].split("pytest ")[1].split()
+    assert paths and [path for path in paths if not (ROOT / path).exists()] == []
+
+
+def test_docs_are_built_so_that_a_broken_link_fails(checkout: Path):
+    pretend_installed(checkout, ".installed-demo", ".installed-dev")
+    assert "mkdocs build --strict" in make(checkout, "-n", "docs").stdout
+
+
 def test_the_tests_set_up_a_triton_server(checkout: Path):
     pretend_installed(checkout, ".installed-demo", ".installed-dev")
     assert "install -r benchmarks/triton-requirements.txt" in make(checkout, "-n", "test").stdout

@@ -10,7 +10,10 @@ Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 Run: TypeAlias = Callable[[argparse.Namespace], int]
 
 BUNDLE = "bundle folder that `waferroute export` wrote"
-_CONFIG = "a YAML file, for example configs/quickstart.yaml; `waferroute config fields` documents the keys that matter"
+_CONFIG = (
+    "a YAML file, or the name of a ready-made configuration (quickstart, mvtec, folder); `waferroute config fields` "
+    "documents the keys that people set"
+)
 _OVERRIDES = "settings that replace those of the file, for example run.dir=runs/first distill.full.epochs=4"
 
 

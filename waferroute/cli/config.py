@@ -37,10 +37,12 @@ def add(commands: Commands) -> None:
         "fields",
         run_fields,
         summary="document the keys",
-        description="List the keys with what each takes, its default and what it does.",
+        description="List the keys with what each takes, its default and what it does: those that people set, or "
+        "with --all every one.",
         example="waferroute config fields distill.full",
     )
     fields.add_argument("prefix", metavar="SECTION", nargs="?", help="only the keys of this section")
+    fields.add_argument("--all", action="store_true", help="the keys for studies too, whose defaults fit")
     add_json(fields)
 
 
@@ -58,12 +60,17 @@ def run_show(args: argparse.Namespace) -> int:
 
 def run_fields(args: argparse.Namespace) -> int:
     """Print the keys."""
+    from waferroute.common_keys import is_common
     from waferroute.config import RunConfig
     from waferroute.config_fields import list_fields
 
-    fields = [field for field in list_fields(RunConfig) if _is_below(field.key, args.prefix)]
-    if not fields:
+    found = [field for field in list_fields(RunConfig) if _is_below(field.key, args.prefix)]
+    if not found:
         raise InputError(f"no key {args.prefix}; the sections are {', '.join(RunConfig.model_fields)}")
+    common = [field for field in found if is_common(field.key)]
+    fields = found if args.all or not common else common
+    if len(fields) < len(found):
+        print(f"{len(fields)} of {len(found)} keys; --all shows the others too", file=sys.stderr)
     if args.json:
         print(json.dumps([field.__dict__ for field in fields], indent=2, ensure_ascii=False))
     else:

@@ -11,7 +11,8 @@ from waferroute.cli.arguments import Commands
 from waferroute.cli.stage_command import add_stage_command, run_stages
 
 _CONFIG = (
-    "a YAML file, for example configs/quickstart.yaml; with --triton also a bundle or a finished run's folder, which "
+    "a YAML file, or the name of a ready-made configuration (quickstart, mvtec, folder); "
+    "with --triton also a bundle or a finished run's folder, which "
     "needs no training side (default with --triton: the folder you are in)"
 )
 

@@ -1,0 +1,154 @@
+"""The library: the examples of docs/api.md, and what its functions take and refuse."""
+
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+import waferroute
+from tests.conftest import synthetic_wafer
+from wafer_data.errors import ConfigurationError, InputError
+
+PAGE = Path(__file__).parents[2] / "docs" / "api.md"
+
+
+def test_the_examples_of_the_documentation_run(mvtec_folder, tiny_weights, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(mvtec_folder, "wafers")
+    shutil.copy(tiny_weights, "tiny.safetensors")
+    Image.fromarray(synthetic_wafer(np.random.default_rng(5))).save("wafer.png")
+    examples = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.S)
+    assert len(examples) == 5
+    for example in examples:
+        assert len([line for line in example.splitlines() if line.strip()]) <= 11, example
+        exec(compile(example, str(PAGE), "exec"), {})
+    said = capsys.readouterr().out
+    assert "REVIEW" in said and "lowres" in said
+    assert Path("runs/first/bundle/manifest.json").is_file()
+
+
+SMALL: dict = {
+    "map_size": 8,
+    "likelihood": {
+        "latent": 4,
+        "extra_coordinates": 0,
+        "latent_grid": 2,
+        "levels": [{"grid": 4, "mean_grid": 4}],
+        "folds": 3,
+        "prototypes": 8,
+    },
+}
+
+
+class Maps(nn.Module):
+    """Two feature maps of one small network, by name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(3)
+        self.first = nn.Conv2d(3, 8, 5, 8, 2)
+        self.second = nn.Conv2d(8, 12, 3, 2, 1)
+
+    def forward(self, image):
+        fine = self.first(image).relu()
+        return {"fine": fine, "coarse": self.second(fine).relu()}
+
+
+class TestOwnBackbone:
+    def test_a_class_is_as_good_as_an_instance(self, tiny_store, tmp_path):
+        by_class = waferroute.fit_teacher(Maps, tiny_store, tmp_path / "a", **SMALL)
+        by_instance = waferroute.fit_teacher(Maps(), tiny_store, tmp_path / "b", **SMALL)
+        assert by_class.directions == 20  # of 8 + 12 channels, all
+        images = torch.from_numpy(tiny_store.batch([0, 1, 2]))
+        assert torch.equal(by_class.score(images).score, by_instance.score(images).score)
+        loaded = waferroute.load_teacher(tmp_path / "a" / "teacher")
+        assert torch.equal(loaded.score(images).score, by_class.score(images).score)
+
+    def test_files_hold_no_code(self, tiny_store, tmp_path, monkeypatch):
+        from teacher import module_backbone
+
+        waferroute.fit_teacher(Maps, tiny_store, tmp_path, **SMALL)
+        monkeypatch.setattr(module_backbone, "_REGISTERED", {})
+        with pytest.raises(
+            InputError, match=r"Maps, and files hold no code: call waferroute.register_backbone"
+        ):
+            waferroute.load_teacher(tmp_path / "teacher")
+
+    @pytest.mark.parametrize(
+        ("network", "message"),
+        [
+            (
+                nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten()),
+                "leave out its pooling",
+            ),
+            (nn.Conv2d(5, 4, 3), "takes 5 channels"),
+            (nn.Conv2d, "cannot be made without arguments"),
+        ],
+    )
+    def test_what_is_no_backbone_is_refused(self, network, message, tiny_store, tmp_path):
+        with pytest.raises(InputError, match=message):
+            waferroute.fit_teacher(network, tiny_store, tmp_path)
+
+    def test_the_network_given_stays_as_it_was(self, tiny_store, tmp_path):
+        network = Maps().train()
+        before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+        waferroute.fit_teacher(network, tiny_store, tmp_path, **SMALL)
+        assert network.training and all(parameter.requires_grad for parameter in network.parameters())
+        assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
+
+
+class TestOpenImages:
+    @pytest.fixture
+    def wafers(self) -> np.ndarray:
+        rng = np.random.default_rng(1)
+        return np.stack([synthetic_wafer(rng, size=64) for _ in range(48)])
+
+    def test_a_loader_gives_what_a_folder_gives(self, wafers, tmp_path):
+        (tmp_path / "files").mkdir()
+        for index, image in enumerate(wafers):
+            Image.fromarray(image).save(tmp_path / "files" / f"{index:07d}.png")
+        folder = waferroute.open_images(tmp_path / "files", tmp_path / "a")
+        loader = waferroute.open_images(np.split(wafers, 4), tmp_path / "b")
+        sixteen = waferroute.open_images([wafers.astype(np.uint16) * 257], tmp_path / "c")
+        assert np.array_equal(loader.batch(range(48)), folder.batch(range(48)))
+        # stored with 16 bits, they are resized without rounding to 8
+        assert np.allclose(sixteen.batch(range(48)), folder.batch(range(48)), atol=1 / 255)
+        for store in (loader, sixteen):
+            assert [r.split for r in store.records] == [r.split for r in folder.records]
+
+    def test_labels_divide_normal_from_defective(self, wafers, tmp_path):
+        labels = [0] * 44 + [1, 2, 1, 1]
+        pairs = waferroute.open_images([(wafers, torch.tensor(labels))], tmp_path / "a").counts()
+        named = waferroute.open_images([{"image": wafers, "label": labels}], tmp_path / "b").counts()
+        assert pairs == named and pairs["test_defect"] == 4
+
+    @pytest.mark.parametrize(
+        ("batches", "message"),
+        [
+            ([np.full((2, 64, 64), 3.0)], "leave out the standardisation"),
+            ([np.zeros((2, 5, 64, 64))], r"shape \(2, 5, 64, 64\)"),
+            ([(np.zeros((2, 64, 64)), [0])], "2 images has 1 labels"),
+            ([{"picture": 1}], "no `image`, only picture"),
+            ([(np.zeros((2, 64, 64)), [1, 1])], "no normal image"),
+            ([], "no normal image"),
+        ],
+    )
+    def test_what_is_no_image_is_refused(self, batches, message, tmp_path):
+        with pytest.raises(InputError, match=message):
+            waferroute.open_images(batches, tmp_path)
+
+    def test_a_wrong_setting_is_named(self, wafers, tmp_path):
+        with pytest.raises(ConfigurationError, match="calibration_fracton"):
+            waferroute.open_images([wafers], tmp_path, calibration_fracton=0.3)
+
+
+def test_distill_refuses_the_teacher_of_another_run(tiny_store, tmp_path):
+    waferroute.fit_teacher(Maps, tiny_store, tmp_path / "a", **SMALL)
+    other = waferroute.fit_teacher(nn.Conv2d(3, 20, 9, 16), tiny_store, tmp_path / "b", **SMALL)
+    with pytest.raises(InputError, match="holds another teacher"):
+        waferroute.distill(other, tiny_store, tmp_path / "a")

@@ -1,0 +1,82 @@
+"""Images that a program holds, as files: batches of a DataLoader become PNG files that keep every bit."""
+
+import io
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from wafer_data.errors import InputError
+from wafer_data.files import new_directory, write_bytes
+
+_LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601, as for colour files
+
+
+def write_images(batches: Iterable[Any], folder: Path) -> tuple[Path, Path | None]:
+    """Write every image of a loader.
+
+    Args:
+        batches: Images (B, C, H, W) or (B, H, W), alone, as `(images, labels)`, or as a dictionary with `image` and
+            `label`; C is 1, or 3 for red, green, blue.
+        folder: Is written as a whole; an older one is replaced.
+
+    Returns:
+        The folders of the normal and of the defective images; None where there is none.
+
+    Raises:
+        InputError: No normal image, or values, shapes and labels that are no images.
+    """
+    counts = {"normal": 0, "defective": 0}
+    with new_directory(folder) as new:
+        for images, labels in map(_batch, batches):
+            for image, label in zip(images, labels, strict=True):
+                kind = "defective" if label else "normal"
+                (new / kind).mkdir(exist_ok=True)
+                write_bytes(new / kind / f"{counts[kind]:07d}.png", _png(image))
+                counts[kind] += 1
+        if not counts["normal"]:
+            raise InputError("the loader gave no normal image (label 0)")
+    return folder / "normal", folder / "defective" if counts["defective"] else None
+
+
+def _batch(batch: Any) -> tuple[np.ndarray, Iterator[int] | list[int]]:
+    if isinstance(batch, dict):
+        if "image" not in batch:
+            raise InputError(f"a batch has no `image`, only {', '.join(map(str, batch))}")
+        images, labels = batch["image"], batch.get("label")
+    elif isinstance(batch, list | tuple) and len(batch) in (1, 2):
+        images, labels = (*batch, None)[:2]
+    else:
+        images, labels = batch, None
+    found = np.asarray(images)
+    if found.ndim not in (3, 4) or (found.ndim == 4 and found.shape[1] not in (1, 3)):
+        raise InputError(f"a batch has shape {found.shape}; expected (B, H, W), (B, 1, H, W) or (B, 3, H, W)")
+    given = np.zeros(len(found)) if labels is None else np.asarray(labels).reshape(-1)
+    if len(given) != len(found):
+        raise InputError(f"a batch of {len(found)} images has {len(given)} labels")
+    return found, [int(label != 0) for label in given]
+
+
+def _png(image: np.ndarray) -> bytes:
+    """One image, (H, W) or (C, H, W): bytes as they are, floats and 16 bits as 16-bit grey."""
+    if image.dtype == np.uint8:
+        pixels = image.transpose(1, 2, 0).squeeze(-1) if image.ndim == 3 and len(image) == 1 else image
+        pixels = pixels.transpose(1, 2, 0) if pixels.ndim == 3 else pixels
+    else:
+        if image.dtype == np.uint16:
+            values = image.astype(np.float64) / 65535
+        elif image.dtype.kind == "f" and np.isfinite(image).all() and 0 <= image.min() <= image.max() <= 1:
+            values = image.astype(np.float64)
+        else:
+            raise InputError(
+                f"an image has values of type {image.dtype}, {image.min():g} to {image.max():g}; expected uint8, "
+                "uint16, or floats in [0, 1]: leave out the standardisation (mean and std) of the loader"
+            )
+        if values.ndim == 3:
+            values = np.tensordot(_LUMA, values, 1) if len(values) == 3 else values[0]
+        pixels = np.rint(values.clip(0, 1) * 65535).astype(np.uint16)
+    stream = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(pixels)).save(stream, "PNG")
+    return stream.getvalue()
