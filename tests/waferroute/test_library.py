@@ -11,13 +11,40 @@ from PIL import Image
 from torch import nn
 
 import waferroute
-from tests.conftest import synthetic_wafer
+from distill.config import DistillConfig, PoolConfig, StageConfig
+from likelihood import LikelihoodConfig
+from teacher import TeacherConfig
+from tests.conftest import synthetic_wafer, tiny_distill_config
 from wafer_data.errors import ConfigurationError, InputError
+from waferroute import library
 
 PAGE = Path(__file__).parents[2] / "docs" / "api.md"
 
 
-def test_the_examples_of_the_documentation_run(mvtec_folder, tiny_weights, tmp_path, monkeypatch, capsys):
+@pytest.fixture
+def small_models(monkeypatch, tiny_teacher_config):
+    """The library with defaults that fit in seconds; the backbone stays the real one."""
+    students = tiny_distill_config()
+
+    class SmallTeacher(TeacherConfig):
+        map_size: int = 16
+        directions: int = 8
+        likelihood: LikelihoodConfig = tiny_teacher_config.likelihood
+
+    class SmallDistill(DistillConfig):
+        pool: PoolConfig = students.pool
+        intermediate: StageConfig = students.intermediate
+        target: StageConfig = students.target
+        full: StageConfig = students.full
+        lowres: StageConfig = students.lowres
+
+    monkeypatch.setattr(library, "TeacherConfig", SmallTeacher)
+    monkeypatch.setattr(library, "DistillConfig", SmallDistill)
+
+
+def test_the_examples_of_the_documentation_run(
+    small_models, mvtec_folder, tiny_weights, tmp_path, monkeypatch, capsys
+):
     monkeypatch.chdir(tmp_path)
     shutil.copytree(mvtec_folder, "wafers")
     shutil.copy(tiny_weights, "tiny.safetensors")
