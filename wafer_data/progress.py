@@ -4,23 +4,39 @@ Set WAFERROUTE_QUIET=1 to silence it. Loops may nest: an inner `track` joins the
 """
 
 import atexit
+import contextlib
 import logging
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator, Sized
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self, TypeVar
 
 from rich import progress as bars
 from rich.console import Console
+from rich.text import Text
 
 Item = TypeVar("Item")
 
 LINE_EVERY_S = 30.0  # without a terminal: at most one line in this many seconds
 _LOG = logging.getLogger(__name__)
 SHORT_S = 2.0  # without a terminal: a task that took less is not worth its closing line
+
+
+_whole: Callable[[], str] = str
+
+
+@contextlib.contextmanager
+def whole_run(left: Callable[[], str]) -> Iterator[None]:
+    """Show what `left` says of the whole run behind the progress of its parts, while the block runs."""
+    global _whole
+    before, _whole = _whole, left
+    try:
+        yield
+    finally:
+        _whole = before
 
 
 @dataclass
@@ -146,8 +162,16 @@ def _new_bars() -> bars.Progress:
         bars.MofNCompleteColumn(),
         bars.TimeRemainingColumn(elapsed_when_finished=True),
         bars.TextColumn("{task.fields[note]}"),
+        _WholeRun(),
         console=Console(stderr=True),
     )
+
+
+class _WholeRun(bars.ProgressColumn):
+    """Behind the outermost bar: what is left of the whole run."""
+
+    def render(self, task: bars.Task) -> Text:
+        return Text(_whole() if task.id == 0 else "")
 
 
 def _print_line(task: Task, now: float) -> None:
@@ -158,4 +182,5 @@ def _print_line(task: Task, now: float) -> None:
         line += f", about {elapsed / task.done * (task.total - task.done):.0f} s left"
     else:
         line += f" in {elapsed:.0f} s"
-    _LOG.info("%s", line + (f" ({task.note})" if task.note else ""))
+    line += f" ({task.note})" if task.note else ""
+    _LOG.info("%s", "; ".join(filter(None, [line, _whole()])))

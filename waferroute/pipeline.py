@@ -24,7 +24,9 @@ from typing import Any, Generic, Literal, TypeVar
 from wafer_data.errors import InputError
 from wafer_data.files import write_error
 from wafer_data.own_code import code_digest, is_source_tree
+from wafer_data.progress import whole_run
 from waferroute.processes import OneProcess, Processes
+from waferroute.run_clock import RunClock, in_words
 from waferroute.stage_record import RECORD_NAME, StageRecord, difference, digest, first_damage, take_stock
 
 Config = TypeVar("Config")
@@ -40,7 +42,8 @@ class Stage(Generic[Config]):
     the stages whose results it reads. command: what to type to run it alone. sources: a hash of the files
     outside the run that it reads. record: path of the record, if not `<folder>/stage.json`. logs: patterns of
     files in the folder that are no results (tracking, checkpoints); losing them does not undo the stage. packages:
-    of ours that do the work; where they are edited in place, the result depends on their source.
+    of ours that do the work; where they are edited in place, the result depends on their source. effort: how long it
+    takes in proportion to the others.
     """
 
     name: str
@@ -53,6 +56,7 @@ class Stage(Generic[Config]):
     record: str = ""
     logs: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()
+    effort: Callable[[Config], float] = lambda config: 0.0
 
 
 @dataclass(frozen=True)
@@ -87,7 +91,17 @@ class Pipeline(Generic[Config]):
         """
         chosen = [stage for stage in self.stages if names is None or stage.name in names]
         self.processes.from_main(lambda: self._require_inputs_of(chosen))
-        return [self._run_one(stage, force) for stage in chosen]
+        clock = RunClock({stage.name: stage.effort(self.config) for stage in chosen})
+        outcomes = []
+        with whole_run(lambda: _left_in_words(clock)):
+            for stage in chosen:
+                clock.begin(stage.name)
+                outcomes.append(self._run_one(stage, force))
+                clock.end(worked=outcomes[-1].status == "done")
+                left = _left_in_words(clock)
+                if left and self.processes.is_main:
+                    self.announce(left)
+        return outcomes
 
     def why_not_current(self, stage: Stage[Config]) -> str | None:
         """Why `stage` has to be done (again), in words; None if its result is current."""
@@ -182,6 +196,12 @@ class Pipeline(Generic[Config]):
 
     def _record_path(self, stage: Stage[Config]) -> Path:
         return self.run_dir / (stage.record or f"{stage.folder}/{RECORD_NAME}")
+
+
+def _left_in_words(clock: RunClock) -> str:
+    """For a line of its own or the end of one; empty where nothing is known, or next to nothing is left."""
+    left = clock.left()
+    return f"about {in_words(left)} left of the whole run" if left is not None and left >= 5 else ""
 
 
 def _announce(line: str) -> None:

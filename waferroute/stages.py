@@ -38,6 +38,7 @@ def all_stages(command_tail: str = "CONFIG", *, pretrain: bool = False) -> list[
             function=_data,
             sources=image_listing,
             packages=("wafer_data",),
+            effort=lambda config: 0.3,
             command=f"waferroute data {command_tail}",
         ),
         *([_pretraining(command_tail)] if pretrain else []),
@@ -48,6 +49,7 @@ def all_stages(command_tail: str = "CONFIG", *, pretrain: bool = False) -> list[
             settings=teacher_settings,
             function=_adapt,
             packages=_MODELS,
+            effort=lambda config: 0.5,
             logs=LOGS,
             command=f"waferroute adapt {command_tail}",
         ),
@@ -59,6 +61,7 @@ def all_stages(command_tail: str = "CONFIG", *, pretrain: bool = False) -> list[
             settings=lambda config: {"router": config.router.model_dump(mode="json")},
             function=_calibrate,
             packages=_DECIDING,
+            effort=lambda config: 0.3,
             command=f"waferroute calibrate {command_tail}",
         ),
         Stage(
@@ -68,6 +71,7 @@ def all_stages(command_tail: str = "CONFIG", *, pretrain: bool = False) -> list[
             settings=bundle_settings,
             function=_export,
             packages=_DECIDING,
+            effort=lambda config: 0.3,
             # Beside the bundle: the folder is copied to tools as it is, and lists its own files.
             record="bundle.stage.json",
             command=f"waferroute export {command_tail}",
@@ -79,6 +83,7 @@ def all_stages(command_tail: str = "CONFIG", *, pretrain: bool = False) -> list[
             settings=lambda config: {"eval": config.eval.model_dump(mode="json")},
             function=_evaluate,
             packages=(*_DECIDING, "eval"),
+            effort=_evaluation_effort,
             command=f"waferroute evaluate {command_tail}",
         ),
     ]
@@ -183,9 +188,20 @@ def _student(name: str, command_tail: str) -> Stage[RunConfig]:
         settings=lambda config: student_settings(config, name),
         function=train,
         packages=(*_MODELS, "distill"),
+        effort=lambda config: _MINUTES_AN_EPOCH[name] * getattr(config.distill, name).epochs,
         logs=LOGS,
         command=f"waferroute distill {command_tail}",
     )
+
+
+# Measured on the quickstart configuration on two cores of a processor with AVX2; only the proportions count.
+_MINUTES_AN_EPOCH = {"intermediate": 3.7, "target": 5.5, "full": 1.55, "lowres": 0.75}
+_PIXEL_VAE_MINUTES_AN_EPOCH = 2.0
+
+
+def _evaluation_effort(config: RunConfig) -> float:
+    trains = "pixel_vae" in config.eval.baselines
+    return 5.0 + trains * _PIXEL_VAE_MINUTES_AN_EPOCH * config.eval.pixel_vae.epochs
 
 
 def _look(path: Path | None) -> tuple[int, int]:

@@ -7,7 +7,7 @@ from contextlib import redirect_stderr
 import pytest
 
 from wafer_data import progress
-from wafer_data.progress import Progress, track
+from wafer_data.progress import Progress, track, whole_run
 
 SHOW_CURSOR = "\x1b[?25h"
 
@@ -107,3 +107,18 @@ def test_quiet_means_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress, "LINE_EVERY_S", 0.0)
     list(track(range(3), "work"))
     assert screen.getvalue() == ""
+
+
+def test_long_work_also_says_what_is_left_of_the_whole_run(
+    loud: None, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level("INFO")
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    with whole_run(lambda: "about 12 min left of the whole run"):
+        for _ in track(range(4), "work"):
+            now[0] += 30
+    assert caplog.messages[0] == "work: 1 of 4, about 90 s left; about 12 min left of the whole run"
+    with redirect_stderr(Terminal()) as screen, whole_run(lambda: "about 12 min left of the whole run"):
+        list(track(range(3), "work"))
+    assert "about 12 min left of the whole run" in screen.getvalue()
