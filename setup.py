@@ -10,6 +10,7 @@ class BuildWithConfigs(build_py):
     """Packages, and the ready-made configurations beside them."""
 
     def run(self) -> None:
+        """Build, then copy the configurations."""
         super().run()
         if self.editable_mode:
             return  # there the program reads the folder itself

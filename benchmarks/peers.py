@@ -180,7 +180,7 @@ def run_own(case: Case, name: str) -> dict[str, Any]:
 
 
 def run_case(case: Case, python: Path, args: argparse.Namespace) -> dict[str, Any]:
-    """waferroute before and after the peers, so that a drift of the machine's speed shows."""
+    """Waferroute before and after the peers, so that a drift of the machine's speed shows."""
     before = run_own(case, "own_before")
     peers = {name: run_peer(case, name, python, args) for name in args.peers.split(",")}
     after = run_own(case, "own_after")

@@ -103,7 +103,7 @@ def inject(extractor: nn.Module) -> None:
 
 @contextlib.contextmanager
 def without_download() -> Iterator[None]:
-    """anomalib asks timm for pretrained weights in places that have no switch: give random ones instead."""
+    """Anomalib asks timm for pretrained weights in places that have no switch: give random ones instead."""
     create = timm.create_model
     timm.create_model = lambda *args, **kwargs: create(*args, **(kwargs | {"pretrained": False}))
     try:
@@ -168,7 +168,7 @@ def build_stfpm() -> Judge:
 
 
 def fit_stfpm(judge: Judge, images: np.ndarray, settings: Settings) -> str:
-    """anomalib's loss and optimiser (SGD, rate 0.4, momentum 0.9, weight decay 0.001, batches of 32)."""
+    """Anomalib's loss and optimiser (SGD, rate 0.4, momentum 0.9, weight decay 0.001, batches of 32)."""
     from anomalib.models.image.stfpm.loss import STFPMLoss
 
     model, criterion = judge.model.train(), STFPMLoss()

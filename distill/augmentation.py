@@ -23,9 +23,11 @@ _MIRRORS = ("horizontal_flip", "vertical_flip")
 class Augmentation:
     """The changes in use, every flip true or false, and a sentence for each flip that says why.
 
-    foreign: mirrors that the surface does not have. Copies so mirrored show the students more of what their teacher
-    sees, and count as anomalies, not as normals. exact: changes after which normals cannot be told from others; the
-    likelihood is fitted to copies so changed, too.
+    Attributes:
+        foreign: Mirrors that the surface does not have. Copies so mirrored show the students more of what
+            their teacher sees, and count as anomalies, not as normals.
+        exact: Changes after which normals cannot be told from others; the likelihood is fitted to copies so
+            changed, too.
     """
 
     config: AugmentConfig

@@ -41,18 +41,24 @@ class Targets(Protocol):
     def rows(self, indices: np.ndarray, directions: int | None = None) -> Tensor:
         """Features of the images `indices` of the pool, (B, d, map, map) float32 on the float16 grid.
 
-        directions: how many of them, the first ones; None: all.
+        Args:
+            directions: How many of them, the first ones; None: all.
         """
 
 
 class CachedTargets:
-    """Features read from the disk, memory-mapped. features: (M, d, map, map) float16."""
+    """Features read from the disk, memory-mapped.
+
+    Attributes:
+        features: (M, d, map, map) float16.
+    """
 
     def __init__(self, features: np.ndarray) -> None:
         self._features = features
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """(M, d, map, map)."""
         return self._features.shape
 
     def rows(self, indices: np.ndarray, directions: int | None = None) -> Tensor:
@@ -61,7 +67,11 @@ class CachedTargets:
 
 
 class LiveTargets:
-    """Features computed when asked for; nothing is written. model: in evaluation mode, on `device`."""
+    """Features computed when asked for; nothing is written.
+
+    Attributes:
+        model: In evaluation mode, on `device`.
+    """
 
     def __init__(self, model: Teacher | StudentVAE, pool: Pool, device: torch.device) -> None:
         self._model, self._pool, self._device = model, pool, device

@@ -88,9 +88,7 @@ class RoutingResult:
 
 @dataclass(frozen=True)
 class Parity:
-    """How far the exported graphs in the tool-side runtime depart from the PyTorch models, over all test
-    images.
-    """
+    """How far the exported graphs depart from the PyTorch models, over all test images."""
 
     images: int
     decisions_differ: int

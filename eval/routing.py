@@ -46,9 +46,7 @@ def measure_routing(policy: RoutingPolicy, labels: np.ndarray, scores: RouteScor
 def _curve(
     policy: RoutingPolicy, labels: np.ndarray, scores: RouteScores
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Escalated normals, passed defects and never-escalated defects, as shares, for every escalation
-    threshold.
-    """
+    """Escalated normals, passed defects and never-escalated defects, as shares, for every escalation threshold."""
     normal, defect = labels == 0, labels == 1
     if not (normal.any() and defect.any()):
         return np.empty(0), np.empty(0), np.empty(0)

@@ -58,9 +58,11 @@ def load_scorers(
 ) -> dict[str, Scorer]:
     """The configured baselines, fitted on the training normals, and the models whose folders the run has.
 
-    tool: by student's name, the graph that scores on the tool, which is then what scores here too.
+    Raises `InputError` when the run has no model and no baseline is asked for, or the images do not fit its
+    models.
 
-    Raises `InputError` when the run has no model and no baseline is asked for, or the images do not fit its models.
+    Args:
+        tool: By student's name, the graph that scores on the tool, which is then what scores here too.
     """
     present = [name for name in ("teacher", *STUDENTS) if (run_dir / name / f"{_kind(name)}.json").is_file()]
     if not present and not config.baselines:

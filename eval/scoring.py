@@ -1,6 +1,4 @@
-"""One pass over the test images: every model's scores, pixel histograms, and the routed system's, in bounded
-memory.
-"""
+"""One pass over the test images: every model's scores, pixel histograms, and the routed system's, in bounded memory."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -40,8 +40,13 @@ ACTIVE = 0.01
 
 @dataclass(frozen=True)
 class Variant:
-    """What is changed. fit: weight of the reconstruction term. kl: weight of the KL term in the end. annealing: share
-    of the steps over which that weight rises. sample: draw z; otherwise take the mean.
+    """What is changed.
+
+    Attributes:
+        fit: Weight of the reconstruction term.
+        kl: Weight of the KL term in the end.
+        annealing: Share of the steps over which that weight rises.
+        sample: Draw z; otherwise take the mean.
     """
 
     title: str

@@ -1,5 +1,6 @@
-"""What each ingredient of a student's training is worth: the low-resolution student of a finished run, trained again
-without it.
+"""What each ingredient of a student's training is worth.
+
+The low-resolution student of a finished run is trained again without it:
 
     .venv/bin/python experiments/training_ablation.py RUN OUT [--only NAME ...]
 

@@ -30,7 +30,7 @@ RUNS = 1000
 
 
 def session(nodes: list[Any], constants: dict[str, np.ndarray], shape: list[Any]) -> Any:
-    """x of `shape` to y, as onnxruntime runs it."""
+    """X of `shape` to y, as onnxruntime runs it."""
     graph = helper.make_graph(
         nodes,
         "whitening",

@@ -17,8 +17,10 @@ SMALLEST = 1e-4
 def describe(features: Tensor, whitened: Tensor) -> Tensor:
     """Seven figures a direction: how an image looks, and how it differs from what its latent predicts.
 
-    features, whitened: (B, d, g, g) of the first level. Returns (B, 7 d): mean, log standard deviation, maximum
-    and minimum of the features over the cells; mean, log mean square and log largest size of the whitened residuals.
+    Args:
+        features, whitened: (B, d, g, g) of the first level. Returns (B, 7 d): mean, log standard deviation,
+            maximum and minimum of the features over the cells; mean, log mean square and log largest size of
+            the whitened residuals.
     """
     f, w = features.flatten(2), whitened.flatten(2)
     mean = f.mean(2)
@@ -40,8 +42,10 @@ def describe(features: Tensor, whitened: Tensor) -> Tensor:
 class DefectHead(nn.Module):
     """Adds `max(0, weight . description + bias)` to the likelihood's score.
 
-    weight, bias: of a logistic regression, shifted and scaled so that, before the cut at zero, unseen normals have
-    mean 0 and the standard deviation of their unlabelled score: both parts speak one unit.
+    Attributes:
+        weight, bias: Of a logistic regression, shifted and scaled so that, before the cut at zero, unseen
+            normals have mean 0 and the standard deviation of their unlabelled score: both parts speak one
+            unit.
     """
 
     weight: Tensor

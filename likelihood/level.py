@@ -63,7 +63,9 @@ class FeatureLevel(nn.Module):
     def explained(self, coordinates: Tensor, encoder: Tensor, first: Tensor | None = None) -> Tensor:
         """W z, (B, k) -> (B, channels, mean_grid, mean_grid).
 
-        encoder: (pooled, k), for `ENCODER`. first: what this returned at the first level, for `FIRST`.
+        Args:
+            encoder: (pooled, k), for `ENCODER`.
+            first: What this returned at the first level, for `FIRST`.
         """
         if self.mean_from == FIRST:
             assert first is not None

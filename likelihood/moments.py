@@ -33,7 +33,11 @@ class Moments:
         return cls({name: value.double() for name, value in tensors.items()})
 
     def add(self, features: Tensor, shape: FeatureLikelihood) -> None:
-        """Add a batch of features (B, d, h, h). `shape`: a likelihood of the same configuration."""
+        """Add a batch of features (B, d, h, h).
+
+        Args:
+            shape: A likelihood of the same configuration.
+        """
         pooled = shape.pool(features)
         self.count += len(features)
         self.tensors["pooled"] += pooled.sum(0, dtype=torch.float64)
@@ -48,7 +52,7 @@ class Moments:
             self.tensors[f"pooled_coarse{i}"] += pooled.T @ coarse
 
     def combine(self, other: Moments, sign: int) -> Moments:
-        """self + sign * other."""
+        """Self + sign * other."""
         tensors = {name: value + sign * other.tensors[name] for name, value in self.tensors.items()}
         return Moments(tensors, self.count + sign * other.count)
 

@@ -96,7 +96,10 @@ def images_for_budget(target: float, low: float, high: float, confidence: float)
 def miss_rate_upper(misses: int, count: int, confidence: float) -> float:
     """One-sided upper confidence limit of a rate after `misses` in `count` trials (Clopper & Pearson 1934).
 
-    1 when every trial missed, also when there was none. Raises ValueError unless 0 <= misses <= count.
+    1 when every trial missed, also when there was none.
+
+    Raises:
+        ValueError: Unless 0 <= misses <= count.
     """
     if not 0 <= misses <= count:
         raise ValueError(f"{misses} misses in {count} trials")

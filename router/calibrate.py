@@ -45,30 +45,35 @@ def calibrate_policy(
 ) -> tuple[RoutingPolicy, dict[str, Any]]:
     """Policy and certificate from raw scores of calibration images, each image scored by both students.
 
-    lowres_normal, full_normal: shape (n,), normal images that the gate admits. synthetic_*: the same for synthetic
-    anomalies, the i-th painted into the i-th normal (evidence apart; also choose full_weight = "auto"). defect_*:
-    (m,), labelled real defects that taught no model and that the gate admits, with their `defect_types`.
-    gate_refused, defects_refused: further calibration normals and defects that the gate refused. defects_trained:
-    labelled defects that taught a model; they can certify nothing.
-    sample_fingerprint: the image store's fingerprint, copied into the certificate.
-
-    With n normals, escalate_above is the k-th largest z_lowres, k / (n + 1) as near escalation_target as the budget
-    allows, and review_above the j-th largest score among the images above that, j = floor(flag_rate (n + 1)) or
-    as many as there are. Before the sample is drawn, an unseen normal image is escalated with probability k / (n + 1)
-    and flagged with probability j / (n + 1) at most; ties only lower both. (Once it is drawn, the two shares are fixed
-    but unknown; their laws over calibrations are the Beta laws of router.bounds.) The second holds although both
-    thresholds come from one sample: among all n + 1 images, those with the k largest z_lowres are one set, whichever
-    of them is the new one. The new image is escalated just when it belongs to that set, and then flagged just when
-    its routed score is among the j largest of the set. A blend of both scores (0 < full_weight < 1) orders images by
-    a scale that is estimated, so a third of the normals (and their synthetic anomalies) estimates it and the others
+    With n normals, escalate_above is the k-th largest z_lowres, k / (n + 1) as near escalation_target as the
+    budget allows, and review_above the j-th largest score among the images above that, j = floor(flag_rate (n
+    + 1)) or as many as there are. Before the sample is drawn, an unseen normal image is escalated with
+    probability k / (n + 1) and flagged with probability j / (n + 1) at most; ties only lower both. (Once it
+    is drawn, the two shares are fixed but unknown; their laws over calibrations are the Beta laws of
+    router.bounds.) The second holds although both thresholds come from one sample: among all n + 1 images,
+    those with the k largest z_lowres are one set, whichever of them is the new one. The new image is
+    escalated just when it belongs to that set, and then flagged just when its routed score is among the j
+    largest of the set. A blend of both scores (0 < full_weight < 1) orders images by a scale that is
+    estimated, so a third of the normals (and their synthetic anomalies) estimates it and the others
     calibrate.
 
     With max_fnr, the pair of thresholds is chosen among those of router.thresholds.fixed_path that
-    router.risk_control certifies; the two probabilities are then bounded by those of the path's first pair. With
-    labelled defects reject_above is the cheapest one within reject_rate; misses do not depend on it.
+    router.risk_control certifies; the two probabilities are then bounded by those of the path's first pair.
+    With labelled defects reject_above is the cheapest one within reject_rate; misses do not depend on it.
 
-    Raises InputError for scores that are not finite and positive, unequal lengths, too few normals (naming the number
-    that is needed), or a max_fnr that the labelled defects do not carry (with a table of what they do carry).
+    Args:
+        lowres_normal, full_normal: Shape (n,), normal images that the gate admits. synthetic_*: the same for
+            synthetic anomalies, the i-th painted into the i-th normal (evidence apart; also choose
+            full_weight = "auto"). defect_*: (m,), labelled real defects that taught no model and that the
+            gate admits, with their `defect_types`.
+        gate_refused, defects_refused: Further calibration normals and defects that the gate refused.
+        defects_trained: Labelled defects that taught a model; they can certify nothing.
+        sample_fingerprint: The image store's fingerprint, copied into the certificate.
+
+    Raises:
+        InputError: For scores that are not finite and positive, unequal lengths, too few normals (naming the
+            number that is needed), or a max_fnr that the labelled defects do not carry (with a table of what
+            they do carry).
     """
     if not isinstance(gate, QualityGate):
         raise DataError(
@@ -138,7 +143,11 @@ def _off_the_images(
 
 @dataclass(frozen=True)
 class _Choice:
-    """The step of `path` that was taken. `certified`: steps that keep max_fnr; None: no miss rate was asked for."""
+    """The step of `path` that was taken.
+
+    Attributes:
+        certified: Steps that keep max_fnr; None: no miss rate was asked for.
+    """
 
     policy: RoutingPolicy
     path: Path

@@ -41,7 +41,11 @@ SCHEMA = 1
 
 
 def assumptions(defect_types: Sequence[str]) -> list[str]:
-    """What the certificate takes for granted, in plain words. `defect_types`: of the labelled sample."""
+    """What the certificate takes for granted, in plain words.
+
+    Args:
+        defect_types: Of the labelled sample.
+    """
     stated = [
         "Calibration images and the images inspected later are exchangeable: same tools, recipes, layers and "
         "optics, no drift in between.",
@@ -70,10 +74,12 @@ def rate_statement(
 ) -> dict[str, Any]:
     """Statement on the share of unseen normals above the `order`-th largest of `count` calibration scores.
 
-    choice: the lowest and the highest order that labelled defects might have led to; both are `order` where they
-    had no say. expected: order / (count + 1), an upper limit when scores are tied at the threshold. at_most: the
-    same of the highest order, which limits the expectation whatever the defects chose. interval: holds the share at
-    `confidence` (see router.bounds.exceedance_interval), whatever was chosen; its lower end is 0 when tied.
+    Args:
+        choice: The lowest and the highest order that labelled defects might have led to; both are `order`
+            where they had no say. expected: order / (count + 1), an upper limit when scores are tied at the
+            threshold. at_most: the same of the highest order, which limits the expectation whatever the
+            defects chose. interval: holds the share at `confidence` (see router.bounds.exceedance_interval),
+            whatever was chosen; its lower end is 0 when tied.
     """
     lowest, highest = choice
     low = exceedance_interval(lowest, count, confidence)[0] if lowest and not tied else 0.0

@@ -32,10 +32,13 @@ def miss_statement(
 ) -> dict[str, Any]:
     """Upper confidence limit of the false-negative rate, from labelled defects (Clopper & Pearson 1934).
 
-    Exact where the labelled defects chose no threshold. Without any, the status is "unknown". refused: further
-    labelled defects that the gate sent to REVIEW; they are not counted, and could only lower the rate. trained:
-    labelled defects that taught a model and may therefore certify nothing.
-    worst_type_upper: limits the rate of every type at once, so also the rate in any other mixture of these types.
+    Exact where the labelled defects chose no threshold. Without any, the status is "unknown".
+
+    Args:
+        refused: Further labelled defects that the gate sent to REVIEW; they are not counted, and could only
+            lower the rate.
+        trained: Labelled defects that taught a model and may therefore certify nothing. worst_type_upper:
+            limits the rate of every type at once, so also the rate in any other mixture of these types.
     """
     count = sum(outcome.count for outcome in outcomes.values())
     if count == 0:

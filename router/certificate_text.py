@@ -35,7 +35,8 @@ def matches_sample(certificate: Mapping[str, Any], calibration: Mapping[str, Any
 def certificate_summary(certificate: Mapping[str, Any]) -> list[str]:
     """The certificate as plain sentences, one thing each, for a page or a terminal.
 
-    Raises InputError for something that is not a certificate of this version.
+    Raises:
+        InputError: For something that is not a certificate of this version.
     """
     missing = [name for name in SECTIONS if name not in certificate]
     if missing:

@@ -19,8 +19,11 @@ CONFIDENCES = (0.8, 0.9, 0.95, 0.99)
 class FeasibleRow:
     """The safest pair of thresholds at one escalation, and the smallest max_fnr that it carries.
 
-    escalation: upper end of the budget. missed: of the labelled defects. max_fnr: by confidence; those of one
-    confidence hold for all rows at once, so any row may be taken after looking at the table.
+    Attributes:
+        escalation: Upper end of the budget.
+        missed: Of the labelled defects.
+        max_fnr: By confidence; those of one confidence hold for all rows at once, so any row may be taken
+            after looking at the table.
     """
 
     escalation: float

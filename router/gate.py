@@ -58,9 +58,11 @@ _TOO_HIGH = {
 class QualityGate:
     """Allowed range (low, high) of each figure of :class:`QualityFigures`, ends included; high may be inf.
 
-    fitted_on: number of normal images behind it. appearance, directions, mask: the other checks; None where
-    there were too few normal images for them, or nothing to check. Whatever the ranges, an image that is
-    constant or holds non-finite pixels is refused.
+    Attributes:
+        fitted_on: Number of normal images behind it.
+        appearance, directions, mask: The other checks; None where there were too few normal images for them,
+            or nothing to check. Whatever the ranges, an image that is constant or holds non-finite pixels is
+            refused.
     """
 
     ranges: Mapping[str, tuple[float, float]]
@@ -124,7 +126,11 @@ class QualityGate:
 
     @classmethod
     def from_dict(cls, data: Any) -> QualityGate:
-        """Reads and checks what :meth:`to_dict` wrote. Raises PolicyError naming the field that is wrong."""
+        """Reads and checks what :meth:`to_dict` wrote.
+
+        Raises:
+            PolicyError: Naming the field that is wrong.
+        """
         required = {"schema", "fitted_on", "ranges"}
         if not isinstance(data, Mapping) or not required <= set(data) <= {*required, *_PARTS}:
             raise PolicyError(
@@ -164,17 +170,18 @@ def _checked_range(name: str, pair: Any) -> tuple[float, float]:
 def fit_gate(figures: Sequence[QualityFigures], *, share: float = 0.01) -> QualityGate:
     """Gate from the figures of normal images: ranges and appearance; see :func:`fit_gate_images` for the rest.
 
-    Each bound starts at the k-th most extreme of the n normal figures, k = max(1, floor(share (n + 1) /
-    7)): a fresh exchangeable image lies beyond it with probability k / (n + 1) at most, and all 7 bounds
-    together refuse at most 7 k / (n + 1) (order statistics and the union bound; David & Nagaraja, "Order
-    Statistics", 2003). That is <= `share` from n = 7 / share - 1 on. Then it is moved outwards by a margin,
-    which makes up for smaller n and lets defective wafers through to the models: with 100 normals or more a
-    factor of 1.2 towards blur (sharpness has no upper bound) and flat, 1.1 towards dark and bright; with
-    fewer a factor of 1.5 towards blur, one photographic stop (a factor of 2) towards dark and flat, a stop
-    and at least 0.1 towards bright. Always a standard deviation of 0.2 towards contrast (a defect that
-    covers a fifth of the area at half of the grey range), a quarter of the area black, a tenth saturated.
+    Each bound starts at the k-th most extreme of the n normal figures, k = max(1, floor(share (n + 1) / 7)):
+    a fresh exchangeable image lies beyond it with probability k / (n + 1) at most, and all 7 bounds together
+    refuse at most 7 k / (n + 1) (order statistics and the union bound; David & Nagaraja, "Order Statistics",
+    2003). That is <= `share` from n = 7 / share - 1 on. Then it is moved outwards by a margin, which makes up
+    for smaller n and lets defective wafers through to the models: with 100 normals or more a factor of 1.2
+    towards blur (sharpness has no upper bound) and flat, 1.1 towards dark and bright; with fewer a factor of
+    1.5 towards blur, one photographic stop (a factor of 2) towards dark and flat, a stop and at least 0.1
+    towards bright. Always a standard deviation of 0.2 towards contrast (a defect that covers a fifth of the
+    area at half of the grey range), a quarter of the area black, a tenth saturated.
 
-    Raises DataError for fewer than 10 images or when one of them is constant or not finite.
+    Raises:
+        DataError: For fewer than 10 images or when one of them is constant or not finite.
     """
     count = len(figures)
     if count < MIN_FIT_IMAGES:
@@ -209,12 +216,13 @@ def fit_gate_images(
 ) -> QualityGate:
     """Gate with all its checks from normal images, float32 (S, S) in [0, 1], as the models get them.
 
-    Every `plant_every`-th image is also disturbed in each of the ways of `router.gate_disturbances`, some 5 ms an
-    image. Images are read once and not kept. Further to what :func:`fit_gate` says about the ranges, each of the
-    other limits is passed by a fresh normal image with probability 1 / (n + 1) at most, before its margin; what
-    all checks together refuse is measured by the calibration, on other normal images.
+    Every `plant_every`-th image is also disturbed in each of the ways of `router.gate_disturbances`, some 5
+    ms an image. Images are read once and not kept. Further to what :func:`fit_gate` says about the ranges,
+    each of the other limits is passed by a fresh normal image with probability 1 / (n + 1) at most, before
+    its margin; what all checks together refuse is measured by the calibration, on other normal images.
 
-    Raises DataError as :func:`fit_gate`.
+    Raises:
+        DataError: As :func:`fit_gate`.
     """
     figures, planted, pixels = [], [], MaskFit()
     disturbed: dict[str, list[np.ndarray]] = {name: [] for name in DISTURBANCES}

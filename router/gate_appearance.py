@@ -57,7 +57,11 @@ class Appearance:
 
     @classmethod
     def from_dict(cls, data: Any) -> Appearance:
-        """Reads and checks what :meth:`to_dict` wrote. Raises InputError where it is malformed."""
+        """Reads and checks what :meth:`to_dict` wrote.
+
+        Raises:
+            InputError: Where it is malformed.
+        """
         try:
             found = cls(
                 checked_array(data["location"], (CELL_VALUES,)).astype(np.float32),

@@ -83,9 +83,12 @@ DISTURBANCES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 class Directions:
     """One direction for each disturbance that shows in the figures of these normal images.
 
-    names: words for the reasons, one a direction. location, scale: of the profile's figures on normals, (11,).
-    weights: (n, 11). offsets, limits: (n,); an image is refused where weights . z - offset exceeds the limit,
-    in standard deviations of normal images.
+    Attributes:
+        names: Words for the reasons, one a direction.
+        location, scale: Of the profile's figures on normals, (11,).
+        weights: (n, 11).
+        offsets, limits: (n,); an image is refused where weights . z - offset exceeds the limit, in standard
+            deviations of normal images.
     """
 
     names: tuple[str, ...]
@@ -118,7 +121,11 @@ class Directions:
 
     @classmethod
     def from_dict(cls, data: Any) -> Directions:
-        """Reads and checks what :meth:`to_dict` wrote. Raises InputError where it is malformed."""
+        """Reads and checks what :meth:`to_dict` wrote.
+
+        Raises:
+            InputError: Where it is malformed.
+        """
         try:
             names = tuple(str(name) for name in data["names"])
             count = len(names)
@@ -150,8 +157,10 @@ def checked_array(values: Any, shape: tuple[int, ...]) -> np.ndarray:
 def fit_directions(
     normals: np.ndarray, planted: np.ndarray, disturbed: Mapping[str, np.ndarray]
 ) -> Directions | None:
-    """Directions from profiles of normal images (n, 11) and, for each disturbance, of the disturbed copies (m, 11)
-    of the normals at the places `planted` (m,).
+    """Find the directions in which disturbances lie.
+
+    They come from profiles of normal images (n, 11) and, for each disturbance, of the disturbed copies (m, 11) of
+    the normals at the indices `planted` (m,).
 
     A limit is the largest value of any normal image that the direction was not fitted on (5 folds), plus 0.5.
     So of n normals one, at most, lies as far out: a fresh one lies beyond all of them with probability 1 / (n + 1).

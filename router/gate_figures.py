@@ -31,15 +31,19 @@ _CELL_FLOOR, _ENERGY_FLOOR = 0.02, 1e-6
 class QualityFigures:
     """Figures of one grey image in [0, 1]; all NaN when a pixel is not finite.
 
-    mean: mean grey. std: standard deviation of the grey values. black_share, white_share: share of pixels
-    within two 8-bit levels of 0 and of 1. sharpness: detail a few pixels wide, free of pixel noise,
-    relative to the brightness (see :func:`measure_quality`); does not change with the gain.
-
-    profile: how bright and how detailed most of the image is, float64 (11,): log brightness of the middle
-    one of 8 x 8 cells; log detail down and across at 2, 4 and 8 pixels, relative to it; log of four
-    quantiles of the cells' brightness, relative to it. cells: of each of those cells, its log brightness
-    relative to the middle one and its log detail across and down at 4 pixels, float32 (192,). binned: the
-    image averaged over 4 x 4 pixels, float32, if asked for. All three None for an image below 32 pixels a side.
+    Attributes:
+        mean: Mean grey.
+        std: Standard deviation of the grey values.
+        black_share, white_share: Share of pixels within two 8-bit levels of 0 and of 1.
+        sharpness: Detail a few pixels wide, free of pixel noise, relative to the brightness (see
+            :func:`measure_quality`); does not change with the gain.
+        profile: How bright and how detailed most of the image is, float64 (11,): log brightness of the middle
+            one of 8 x 8 cells; log detail down and across at 2, 4 and 8 pixels, relative to it; log of four
+            quantiles of the cells' brightness, relative to it.
+        cells: Of each of those cells, its log brightness relative to the middle one and its log detail across
+            and down at 4 pixels, float32 (192,).
+        binned: The image averaged over 4 x 4 pixels, float32, if asked for. All three None for an image below
+            32 pixels a side.
     """
 
     mean: float
@@ -60,18 +64,22 @@ CELL_VALUES = 3 * GRID * GRID
 def measure_quality(grey: np.ndarray, *, binned: bool = True, checked: bool = False) -> QualityFigures:
     """Figures of `grey`, shape (H, W), H and W >= 12, floating point in [0, 1].
 
-    Of the image's bands of 4 rows every other 4 are looked at (all, where it does not divide so). Sharpness is (E4 -
-    1.1 E1 / 16) / mean^2, not below 0, where E1 and E4 are the mean squared 5-point Laplacians of the image (every
-    sixteenth row) and of the 4x4-binned bands. White pixel noise of variance s^2 has a Laplacian energy of 20 s^2
-    (noise from a Laplacian: Immerkaer, "Fast noise variance estimation", 1996), and binning divides s^2 by 16: the
-    difference is free of noise, so a blurred picture does not pass as sharp because the camera's noise is. The tenth
-    more covers the scatter of E4, some 7 % on 16 x 62 bins. Relative to the brightness and not to the variance, so that
-    a large strong defect does not make a sharp image look blurred. The mean is that of the bands; standard deviation
-    (around it) and shares are those of every 13th row; rows and columns beyond a multiple of 4 do not count.
+    Of the image's bands of 4 rows every other 4 are looked at (all, where it does not divide so). Sharpness
+    is (E4 - 1.1 E1 / 16) / mean^2, not below 0, where E1 and E4 are the mean squared 5-point Laplacians of
+    the image (every sixteenth row) and of the 4x4-binned bands. White pixel noise of variance s^2 has a
+    Laplacian energy of 20 s^2 (noise from a Laplacian: Immerkaer, "Fast noise variance estimation", 1996),
+    and binning divides s^2 by 16: the difference is free of noise, so a blurred picture does not pass as
+    sharp because the camera's noise is. The tenth more covers the scatter of E4, some 7 % on 16 x 62 bins.
+    Relative to the brightness and not to the variance, so that a large strong defect does not make a sharp
+    image look blurred. The mean is that of the bands; standard deviation (around it) and shares are those of
+    every 13th row; rows and columns beyond a multiple of 4 do not count.
 
-    binned: also give the whole image's `binned`, which only a pixel mask needs. checked: the caller knows that all
-    pixels are finite, as those of a decoded image are. Raises ValueError for another shape
-    or an integer type.
+    Args:
+        binned: Also give the whole image's `binned`, which only a pixel mask needs.
+        checked: The caller knows that all pixels are finite, as those of a decoded image are.
+
+    Raises:
+        ValueError: For another shape or an integer type.
     """
     if grey.ndim != 2 or min(grey.shape) < MIN_SIDE or grey.dtype.kind != "f":
         raise ValueError(

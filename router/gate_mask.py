@@ -23,7 +23,11 @@ MIN_IMAGES = 50
 
 @dataclass(frozen=True, eq=False)
 class PixelMask:
-    """masked: bool (h, w) over bins of 4 x 4 pixels. constant: float32 (h, w), the grey of the masked bins."""
+    """masked: bool (h, w) over bins of 4 x 4 pixels.
+
+    Attributes:
+        constant: float32 (h, w), the grey of the masked bins.
+    """
 
     masked: np.ndarray
     constant: np.ndarray
@@ -78,7 +82,11 @@ class PixelMask:
 
     @classmethod
     def from_dict(cls, data: Any) -> PixelMask:
-        """Reads and checks what :meth:`to_dict` wrote. Raises InputError where it is malformed."""
+        """Reads and checks what :meth:`to_dict` wrote.
+
+        Raises:
+            InputError: Where it is malformed.
+        """
         try:
             height, width = (int(v) for v in data["bins"])
             if not (0 < height <= 4096 and 0 < width <= 4096) or len(data["rows"]) != height:

@@ -41,8 +41,13 @@ class Judged(Protocol):
 
 @dataclass(frozen=True)
 class Alarm:
-    """What was noticed. what: "escalation high", "escalation low", "unjudged" or "scores". image: number of the
-    image, from 1, at which it was. text: for a person."""
+    """What was noticed.
+
+    Attributes:
+        what: "escalation high", "escalation low", "unjudged" or "scores".
+        image: Number of the image, from 1, at which it was.
+        text: For a person.
+    """
 
     what: str
     image: int
@@ -53,8 +58,10 @@ class Alarm:
 class Reference:
     """What the calibration saw.
 
-    scores: raw low-resolution scores of calibration normals. escalation: lowest and highest share of escalated
-    images that is no alarm. unjudged: highest share of images that cannot be judged.
+    Attributes:
+        scores: Raw low-resolution scores of calibration normals.
+        escalation: Lowest and highest share of escalated images that is no alarm.
+        unjudged: Highest share of images that cannot be judged.
     """
 
     scores: tuple[float, ...]
@@ -72,7 +79,11 @@ class Reference:
 
     @classmethod
     def from_dict(cls, data: Any) -> Reference:
-        """Reads and checks what :meth:`to_dict` wrote. Raises InputError where it is malformed."""
+        """Reads and checks what :meth:`to_dict` wrote.
+
+        Raises:
+            InputError: Where it is malformed.
+        """
         try:
             if data["schema"] != SCHEMA:
                 raise InputError(f"monitor: schema {data['schema']!r} is not supported, only {SCHEMA}")
@@ -89,9 +100,13 @@ class Reference:
 class Monitor:
     """Watches a stream of results. Not to be shared between threads.
 
-    policy: that of the recipe watched. reference: from the bundle. false_alarms: chance of any alarm in an epoch,
-    in (0, 1). epoch: images after which all tests start again; the memory is bounded by it, and what lasts is found
-    again in each. seed: of the tie-breaking, so that the same stream gives the same alarms.
+    Attributes:
+        policy: That of the recipe watched.
+        reference: From the bundle.
+        false_alarms: Chance of any alarm in an epoch, in (0, 1).
+        epoch: Images after which all tests start again; the memory is bounded by it, and what lasts is found
+            again in each.
+        seed: Of the tie-breaking, so that the same stream gives the same alarms.
     """
 
     def __init__(

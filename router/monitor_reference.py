@@ -19,11 +19,13 @@ SURE = 0.999
 def reference_of(lowres: np.ndarray, policy: RoutingPolicy, certificate: Mapping[str, Any]) -> Reference:
     """Reference from raw low-resolution scores of calibration normals, (n,), their policy and certificate.
 
-    Of more than 2 000 scores evenly spaced ones by place, not by size: a part chosen so is as exchangeable as all.
-    Limits: where the share of escalated normals lies, at a confidence of 99.9 % on either side, widened to the budget
-    that was asked for; and the upper limit, at 99.9 %, of the share that the gate refuses. Wider than the
-    certificate's own intervals, so that a monitor does not sound for the sample's own scatter. Raises InputError if
-    the certificate lacks what they follow from.
+    Of more than 2 000 scores evenly spaced ones by place, not by size: a part chosen so is as exchangeable as
+    all. Limits: where the share of escalated normals lies, at a confidence of 99.9 % on either side, widened
+    to the budget that was asked for; and the upper limit, at 99.9 %, of the share that the gate refuses.
+    Wider than the certificate's own intervals, so that a monitor does not sound for the sample's own scatter.
+
+    Raises:
+        InputError: If the certificate lacks what they follow from.
     """
     values = np.asarray(lowres, dtype=float)
     chosen = np.unique(np.linspace(0, len(values) - 1, min(len(values), MOST_SCORES)).round().astype(int))

@@ -117,11 +117,11 @@ class RoutingPolicy:
         )
 
     def standardise_lowres(self, scores: ArrayLike) -> np.ndarray:
-        """z of raw low-resolution scores, any shape, float64; not finite where a score is not positive."""
+        """Z of raw low-resolution scores, any shape, float64; not finite where a score is not positive."""
         return _standardise(scores, self.lowres_location, self.lowres_scale)
 
     def standardise_full(self, scores: ArrayLike) -> np.ndarray:
-        """z of raw full-resolution scores, any shape, float64; not finite where a score is not positive."""
+        """Z of raw full-resolution scores, any shape, float64; not finite where a score is not positive."""
         return _standardise(scores, self.full_location, self.full_scale)
 
     def escalate(self, lowres_scores: ArrayLike) -> np.ndarray:
@@ -149,7 +149,9 @@ class RoutingPolicy:
     def route(self, ask: Callable[[Route], float]) -> RoutedImage:
         """One image along the whole route: the same as the methods on arrays, to the last bit, and faster.
 
-        ask: gives the raw score of a stage's student; called for a stage only if the image comes that far.
+        Args:
+            ask: Gives the raw score of a stage's student; called for a stage only if the image comes that
+                far.
         """
         z_lowres = float(self.standardise_lowres([ask(Route.LOWRES)])[0])
         finite = math.isfinite(z_lowres)
@@ -172,11 +174,12 @@ class RoutingPolicy:
         return self.full_weight * z_full + (1 - self.full_weight) * z_lowres
 
     def decide(self, routed: ArrayLike, escalated: ArrayLike) -> np.ndarray:
-        """ "PASS", "REVIEW" or "REJECT" for each image (array of str, same shape).
+        """Decide on each image: PASS, REVIEW or REJECT (array of str, same shape).
 
-        routed: from :meth:`routed_score`. escalated: bool, from :meth:`escalate`. Not escalated: PASS.
-        Escalated: by review_above and reject_above, both exceeded strictly. A score that is not finite is
-        REVIEW, escalated or not.
+        Args:
+            routed: From :meth:`routed_score`.
+            escalated: Bool, from :meth:`escalate`. Not escalated: PASS. Escalated: by review_above and
+                reject_above, both exceeded strictly. A score that is not finite is REVIEW, escalated or not.
         """
         routed = np.asarray(routed, dtype=np.float64)
         escalated = np.asarray(escalated, dtype=bool)
@@ -195,7 +198,11 @@ class RoutingPolicy:
 
     @classmethod
     def from_dict(cls, data: Any) -> RoutingPolicy:
-        """Reads and checks what :meth:`to_dict` wrote. Raises PolicyError naming the key that is wrong."""
+        """Reads and checks what :meth:`to_dict` wrote.
+
+        Raises:
+            PolicyError: Naming the key that is wrong.
+        """
         if not isinstance(data, Mapping):
             raise PolicyError("routing policy: expected a JSON object")
         if data.get("schema") != SCHEMA:

@@ -40,11 +40,16 @@ def calibrate_recipe(
 ) -> CalibratedRecipe:
     """Policy, certificate and monitor's reference of a recipe.
 
-    images: one function for each normal image that gives it as the models get it, float32 (S, S) in [0, 1]; read
-    one at a time. score: image -> raw scores of the low-resolution and the full student.
+    Images at even places fit the gate, those at odd places calibrate.
 
-    Images at even places fit the gate, those at odd places calibrate. Raises InputError for too few images, naming
-    the number needed, for images that cannot be judged, and where the gate refuses most of them.
+    Args:
+        images: One function for each normal image that gives it as the models get it, float32 (S, S) in [0,
+            1]; read one at a time.
+        score: Image -> raw scores of the low-resolution and the full student.
+
+    Raises:
+        InputError: For too few images, naming the number needed, for images that cannot be judged, and where
+            the gate refuses most of them.
     """
     require_enough(len(images) // 2, config)
     fitting, calibrating = images[0::2], images[1::2]
@@ -78,7 +83,8 @@ def calibrate_recipe(
 def config_like(policy: RoutingPolicy, settings: dict[str, Any]) -> RouterConfig:
     """The default calibration with the blend of an existing policy, and `settings` (keys of RouterConfig) over it.
 
-    Raises InputError for an unknown key or an impossible value.
+    Raises:
+        InputError: For an unknown key or an impossible value.
     """
     from pydantic import ValidationError
 

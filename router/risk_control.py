@@ -18,7 +18,8 @@ from router.thresholds import Path
 def certified_steps(misses: np.ndarray, defects: int, max_fnr: float, confidence: float) -> int:
     """How many steps, from the first on, have a miss rate of at most `max_fnr`, all at once at `confidence`.
 
-    misses: (S,) int, missed of the same `defects` > 0 at each step, in an order that no defect decided.
+    Args:
+        misses: (S,) int, missed of the same `defects` > 0 at each step, in an order that no defect decided.
     """
     # MAPIE is needed for this alone, and importing it takes seconds.
     from mapie.risk_control import control_fwer
@@ -52,8 +53,9 @@ def cheapest_step(
 def cheapest_reject_order(normals: int, rejected_defects: np.ndarray, costs: RouterCosts) -> int:
     """How many of normals + 1 to reject without a person, 0 to R, at the lowest expected cost of an image.
 
-    rejected_defects: (R + 1,), share of labelled defects that each order rejects, 0 first. A rejected image spares
-    a review; a normal one among them costs a false reject.
+    Args:
+        rejected_defects: (R + 1,), share of labelled defects that each order rejects, 0 first. A rejected
+            image spares a review; a normal one among them costs a false reject.
     """
     normal_share = (1 - costs.defect_share) * np.arange(rejected_defects.size) / (normals + 1)
     saved = costs.review_usd * (costs.defect_share * rejected_defects + normal_share)

@@ -16,7 +16,8 @@ CANDIDATE_WEIGHTS = (1.0, 0.75, 0.5, 0.25, 0.0)
 def standardisation(lowres: np.ndarray, full: np.ndarray, gate: QualityGate) -> RoutingPolicy:
     """A policy that standardises by these normals' scores, each (n,); its thresholds are still to be set.
 
-    Raises InputError if a student gave all of them the same score.
+    Raises:
+        InputError: If a student gave all of them the same score.
     """
     lowres_location, lowres_scale = _location_scale(lowres)
     full_location, full_scale = _location_scale(full)
@@ -54,8 +55,12 @@ def best_weight(
 ) -> float:
     """The full_weight that best ranks synthetic anomalies above normals (AUROC); if equal, the larger.
 
-    synthetic: both students' scores of anomalies, the i-th painted into the i-th of all calibration normals; only
-    those painted into the third that estimates are looked at. Raises InputError without any.
+    Args:
+        synthetic: Both students' scores of anomalies, the i-th painted into the i-th of all calibration
+            normals; only those painted into the third that estimates are looked at.
+
+    Raises:
+        InputError: Without any.
     """
     if synthetic is None or not synthetic[0].size:
         raise InputError(

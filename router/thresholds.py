@@ -15,9 +15,10 @@ from router.policy import RoutingPolicy
 class Path:
     """S pairs of thresholds, ever less safe: what one pair passes, every later one passes too.
 
-    escalate_above, review_above: (S,) float64, in units of the policy's standardised scores. escalation_order,
-    flag_order: (S,) int64; with n normals, step s escalates k = escalation_order[s] in n + 1 of them and flags
-    at most flag_order[0] in n + 1 (see :func:`fixed_path`).
+    Attributes:
+        escalate_above, review_above: (S,) float64, in units of the policy's standardised scores.
+        escalation_order, flag_order: (S,) int64; with n normals, step s escalates k = escalation_order[s] in
+            n + 1 of them and flags at most flag_order[0] in n + 1 (see :func:`fixed_path`).
     """
 
     escalate_above: np.ndarray
@@ -44,8 +45,10 @@ class Path:
 
 
 def scores_of(standard: RoutingPolicy, lowres: np.ndarray, full: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """z_lowres (n,), on which `escalate_above` acts, and the score (n,) of an escalated image, on which
-    `review_above` acts.
+    """The two figures (n,) that thresholds act on.
+
+    Returns:
+        z_lowres, on which `escalate_above` acts, and the score of an escalated image, on which `review_above` acts.
     """
     z_lowres = standard.standardise_lowres(lowres)
     everything = replace(standard, escalate_above=float(z_lowres.min(initial=0.0)) - 1.0)
@@ -57,7 +60,8 @@ def pair_at(
 ) -> tuple[float, float, int]:
     """Thresholds that escalate `order` of n + 1 normals and flag the j that `flag_rate` allows, with j.
 
-    z_lowres, blend: (n,), of normals. The review threshold is the j-th largest score among the escalated.
+    Args:
+        z_lowres, blend: (n,), of normals. The review threshold is the j-th largest score among the escalated.
     """
     count = z_lowres.size
     escalate_above = kth_largest(z_lowres, order)

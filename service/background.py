@@ -1,5 +1,7 @@
-"""What a worker does beside answering: ship the journal, refresh keys and rules, and the jobs that one worker at a
-time does. All of it in one thread; nothing in it is on the way of an answer.
+"""What a worker does beside answering.
+
+Ship the journal, refresh keys and rules, and the jobs that one worker at a time does. All of it in one
+thread; nothing in it is on the way of an answer.
 """
 
 from __future__ import annotations
@@ -33,7 +35,11 @@ _BEHIND = 64
 
 @dataclass(frozen=True)
 class Job:
-    """Work that one worker at a time does, every `every_s` seconds. run: may raise DatabaseDown or OSError."""
+    """Work that one worker at a time does, every `every_s` seconds.
+
+    Attributes:
+        run: May raise DatabaseDown or OSError.
+    """
 
     name: str
     every_s: float
@@ -41,7 +47,11 @@ class Job:
 
 
 class Background:
-    """The thread. jobs: see :class:`Job`."""
+    """The thread.
+
+    Attributes:
+        jobs: See :class:`Job`.
+    """
 
     def __init__(self, service: Service, jobs: list[Job]) -> None:
         self._service, self._jobs = service, jobs

@@ -24,7 +24,11 @@ _LONGEST_WAIT_S = 10.0
 
 
 class NoDecision(Exception):  # noqa: N818 (the name says what it is)
-    """The service gave no decision. status: of HTTP; None where no answer came."""
+    """The service gave no decision.
+
+    Attributes:
+        status: Of HTTP; None where no answer came.
+    """
 
     def __init__(self, message: str, status: int | None = None) -> None:
         super().__init__(message)

@@ -1,5 +1,7 @@
-"""The first start on a machine: a key for the first tool and an account for the first person, in files that only
-their owner can read. The names of the files are said, never their content.
+"""The first start on a machine.
+
+A key for the first tool and an account for the first person, in files that only their owner can read. The
+names of the files are said, never their content.
 """
 
 from __future__ import annotations

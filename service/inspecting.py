@@ -47,7 +47,11 @@ _MAGIC = (
 
 @dataclass(frozen=True)
 class Inspected:
-    """A kept decision. result: None where the answer is a repetition of an earlier one."""
+    """A kept decision.
+
+    Attributes:
+        result: None where the answer is a repetition of an earlier one.
+    """
 
     answer: bytes
     repeated: bool

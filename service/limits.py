@@ -15,7 +15,12 @@ _MOST_CLIENTS = 10_000
 
 
 class Limits:
-    """Token buckets, one a key or person. rate: tokens a second. burst: tokens at most."""
+    """Token buckets, one a key or person.
+
+    Attributes:
+        rate: Tokens a second.
+        burst: Tokens at most.
+    """
 
     def __init__(self, rate: float, burst: float) -> None:
         self._rate, self._burst = rate, burst

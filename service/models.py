@@ -14,7 +14,12 @@ from tool_side import Inspector, load_bundle
 
 @dataclass(frozen=True)
 class Version:
-    """A loaded bundle. name: as answers name it. bundle: `Bundle.id`."""
+    """A loaded bundle.
+
+    Attributes:
+        name: As answers name it.
+        bundle: `Bundle.id`.
+    """
 
     name: str
     bundle: str
@@ -94,7 +99,11 @@ class Models:
             self._serving = serving
 
     def use(self, name: str) -> Version:
-        """Let a loaded version decide alone. Raises KeyError if it is not loaded."""
+        """Let a loaded version decide alone.
+
+        Raises:
+            KeyError: If it is not loaded.
+        """
         with self._lock:
             self._serving = Serving(self._warm[name], seq=self._serving.seq)
             return self._serving.champion

@@ -12,7 +12,11 @@ MEDIA_TYPE = "application/problem+json"
 
 
 class Problem(Exception):  # noqa: N818 (RFC 9457 calls it so)
-    """An answer that is no result. retry_after: seconds after which it is worth trying again."""
+    """An answer that is no result.
+
+    Attributes:
+        retry_after: Seconds after which it is worth trying again.
+    """
 
     def __init__(self, status: int, detail: str, *, retry_after: int | None = None) -> None:
         super().__init__(detail)

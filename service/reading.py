@@ -24,7 +24,11 @@ MEDIA_TYPES = {"png": "image/png", "jpeg": "image/jpeg", "bmp": "image/bmp", "ti
 
 @dataclass(frozen=True)
 class Kept:
-    """An inspection as it is kept. row: columns of `inspections`."""
+    """An inspection as it is kept.
+
+    Attributes:
+        row: Columns of `inspections`.
+    """
 
     row: dict[str, Any]
     map: np.ndarray | None

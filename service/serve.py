@@ -32,7 +32,11 @@ _GRACEFUL_S = 20
 
 @dataclass(frozen=True)
 class Listen:
-    """Where a worker listens. drain_s: how long it says that it is not ready before it stops."""
+    """Where a worker listens.
+
+    Attributes:
+        drain_s: How long it says that it is not ready before it stops.
+    """
 
     host: str = "127.0.0.1"
     port: int = 8080

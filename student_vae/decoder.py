@@ -27,6 +27,7 @@ class ImageDecoder(nn.Module):
         self.size = size
 
     def forward(self, latent: Tensor) -> Tensor:
+        """(B, latent) -> the images that the latents describe."""
         x = self.start(latent).reshape(-1, self.channels, 4, 4)
         for stage in self.stages:
             x = stage(F.interpolate(x, scale_factor=2, mode="nearest"))

@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def reparameterise(mean: Tensor, log_variance: Tensor, noise: Tensor) -> Tensor:
-    """z = mean + sigma * noise with noise ~ N(0, I): gradients flow through mean and sigma. All (B, k)."""
+    """Z = mean + sigma * noise with noise ~ N(0, I): gradients flow through mean and sigma. All (B, k)."""
     return mean + (0.5 * log_variance).exp() * noise
 
 

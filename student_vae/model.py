@@ -89,7 +89,7 @@ class StudentVAE(nn.Module):
         return mean, self.log_variance_at(mean)
 
     def log_variance_at(self, mean: Tensor) -> Tensor:
-        """log sigma^2 of q(z|x) where its mean is `mean`, (B, k): how sure the encoder is depends on what it sees."""
+        """Log sigma^2 of q(z|x) where its mean is `mean`, (B, k): how sure the encoder is depends on what it sees."""
         assert self.log_variance is not None
         # a sigma within [e^-5, e^2.5] keeps the first steps finite and costs nothing later
         return self.log_variance(mean).clamp(-10.0, 5.0)

@@ -28,6 +28,7 @@ class ResidualBlock(nn.Module):
         self.second = conv_norm(channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C, h, w) -> the same shape."""
         return F.relu(x + self.second(self.first(x)))
 
 
@@ -45,6 +46,7 @@ class InvertedBlock(nn.Module):
         self.narrow = conv_norm(inner, channels, kernel=1)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C, h, w) -> the same shape."""
         return x + self.narrow(self.depthwise(self.widen(x)))
 
 
@@ -90,6 +92,7 @@ class Trunk(nn.Module):
         return stem, deep
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, 1, S, S) images -> features (B, d, map, map)."""
         fine = self.fine(self.stem(x))
         of_fine, of_deep, bias = self.head_parts()
         deep = F.conv2d(self.deep(self.down(fine)), of_deep)

@@ -90,12 +90,14 @@ class TimmBackbone(Backbone):
         self.channels = sum(net.feature_info.channels())
 
     def forward(self, image: Tensor) -> Tensor:
+        """(B, 1, S, S) grey in [0, 1] -> (B, channels, map_size, map_size)."""
         maps = self.net(self.normalise(image))
         if maps[0].shape[1] != self.net.feature_info.channels()[0]:  # Swin and its kin put channels last
             maps = [m.permute(0, 3, 1, 2) for m in maps]
         return self.assemble(maps)
 
     def describe(self) -> dict[str, Any]:
+        """Name, layers and input statistics; the weights lie beside it."""
         return {"kind": "timm", "name": self.name, "layers": self.layers, "mean_std": self.mean_std}
 
 
@@ -143,6 +145,7 @@ class TransformersBackbone(Backbone):
         self.interpolates = "interpolate_pos_encoding" in inspect.signature(net.forward).parameters
 
     def forward(self, image: Tensor) -> Tensor:
+        """(B, 1, S, S) grey in [0, 1] -> (B, channels, map_size, map_size)."""
         grid = max(1, round(image.shape[-1] / self.patch))
         side = grid * self.patch
         x = self.normalise(image)
@@ -156,6 +159,7 @@ class TransformersBackbone(Backbone):
         return self.assemble([patches.transpose(1, 2).reshape(len(image), -1, grid, grid)])
 
     def describe(self) -> dict[str, Any]:
+        """Architecture and layers; the weights lie beside it."""
         return {"kind": "transformers", "config": self.net.config.to_dict(), "layers": self.layers}
 
 

@@ -22,8 +22,9 @@ UNSURE = 0.1
 def exact_symmetries(changes: dict[str, Any], limit: float) -> list[str]:
     """The changes after which normals cannot be told from others, so that a changed image is one more normal.
 
-    changes: name -> `auroc` and `interval95`. limit: the AUROC must be below it, the upper end of its interval not
-    `UNSURE` or more above it.
+    Args:
+        changes: Name -> `auroc` and `interval95`.
+        limit: The AUROC must be below it, the upper end of its interval not `UNSURE` or more above it.
     """
     return [
         name

@@ -71,7 +71,11 @@ class Tally:
 
 
 class PrintedJson:
-    """Prints one JSON object a line and result. form: the object of a result."""
+    """Prints one JSON object a line and result.
+
+    Attributes:
+        form: The object of a result.
+    """
 
     def __init__(
         self, out: TextIO, form: Callable[[Inspection], Mapping[str, Any]] = Inspection.to_dict
@@ -108,8 +112,12 @@ class PrintedTable:
 class HeatmapFolder:
     """Writes the heat map of each result that has one, over its image, as PNG.
 
-    Needs results with the evidence "image". unit: the reference of a stage's fixed scale. name: where the heat map of
-    a result goes below the folder. lost: how many could not be written.
+    Needs results with the evidence "image".
+
+    Attributes:
+        unit: The reference of a stage's fixed scale.
+        name: Where the heat map of a result goes below the folder.
+        lost: How many could not be written.
     """
 
     def __init__(

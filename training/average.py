@@ -29,7 +29,7 @@ class WeightAverage:
         self.tensors: dict[str, Tensor] = {k: v.detach().clone() for k, v in learned_state(model).items()}
 
     def decay_at(self, step: int) -> float:
-        """d after step number `step` (from 0): min(decay, (1 + step) / (10 + step)).
+        """D after step number `step` (from 0): min(decay, (1 + step) / (10 + step)).
 
         A pure function of the step, so that a resumed run needs no counter. The short memory at first lets go of
         the random initial weights, which otherwise would make up a part d^n of the average after n steps.

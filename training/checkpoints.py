@@ -27,7 +27,9 @@ FORMAT = 5
 class TrainingState:
     """How far a training has come.
 
-    history: one row of mean losses an epoch. average, stopping, generator: None where the training has none.
+    Attributes:
+        history: One row of mean losses an epoch.
+        average, stopping, generator: None where the training has none.
     """
 
     module: nn.Module

@@ -35,7 +35,11 @@ OnEpoch = Callable[[int, dict[str, float]], None]
 
 
 class Part(NamedTuple):
-    """What one forward pass sees. step: of the `steps` of the whole training; equal to `steps` for held-out images."""
+    """What one forward pass sees.
+
+    Attributes:
+        step: Of the `steps` of the whole training; equal to `steps` for held-out images.
+    """
 
     rows: np.ndarray
     step: int

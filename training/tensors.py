@@ -21,7 +21,11 @@ def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:
-    """Read a safetensors file. Raises InputError if it is missing or broken."""
+    """Read a safetensors file.
+
+    Raises:
+        InputError: If it is missing or broken.
+    """
     if not path.is_file():
         raise NotFoundError(f"{path}: no such weights file; run the stage that writes it")
     try:
@@ -31,7 +35,11 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def load_weights(module: nn.Module, path: Path) -> None:
-    """Load a module's state. Raises InputError if names or shapes do not fit."""
+    """Load a module's state.
+
+    Raises:
+        InputError: If names or shapes do not fit.
+    """
     try:
         module.load_state_dict(load_tensors(path))
     except RuntimeError as error:
@@ -58,6 +66,10 @@ def learned_state(module: nn.Module) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def set_learned_state(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Copy `tensors` into the module. Raises KeyError unless they are those of :func:`learned_state`."""
+    """Copy `tensors` into the module.
+
+    Raises:
+        KeyError: Unless they are those of :func:`learned_state`.
+    """
     for name, value in learned_state(module).items():
         value.copy_(tensors[name])

@@ -64,7 +64,10 @@ def write_stack(path: Path, rows: Iterable[np.ndarray], count: int, size: int, b
     """Write `count` rows of (size, size) as one .npy file of shape (count, size, size); return its SHA-256.
 
     Written through ordinary file writes: on a full disk these raise OSError, where a memory map would kill
-    the process. Raises ValueError if the number of rows differs from `count`.
+    the process.
+
+    Raises:
+        ValueError: If the number of rows differs from `count`.
     """
     dtype = np.dtype(_TYPES[bits])
     header = {
@@ -86,7 +89,11 @@ def write_stack(path: Path, rows: Iterable[np.ndarray], count: int, size: int, b
 
 
 def open_stack(path: Path) -> np.ndarray:
-    """Memory-map a stack for reading, (count, size, size). Raises DataError if it is missing or broken."""
+    """Memory-map a stack for reading, (count, size, size).
+
+    Raises:
+        DataError: If it is missing or broken.
+    """
     try:
         return np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError) as error:

@@ -55,7 +55,8 @@ class AugmentConfig(BaseModel):
 def augment(image: np.ndarray, rng: np.random.Generator, config: AugmentConfig) -> np.ndarray:
     """A randomly changed copy of `image`, float32 (H, W) in [0, 1], of the same shape, type and range.
 
-    Raises ValueError if `rotate90` meets an image that is not square.
+    Raises:
+        ValueError: If `rotate90` meets an image that is not square.
     """
     result = mirror_and_turn(image.astype(np.float32), rng, config)
     if config.contrast:
@@ -72,7 +73,10 @@ def augment(image: np.ndarray, rng: np.random.Generator, config: AugmentConfig) 
 def mirror_and_turn(images: np.ndarray, rng: np.random.Generator, config: AugmentConfig) -> np.ndarray:
     """One of the symmetries that `config` allows, the same one for all of `images`: any type, (..., H, W).
 
-    May be a view of `images`. Raises ValueError if `rotate90` meets images that are not square.
+    May be a view of `images`.
+
+    Raises:
+        ValueError: If `rotate90` meets images that are not square.
     """
     height, width = images.shape[-2:]
     if config.horizontal_flip and rng.random() < 0.5:

@@ -32,9 +32,15 @@ Out = TypeVar("Out")
 
 @dataclass(frozen=True)
 class CheckedImage:
-    """A usable image. sha256 is of the file's bytes, pixels of the decoded ones; bits is 8 or 16 (also for
-    float images); row counts the images handed to `keep`; mask tells whether the mask can be used. shape: height and
-    width in pixels, (0, 0) where they are not known; median, highest: grey of the model input, in [0, 1]."""
+    """A usable image.
+
+    sha256 is of the file's bytes, pixels of the decoded ones; bits is 8 or 16 (also for float images); row counts the
+    images handed to `keep`; mask tells whether the mask can be used.
+
+    Attributes:
+        shape: Height and width in pixels, (0, 0) where they are not known.
+        median, highest: Grey of the model input, in [0, 1].
+    """
 
     candidate: Candidate
     sha256: str
@@ -207,6 +213,7 @@ def without_mask(images: list[CheckedImage]) -> list[Problem]:
 
 
 def describe_bad(bad: list[Problem], total: int) -> str:
+    """The message that lists the first `LISTED` images which cannot be used, and what to do."""
     lines = [f"{len(bad)} of {total} images cannot be used:"]
     lines += [f"  {problem['path']}: {problem['problem']}: {problem['detail']}" for problem in bad[:LISTED]]
     if len(bad) > LISTED:

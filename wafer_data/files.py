@@ -26,7 +26,8 @@ _NO_PERMISSION = {errno.EACCES, errno.EPERM, errno.EROFS}
 def write_bytes(path: str | Path, data: bytes) -> None:
     """Write `data` to `path` (parents are created), replacing an old file only once the new one is complete.
 
-    Raises InputError when the disk is full, permission is missing or the path cannot be written.
+    Raises:
+        InputError: When the disk is full, permission is missing or the path cannot be written.
     """
     path = Path(path)
     try:
@@ -62,7 +63,11 @@ def write_json(path: str | Path, obj: Any) -> None:
 
 
 def read_json(path: str | Path) -> Any:
-    """The parsed content of a JSON file. Raises InputError if it is missing, unreadable or not JSON."""
+    """The parsed content of a JSON file.
+
+    Raises:
+        InputError: If it is missing, unreadable or not JSON.
+    """
     path = Path(path)
     try:
         return json.loads(path.read_text(encoding="utf-8"))
@@ -75,7 +80,11 @@ def read_json(path: str | Path) -> Any:
 
 
 def sha256_file(path: str | Path) -> str:
-    """Hexadecimal SHA-256 of a file's bytes, read in blocks. Raises InputError if it cannot be read."""
+    """Hexadecimal SHA-256 of a file's bytes, read in blocks.
+
+    Raises:
+        InputError: If it cannot be read.
+    """
     try:
         with Path(path).open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -96,7 +105,10 @@ def new_directory(path: str | Path) -> Iterator[Path]:
     """Fill a whole folder at once: yields a temporary sibling, which is renamed to `path` when the body ends.
 
     An old folder of that name is replaced. If the body fails or is interrupted, the temporary folder is
-    removed and the old one stays. Raises InputError when the disk is full or permission is missing.
+    removed and the old one stays.
+
+    Raises:
+        InputError: When the disk is full or permission is missing.
     """
     path = Path(path)
     try:
@@ -124,8 +136,10 @@ def new_directory(path: str | Path) -> Iterator[Path]:
 def new_file(path: str | Path) -> Iterator[Path]:
     """Fill a large file in pieces: yields a temporary sibling, which is flushed and renamed to `path` at the end.
 
-    If the body fails or is interrupted, the temporary file is removed and an old one stays. Raises WriteError when the
-    disk is full or permission is missing.
+    If the body fails or is interrupted, the temporary file is removed and an old one stays.
+
+    Raises:
+        WriteError: When the disk is full or permission is missing.
     """
     path = Path(path)
     temporary = _temporary_name(path)

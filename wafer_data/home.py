@@ -7,8 +7,10 @@ from pydantic import AfterValidator
 
 
 def expand(path: str) -> str:
-    """The path with a leading `~` or `~user` replaced by that home folder; any other path, and one whose user is
-    not known, stays as it is."""
+    """The path with a leading `~` or `~user` replaced by that home folder.
+
+    Any other path, and one whose user is not known, stays as it is.
+    """
     try:
         return str(Path(path).expanduser()) if path.startswith("~") else path
     except RuntimeError:

@@ -24,15 +24,16 @@ def assign_splits(images: list[CheckedImage], config: DataConfig) -> list[Split]
     train, calibration and test, and calibration images are exchangeable with test images, which the
     thresholds' guarantee rests on. `test_fraction` of the images of side "any" go to test,
     `calibration_fraction` of the rest to calibration; totals are within one image of these shares. Small sets
-    calibrate on more than that: on 40 images or a third, whichever is less, since a threshold that fewer than some
-    20 images must carry cannot be had at all.
+    calibrate on more than that: on 40 images or a third, whichever is less, since a threshold that fewer than
+    some 20 images must carry cannot be had at all.
 
     Images of side "test" stay there, except `labelled_defects_per_type` of each defect type, at most half of
-    it, which leave it: `calibration_defect_fraction` of them to calibration, the others to train, so that no defect
-    both teaches a model and certifies what it misses. A defect whose pixels occur twice never moves: its copy would
-    stay in the test.
+    it, which leave it: `calibration_defect_fraction` of them to calibration, the others to train, so that no
+    defect both teaches a model and certifies what it misses. A defect whose pixels occur twice never moves:
+    its copy would stay in the test.
 
-    Raises DataError with the counts if fewer than 20 train or 10 calibration normal images would result.
+    Raises:
+        DataError: With the counts if fewer than 20 train or 10 calibration normal images would result.
     """
     splits: list[Split] = ["test"] * len(images)
     random = np.random.default_rng(config.seed)

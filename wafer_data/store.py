@@ -33,8 +33,12 @@ LEVEL_IMAGES = 5000
 class ImageRecord:
     """One image of the data set.
 
-    path: absolute path of the source file. label: 0 normal, 1 defective. type: "good" or the defect type.
-    mask: path of the ground-truth mask, if the image has a usable one. sha256: of the source file's bytes.
+    Attributes:
+        path: Absolute path of the source file.
+        label: 0 normal, 1 defective.
+        type: "good" or the defect type.
+        mask: Path of the ground-truth mask, if the image has a usable one.
+        sha256: Of the source file's bytes.
     """
 
     path: str
@@ -49,12 +53,13 @@ def prepare_data(config: DataConfig, out_dir: Path) -> "ImageStore":
     """Find, check, split and decode the images of `config`; write them into the folder `out_dir` as a whole.
 
     The folder then holds split.json (records, counts, grey levels, configuration), problems.json (what was
-    found wrong and left out), images.npy (N, S, S; uint8 if all sources are 8 bit, else uint16), masks.npy (M,
-    S, S; 0 or 1).
-    Memory does not grow with N. On any failure an older folder of that name stays as it was.
+    found wrong and left out), images.npy (N, S, S; uint8 if all sources are 8 bit, else uint16), masks.npy
+    (M, S, S; 0 or 1). Memory does not grow with N. On any failure an older folder of that name stays as it
+    was.
 
-    Raises InputError for everything that can be wrong with the input; see `find_images`, `check_images` and
-    `assign_splits`.
+    Raises:
+        InputError: For everything that can be wrong with the input; see `find_images`, `check_images` and
+            `assign_splits`.
     """
     out_dir = Path(out_dir)
     if config.format == "shards":
@@ -99,9 +104,12 @@ def prepare_data(config: DataConfig, out_dir: Path) -> "ImageStore":
 class ImageStore:
     """Reads a prepared data set; images stay on disk until asked for.
 
-    records: one `ImageRecord` an image, in the arrays' order. size: side S of the square images in pixels.
-    name: for reports. fingerprint: changes when an image, a mask, a label or the split does, not when the
-    folder moves. levels: the grey levels that every image is given out in. len(store) is the number of images.
+    Attributes:
+        records: One `ImageRecord` an image, in the arrays' order.
+        size: Side S of the square images in pixels.
+        name: For reports.
+        fingerprint: Changes when an image, a mask, a label or the split does, not when the folder moves.
+        levels: The grey levels that every image is given out in. len(store) is the number of images.
     """
 
     def __init__(self, out_dir: Path) -> None:
@@ -129,7 +137,11 @@ class ImageStore:
 
     @classmethod
     def open(cls, out_dir: Path | str) -> "ImageStore":
-        """Open the folder that `prepare_data` wrote. Raises InputError if it is missing or damaged."""
+        """Open the folder that `prepare_data` wrote.
+
+        Raises:
+            InputError: If it is missing or damaged.
+        """
         out_dir = Path(out_dir)
         if (out_dir / "parts").is_dir():
             from wafer_data.shards.store import ShardStore

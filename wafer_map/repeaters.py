@@ -18,7 +18,13 @@ from wafer_data.errors import DataError
 
 @dataclass(frozen=True)
 class Point:
-    """One defect. wafer: its name. die: (column, row). on_die: (x, y) from the die's lower left corner, micrometres."""
+    """One defect.
+
+    Attributes:
+        wafer: Its name.
+        die: (column, row).
+        on_die: (x, y) from the die's lower left corner, micrometres.
+    """
 
     wafer: str
     die: tuple[int, int]

@@ -60,7 +60,11 @@ class SignatureModel:
 
     @classmethod
     def load(cls, path: str | Path) -> SignatureModel:
-        """Read what `save` wrote. Raises DataError where it is malformed."""
+        """Read what `save` wrote.
+
+        Raises:
+            DataError: Where it is malformed.
+        """
         content: Any = read_json(path)
         try:
             if content["schema"] != SCHEMA:

@@ -55,7 +55,11 @@ class StageMap:
     sites: Mapping[str, Site] = field(default_factory=dict)
 
     def site(self, name: str) -> Site:
-        """An inspection point by name. Raises NotFoundError for one that the map does not hold."""
+        """An inspection point by name.
+
+        Raises:
+            NotFoundError: For one that the map does not hold.
+        """
         if name not in self.sites:
             raise NotFoundError(f"the stage map has no site {name!r}; it has {len(self.sites)}")
         return self.sites[name]
@@ -122,7 +126,11 @@ class StageMap:
 
     @classmethod
     def from_dict(cls, content: Any, source: str = "stage map") -> StageMap:
-        """Reads and checks a stage map. Raises ConfigurationError naming what is wrong and what is allowed."""
+        """Reads and checks a stage map.
+
+        Raises:
+            ConfigurationError: Naming what is wrong and what is allowed.
+        """
         values = _object(content, source, {entry.name for entry in fields(cls)} | {"schema"})
         if values.pop("schema", None) != SCHEMA:
             raise ConfigurationError(f'{source}: "schema" must be {SCHEMA}')
@@ -154,7 +162,11 @@ class StageMap:
 
 
 def load_stage(path: str | Path) -> StageMap:
-    """The stage map of a JSON file. Raises InputError where it cannot be read, ConfigurationError where it is wrong."""
+    """The stage map of a JSON file.
+
+    Raises:
+        InputError: Where it cannot be read, ConfigurationError where it is wrong.
+    """
     return StageMap.from_dict(read_json(path), str(path))
 
 

@@ -25,8 +25,12 @@ _SCALARS = {
 class ConfigField:
     """One key of the configuration.
 
-    key: dotted path. allowed: type, choices and range in words. required: whether it has no default.
-    default: JSON-friendly; None when required. description: what the key does.
+    Attributes:
+        key: Dotted path.
+        allowed: Type, choices and range in words.
+        required: Whether it has no default.
+        default: JSON-friendly; None when required.
+        description: What the key does.
     """
 
     key: str
@@ -38,8 +42,12 @@ class ConfigField:
 
 @dataclass(frozen=True)
 class Place:
-    """Where the location of a validation error leads. field: None for an unknown key or the whole file.
-    model: the section that the key lies in."""
+    """Where the location of a validation error leads.
+
+    Attributes:
+        field: None for an unknown key or the whole file.
+        model: The section that the key lies in.
+    """
 
     key: str
     field: FieldInfo | None
@@ -49,7 +57,8 @@ class Place:
 def list_fields(model: Model, prefix: str = "", defaults: BaseModel | None = None) -> Iterator[ConfigField]:
     """Every key of `model` in order, sections opened up. `prefix` goes before each key.
 
-    defaults: where the section around has defaults of its own for this one, which then count.
+    Args:
+        defaults: Where the section around has defaults of its own for this one, which then count.
     """
     for name, field in model.model_fields.items():
         key = f"{prefix}{name}"

@@ -16,7 +16,12 @@ from waferroute.shipped_configs import shipped_configs
 
 @dataclass(frozen=True)
 class Override:
-    """One `key=value` of the command line. keys: the dotted key, split. value: parsed as YAML."""
+    """One `key=value` of the command line.
+
+    Attributes:
+        keys: The dotted key, split.
+        value: Parsed as YAML.
+    """
 
     text: str
     keys: tuple[str, ...]
@@ -32,8 +37,9 @@ class Override:
 def read_source(path: Path, overrides: Sequence[Override]) -> dict[str, Any]:
     """The file's content with the overrides merged in and `${...}` references filled in.
 
-    Raises ConfigurationError when the file cannot be read or is not YAML (with the line), when a value is left to be
-    filled in (`???`), or when a reference leads nowhere.
+    Raises:
+        ConfigurationError: When the file cannot be read or is not YAML (with the line), when a value is left
+            to be filled in (`???`), or when a reference leads nowhere.
     """
     merged = _parse_file(path)
     for override in overrides:
@@ -63,7 +69,8 @@ def read_source(path: Path, overrides: Sequence[Override]) -> dict[str, Any]:
 def parse_override(text: str, model: Model) -> Override:
     """Read one `key=value`. The value is YAML, except where `model` takes text only: there it stays as typed.
 
-    Raises ConfigurationError when there is no `=`, no key, or the value is not YAML.
+    Raises:
+        ConfigurationError: When there is no `=`, no key, or the value is not YAML.
     """
     key, equals, raw = text.partition("=")
     key = key.strip()

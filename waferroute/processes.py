@@ -45,7 +45,8 @@ class OneProcess:
 class LaunchedProcesses:
     """The processes that `accelerate launch` started.
 
-    Raises InputError if they cannot connect, which would make each of them do and write everything.
+    Raises:
+        InputError: If they cannot connect, which would make each of them do and write everything.
     """
 
     def __init__(self) -> None:
@@ -96,8 +97,9 @@ def is_main_process() -> bool:
 def join_processes() -> Processes:
     """The processes of this command; connects them if there are several.
 
-    Raises InputError if several were asked for and the launcher started one, which would take twice as long in
-    silence.
+    Raises:
+        InputError: If several were asked for and the launcher started one, which would take twice as long in
+            silence.
     """
     if process_count() > 1:
         return LaunchedProcesses()

@@ -24,8 +24,9 @@ def locked(run_dir: Path) -> Iterator[None]:
     because stages replace sub-folders with names as common as `data`. The lock is a POSIX record lock: it
     ends with the process however that dies, is not inherited by data loading workers, and works over NFS.
 
-    Raises InputError when another process holds the folder, when it is not a run folder, or when it cannot be
-    written.
+    Raises:
+        InputError: When another process holds the folder, when it is not a run folder, or when it cannot be
+            written.
     """
     path = run_dir / LOCK_NAME
     try:

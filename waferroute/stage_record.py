@@ -19,7 +19,13 @@ ALWAYS_HASHED_BYTES = 256 * 2**20
 
 @dataclass(frozen=True)
 class OutputFile:
-    """A result file. sha256: of its bytes. bytes: its size. mtime_ns: time of change, nanoseconds."""
+    """A result file.
+
+    Attributes:
+        sha256: Of its bytes.
+        bytes: Its size.
+        mtime_ns: Time of change, nanoseconds.
+    """
 
     sha256: str
     bytes: int
@@ -30,9 +36,10 @@ class OutputFile:
 class StageRecord:
     """State of a stage in a run folder.
 
-    depends: what the result follows from (version, settings, inputs, sources, code), as JSON. outputs: by path
-    relative to the stage's folder; None while the stage has begun but not ended. seconds: duration of the
-    attempt that ended.
+    Attributes:
+        depends: What the result follows from (version, settings, inputs, sources, code), as JSON.
+        outputs: By path relative to the stage's folder; None while the stage has begun but not ended.
+        seconds: Duration of the attempt that ended.
     """
 
     depends: dict[str, Any]
@@ -78,7 +85,9 @@ class StageRecord:
 def take_stock(folder: Path, record_path: Path, logs: Sequence[str]) -> dict[str, OutputFile]:
     """Every result file below `folder`, without the record itself, hidden files and logs.
 
-    logs: patterns of paths relative to `folder`; a pattern also covers everything below a folder it matches.
+    Args:
+        logs: Patterns of paths relative to `folder`; a pattern also covers everything below a folder it
+            matches.
     """
     found = {}
     for root, folders, names in os.walk(folder):

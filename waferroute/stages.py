@@ -28,8 +28,12 @@ _WITHOUT_EFFECT = {"ray", "wandb", "checkpoint_epochs", "keep_cache", "cache_gb"
 
 
 def all_stages(command_tail: str = "CONFIG", *, pretrain: bool = False) -> list[Stage[RunConfig]]:
-    """Every stage, in order. `command_tail` is what follows a stage's command in messages: configuration and
-    overrides."""
+    """Every stage, in order.
+
+    Args:
+        command_tail: What follows a stage's command in messages: configuration and overrides.
+        pretrain: Whether the backbone is pretrained on the images first.
+    """
     return [
         Stage(
             "data",

@@ -36,8 +36,11 @@ _ROUTING = (
 
 
 def as_json(run_dir: Path, outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    """The summary for programs: run_dir, stages and, if evaluation was among them, the figures; if there is a
-    report or a bundle, its path."""
+    """The summary for programs.
+
+    run_dir, stages and, if evaluation was among them, the figures; if there is a report or a bundle, its
+    path.
+    """
     content: dict[str, Any] = {
         "run_dir": str(run_dir),
         "stages": [asdict(outcome) | {"seconds": round(outcome.seconds, 3)} for outcome in outcomes],

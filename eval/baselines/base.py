@@ -17,9 +17,7 @@ class Baseline(Protocol):
     """Side in pixels at which the baseline looks at an image."""
 
     def scores(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        """Scores (B,) and maps (B, h, w), or None for a baseline without maps, of images (B, 1, S, S) in [0,
-        1].
-        """
+        """Scores (B,) and maps (B, h, w), or None for a baseline without maps, of images (B, 1, S, S) in [0, 1]."""
         ...
 
 

@@ -12,7 +12,11 @@ class PcaBaseline:
     """Scores an image by the mean squared error of its reconstruction; the map is the squared error."""
 
     def __init__(self, mean: np.ndarray, directions: np.ndarray, size: int) -> None:
-        """mean: (size * size,). directions: (k, size * size), orthonormal, the one with most variance first."""
+        """mean: (size * size,).
+
+        Args:
+            directions: (k, size * size), orthonormal, the one with most variance first.
+        """
         self._mean = mean.astype(np.float32)
         self._directions = directions.astype(np.float32)
         self.components = len(directions)

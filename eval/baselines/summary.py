@@ -20,9 +20,13 @@ def summarise_baselines(
 ) -> dict[str, Any]:
     """The content of `baselines.json`.
 
-    "pca": AUROC and ROC of each number of components. "pixel_vae": its losses by epoch (from 1), null if it was not
-    trained. "rocs": the ROC of every model of the report. Without both classes among the labels (N,) there are no
-    ROCs. `scores`: (N,) by model. `variants`: (N,) by baseline and setting.
+    "pca": AUROC and ROC of each number of components. "pixel_vae": its losses by epoch (from 1), null if it
+    was not trained. "rocs": the ROC of every model of the report. Without both classes among the labels (N,)
+    there are no ROCs.
+
+    Args:
+        scores: (N,) by model.
+        variants: (N,) by baseline and setting.
     """
     both_classes = bool((labels == 0).any() and (labels == 1).any())
     judged = variants.get("pca", {}) if both_classes else {}

@@ -11,7 +11,8 @@ from eval.pages.theme import SERIES, STAND_INS
 def difference_plot(found: Comparison, metric: str, title: str, in_points: bool) -> str | None:
     """One line a run and model: the difference as a dot, its 95 % interval as a bar, 0 marked; None without any.
 
-    in_points: the metric is a share, drawn in percentage points.
+    Args:
+        in_points: The metric is a share, drawn in percentage points.
     """
     rows = [
         (run, model, differences.models[model][metric])

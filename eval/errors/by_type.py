@@ -18,8 +18,10 @@ FEW = 5
 
 @dataclass(frozen=True)
 class TypedDefects:
-    """All defects of the test set, found or not: type, whether it passed, margin (NaN if not judged), figures of the
-    mask."""
+    """All defects of the test set, found or not.
+
+    Type, whether it passed, margin (NaN if not judged), figures of the mask.
+    """
 
     types: np.ndarray
     passed: np.ndarray

@@ -14,11 +14,17 @@ Kind = Literal["missed", "false alarm"]
 class Error:
     """One missed defect or false alarm.
 
-    index: in the store. student: whose map shows why the image took its route; "none" judged a refused one. margin: see
-    `operating_point.Decided`; None for an image that was not judged. full_flags:
-    whether the full student would flag it. quality: the gate's figures by name; unusual: those outside the range of
-    the calibration normals. similarity: cosine to the nearest training normal; similarity_rank: share of calibration
-    normals that are less like any training normal. defect: None without a mask. mode: key of the failure mode.
+    Attributes:
+        index: In the store.
+        student: Whose map shows why the image took its route; "none" judged a refused one.
+        margin: See `operating_point.Decided`; None for an image that was not judged.
+        full_flags: Whether the full student would flag it.
+        quality: The gate's figures by name.
+        unusual: Those outside the range of the calibration normals.
+        similarity: Cosine to the nearest training normal.
+        similarity_rank: Share of calibration normals that are less like any training normal.
+        defect: None without a mask.
+        mode: Key of the failure mode.
     """
 
     index: int
@@ -43,7 +49,11 @@ class Error:
 
 @dataclass(frozen=True)
 class Mode:
-    """A group of errors by one rule; a figure that does not exist is None. share: of the errors of its kind."""
+    """A group of errors by one rule; a figure that does not exist is None.
+
+    Attributes:
+        share: Of the errors of its kind.
+    """
 
     key: str
     kind: Kind

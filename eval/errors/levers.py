@@ -101,7 +101,9 @@ class Levers:
 def first_that_changes(changes: list[Change], rows: np.ndarray, share: float = 0.5) -> Change | None:
     """The first change that turns the decision on at least `share` of `rows`; else the one that turns most; else None.
 
-    rows: all of them misses, or all of them false alarms. `changes`: in the order of growing cost.
+    Args:
+        rows: All of them misses, or all of them false alarms.
+        changes: In the order of growing cost.
     """
     if not len(rows):
         return None

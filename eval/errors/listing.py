@@ -21,7 +21,9 @@ STUDENT_OF = {NEVER: "lowres", ESCALATED: "full", ALONE: "full"}
 class Normality:
     """What calibration normals are like, the yardstick for what is unusual.
 
-    low, high: (5,) the range of their quality figures. similarity: (n,) ascending, to the nearest training normal.
+    Attributes:
+        low, high: (5,) the range of their quality figures.
+        similarity: (n,) ascending, to the nearest training normal.
     """
 
     low: np.ndarray

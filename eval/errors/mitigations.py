@@ -23,8 +23,11 @@ CONFIRM = "Found on test images: confirm it on images that nobody has looked at 
 class Context:
     """What mitigations are computed from.
 
-    mean_ms: time of a normal image through the route, full_ms: of the full student alone; None if not measured.
-    map_side: cells along the map of each student. size: side of the images in pixels.
+    Attributes:
+        mean_ms: Time of a normal image through the route, full_ms: of the full student alone; None if not
+            measured.
+        map_side: Cells along the map of each student.
+        size: Side of the images in pixels.
     """
 
     levers: Levers
@@ -42,7 +45,11 @@ Advice = tuple[str, dict[str, Any]]
 
 
 def mitigate(key: str, errors: list[Error], rows: np.ndarray, context: Context) -> Advice:
-    """The advice for the errors of one mode, and the figures in it. rows: the errors' places among the test images."""
+    """The advice for the errors of one mode, and the figures in it.
+
+    Args:
+        rows: The errors' places among the test images.
+    """
     return _ADVICE[key](errors, rows, context)
 
 

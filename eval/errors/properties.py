@@ -17,9 +17,12 @@ EDGE = 1 / 16
 class DefectFigures:
     """One masked defect.
 
-    area: share of the image in (0, 1]. contrast: (mean grey inside - mean grey of the surround) / standard deviation
-    of the surround; None where mask and gap leave no surround. texture: standard deviation inside / of the surround.
-    edge_distance: of the mask's centre of mass from the nearest edge, in sides of the image, in [0, 0.5].
+    Attributes:
+        area: Share of the image in (0, 1].
+        contrast: (mean grey inside - mean grey of the surround) / standard deviation of the surround; None
+            where mask and gap leave no surround.
+        texture: Standard deviation inside / of the surround.
+        edge_distance: Of the mask's centre of mass from the nearest edge, in sides of the image, in [0, 0.5].
     """
 
     area: float
@@ -57,8 +60,10 @@ def measure_defect(grey: np.ndarray, mask: np.ndarray | None) -> DefectFigures |
 class HeatFigures:
     """One heat map, in units of the level that 1 in 1000 calibration pixels exceeds.
 
-    peak: largest value. peak_edge_distance: as `DefectFigures.edge_distance`. hot_share: of the map above half its
-    peak: small for a spot, large when the whole image is strange.
+    Attributes:
+        peak: Largest value.
+        peak_edge_distance: As `DefectFigures.edge_distance`.
+        hot_share: Of the map above half its peak: small for a spot, large when the whole image is strange.
     """
 
     peak: float

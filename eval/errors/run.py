@@ -28,14 +28,17 @@ def analyse_errors(
 ) -> dict[str, Any]:
     """Explain every missed defect and false alarm of the run in `run_dir` and write `out`: errors.html, errors.json.
 
-    The operating point is the calibrated one: of the routed system, its policy; of the full student alone, the score
-    that `router.flag_rate` of the calibration normals exceed. Test images choose nothing. `router`: the settings that
-    the run was calibrated with; default: those that its certificate states.
-    Memory holds a few hundred bytes a test image, and one batch of images. The folder is replaced as a whole or, on
-    failure, left as it was. Returns the content of errors.json.
+    The operating point is the calibrated one: of the routed system, its policy; of the full student alone,
+    the score that `router.flag_rate` of the calibration normals exceed. Test images choose nothing.
 
-    Raises InputError when data, calibration or bundle are missing or damaged, when there is no test image, or `out`
-    cannot be written or holds something else than an earlier analysis.
+    Args:
+        router: The settings that the run was calibrated with; default: those that its certificate states.
+            Memory holds a few hundred bytes a test image, and one batch of images. The folder is replaced as
+            a whole or, on failure, left as it was. Returns the content of errors.json.
+
+    Raises:
+        InputError: When data, calibration or bundle are missing or damaged, when there is no test image, or
+            `out` cannot be written or holds something else than an earlier analysis.
     """
     require_replaceable(out)
     with new_directory(out) as folder:

@@ -21,8 +21,11 @@ REFERENCES = 1000
 class Measured:
     """N images in the order of `indices`.
 
-    quality: (N, 5), see `router.gate.FIGURES`. similarity: (N,) largest cosine, in [-1, 1], between the full student's
-    latent of the image and that of a training normal. nearest: (N,) that normal's index in the store.
+    Attributes:
+        quality: (N, 5), see `router.gate.FIGURES`.
+        similarity: (N,) largest cosine, in [-1, 1], between the full student's latent of the image and that
+            of a training normal.
+        nearest: (N,) that normal's index in the store.
     """
 
     indices: np.ndarray
@@ -36,7 +39,9 @@ class Measured:
 class Measuring:
     """What images of a run are measured with.
 
-    known: indices (M,) in the store of training normals to be like. directions: (M, k) of the full student's latents.
+    Attributes:
+        known: Indices (M,) in the store of training normals to be like.
+        directions: (M, k) of the full student's latents.
     """
 
     run: FinishedRun

@@ -23,11 +23,14 @@ Verdict = Literal["aligned", "partly aligned", "unaligned"]
 class Alignment:
     """How alike normals are.
 
-    images: how many. correlation: mean over all pairs, in [-1, 1]; the share of the images' contrast (variance
-    around their own mean) that all have in common, the rest being each image's own. pair_quartiles: of the
-    correlation over `pairs` random pairs. shifted_correlation: mean over these pairs of the best correlation
-    under any shift (round the edges). shift_px: median length of that shift, in pixels of the stored images.
-    same_but_shifted: whether a shift would align what is not aligned.
+    Attributes:
+        images: How many.
+        correlation: Mean over all pairs, in [-1, 1]; the share of the images' contrast (variance around their
+            own mean) that all have in common, the rest being each image's own.
+        pair_quartiles: Of the correlation over `pairs` random pairs.
+        shifted_correlation: Mean over these pairs of the best correlation under any shift (round the edges).
+        shift_px: Median length of that shift, in pixels of the stored images.
+        same_but_shifted: Whether a shift would align what is not aligned.
     """
 
     images: int

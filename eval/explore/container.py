@@ -22,12 +22,17 @@ _LEVELS = {"8 bit": 256, "16 bit": 65536, "float": 65536}
 class Container:
     """Files of training normals as they lie on disk; levels are those of the most frequent kind of file.
 
-    files: how many were decoded. kinds: how many of each ("8 bit", "16 bit", "float"). kind: the most frequent;
-    a float in [0, 1] counts as one of 65536 levels. lowest, highest: grey levels that occur. low, high: the
-    0.1st and 99.9th percentile of all pixels. range_share: (highest - lowest) / (levels - 1).
-    bits_needed: bits that the highest level takes. idle_low_bits: lowest bits that are zero in every pixel (a
-    sensor's values shifted to the left). black_share, white_share: pixels at the two ends of the container.
-    width, height: smallest, median and largest in pixels.
+    Attributes:
+        files: How many were decoded.
+        kinds: How many of each ("8 bit", "16 bit", "float").
+        kind: The most frequent; a float in [0, 1] counts as one of 65536 levels.
+        lowest, highest: Grey levels that occur.
+        low, high: The 0.1st and 99.9th percentile of all pixels.
+        range_share: (highest - lowest) / (levels - 1).
+        bits_needed: Bits that the highest level takes.
+        idle_low_bits: Lowest bits that are zero in every pixel (a sensor's values shifted to the left).
+        black_share, white_share: Pixels at the two ends of the container.
+        width, height: Smallest, median and largest in pixels.
     """
 
     files: int

@@ -17,9 +17,11 @@ SHUFFLES = 400
 class Difference:
     """One statistic of normals and defects. Intervals: central 95 %, bootstrap within each group.
 
-    auroc: the chance that a random defect has the higher value, ties counting half; above 0.5 defects are
-    higher, below 0.5 lower. cliffs_delta = 2 auroc - 1 (Cliff, "Dominance statistics", Psychological Bulletin
-    1993), in [-1, 1]. normal, defect: medians, intensities as shares of full scale.
+    Attributes:
+        auroc: The chance that a random defect has the higher value, ties counting half; above 0.5 defects are
+            higher, below 0.5 lower. cliffs_delta = 2 auroc - 1 (Cliff, "Dominance statistics", Psychological
+            Bulletin 1993), in [-1, 1].
+        normal, defect: Medians, intensities as shares of full scale.
     """
 
     name: str
@@ -40,10 +42,14 @@ class Difference:
 class Threshold:
     """The best single statistic. It was picked on the images it is judged on: its figures are too good.
 
-    side: "above" if defects have higher values, else "below". strength: its AUROC, turned to lie above 0.5.
-    missed_at_5: share of defects missed when 5 % of the normals are stopped. chance: strength that the best of
-    all statistics reaches, or exceeds, in 1 of 20 shuffles of the labels. per_type: AUROC of each type against
-    all normals, turned the same way, with its interval and number of defects.
+    Attributes:
+        side: "above" if defects have higher values, else "below".
+        strength: Its AUROC, turned to lie above 0.5.
+        missed_at_5: Share of defects missed when 5 % of the normals are stopped.
+        chance: Strength that the best of all statistics reaches, or exceeds, in 1 of 20 shuffles of the
+            labels.
+        per_type: AUROC of each type against all normals, turned the same way, with its interval and number of
+            defects.
     """
 
     name: str
@@ -86,7 +92,11 @@ def best_threshold(
     bootstrap: int,
     seed: int,
 ) -> Threshold:
-    """The statistic of the largest strength, judged as a detector. `types`: of the defects."""
+    """The statistic of the largest strength, judged as a detector.
+
+    Args:
+        types: Of the defects.
+    """
     best = max(differences, key=lambda difference: difference.strength)
     place, above = list(STATISTICS).index(best.name), best.auroc >= 0.5
     sign = 1.0 if above else -1.0
@@ -131,8 +141,11 @@ def chance_strength(first: np.ndarray, second: np.ndarray, seed: int) -> float:
 class Drift:
     """Training normals against test normals: the statistic in which they differ most.
 
-    auroc: the chance that a test normal has the higher value. strength: max(auroc, 1 - auroc). chance: see
-    `chance_strength`. differs: strength above chance.
+    Attributes:
+        auroc: The chance that a test normal has the higher value.
+        strength: max(auroc, 1 - auroc).
+        chance: See `chance_strength`.
+        differs: Strength above chance.
     """
 
     train: int

@@ -16,8 +16,10 @@ _EIGHT_NEIGHBOURS = np.ones((3, 3), dtype=bool)
 
 @dataclass(frozen=True)
 class TypeExtent:
-    """Defects of one type. Areas are shares of the image; side_px: of a square of the median area, in pixels
-    of the stored images. Quartiles are those of the defects with a mask; None if there is none.
+    """Defects of one type.
+
+    Areas are shares of the image; side_px: of a square of the median area, in pixels of the stored images.
+    Quartiles are those of the defects with a mask; None if there is none.
     """
 
     defects: int
@@ -36,7 +38,7 @@ class Extent:
 
     @property
     def reach(self) -> str | None:
-        """ "local", "mixed" or "global" by the median area; None without masks."""
+        """Whether defects are "local", "mixed" or "global" by the median area; None without masks."""
         if self.together.area_quartiles is None:
             return None
         median = self.together.area_quartiles[1]
@@ -63,7 +65,11 @@ class MaskSums:
         self._components.append(int(connected_components(mask, structure=_EIGHT_NEIGHBOURS)[1]))
 
     def measure(self, types: Sequence[str], size: int) -> Extent:
-        """`types`: of the defects in the order added, at least one. size: side S of the stored images."""
+        """`types`: of the defects in the order added, at least one.
+
+        Args:
+            size: Side S of the stored images.
+        """
         names, areas, pieces = np.array(types), np.array(self._areas), np.array(self._components)
         return Extent(
             _extent(areas, pieces, size),

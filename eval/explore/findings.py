@@ -20,9 +20,12 @@ Kind = Literal["aligned object", "periodic pattern", "random texture"]
 class DataFigures:
     """The data set, and how much of it was looked at.
 
-    counts: images in each split, as in the report. size: side of the stored images in pixels. normals_read,
-    texture_read, compared_normals, defects_read: images behind the training normals' figures, the texture's, and
-    the two sides of the comparison with defects. compared_with: where the comparison's normals come from.
+    Attributes:
+        counts: Images in each split, as in the report.
+        size: Side of the stored images in pixels.
+        normals_read, texture_read, compared_normals, defects_read: Images behind the training normals'
+            figures, the texture's, and the two sides of the comparison with defects.
+        compared_with: Where the comparison's normals come from.
     """
 
     name: str
@@ -42,9 +45,10 @@ class DataFigures:
 class Texture:
     """Figures of the training normals' autocorrelation and power spectrum.
 
-    radial_power: mean power at 1, 2, ... S / 2 cycles an image; 1 is white noise of the same variance.
-    along, across: correlation at whole pixels from 0 on, in the direction of the period (without one: of the
-    longest grain) and at right angles to it.
+    Attributes:
+        radial_power: Mean power at 1, 2, ... S / 2 cycles an image; 1 is white noise of the same variance.
+        along, across: Correlation at whole pixels from 0 on, in the direction of the period (without one: of
+            the longest grain) and at right angles to it.
     """
 
     kind: Kind
@@ -76,7 +80,11 @@ class Shown:
 
 @dataclass(frozen=True)
 class Answer:
-    """One question about the data, answered. rule: how the verdict follows from the figures."""
+    """One question about the data, answered.
+
+    Attributes:
+        rule: How the verdict follows from the figures.
+    """
 
     question: str
     verdict: str
@@ -86,8 +94,10 @@ class Answer:
 
 @dataclass(frozen=True)
 class Exploration:
-    """All figures. `differences`, `threshold` and `extent` are None without a defect, `drift` without a normal
-    test image."""
+    """All figures.
+
+    `differences`, `threshold` and `extent` are None without a defect, `drift` without a normal test image.
+    """
 
     data: DataFigures
     container: Container

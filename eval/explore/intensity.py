@@ -11,7 +11,9 @@ _BINS = 128
 class Histograms:
     """Shares of pixels by intensity, all groups over the same bins.
 
-    edges: (B + 1,) intensities as shares of full scale. shares: of each group, (B,) summing to 1.
+    Attributes:
+        edges: (B + 1,) intensities as shares of full scale.
+        shares: Of each group, (B,) summing to 1.
     """
 
     edges: list[float]

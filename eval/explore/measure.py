@@ -30,8 +30,10 @@ ENOUGH_NORMALS = 10
 
 @dataclass(frozen=True)
 class Maps:
-    """Arrays that are shown but too large for the figures: (S, S) mean and deviation in [0, 1], centred spectrum
-    (S, S), autocorrelation (2 R + 1, 2 R + 1)."""
+    """Arrays that are shown but too large for the figures.
+
+    (S, S) mean and deviation in [0, 1], centred spectrum (S, S), autocorrelation (2 R + 1, 2 R + 1).
+    """
 
     mean: np.ndarray
     deviation: np.ndarray
@@ -42,7 +44,11 @@ class Maps:
 def measure(
     run_dir: Path, store: ImageStore, config: EvalConfig, data: DataConfig
 ) -> tuple[Exploration, Maps]:
-    """All figures of the data set, answered in words. Raises InputError for files that cannot be read."""
+    """All figures of the data set, answered in words.
+
+    Raises:
+        InputError: For files that cannot be read.
+    """
     rng = np.random.default_rng(config.seed)
     train = store.indices("train", 0)
     shown = np.sort(rng.choice(train, min(SHOWN, len(train)), replace=False))

@@ -24,8 +24,9 @@ def render_page(
 ) -> str:
     """The whole HTML page as text; needs nothing but itself to be shown.
 
-    shots: uint8 pictures (S, S, 3) of the images shown, by index. maps: pictures "mean", "deviation",
-    "spectrum" and "correlation".
+    Args:
+        shots: uint8 pictures (S, S, 3) of the images shown, by index.
+        maps: Pictures "mean", "deviation", "spectrum" and "correlation".
     """
     pattern = found.texture.pattern
     return render(

@@ -26,10 +26,15 @@ PEAK = 2.0
 class Pattern:
     """The autocorrelation's first repetition, if it has one.
 
-    period_px: shift at which the images look like themselves again; direction: of that shift. height: correlation
-    there. rise: how far it climbed from its lowest value on the way. excess: how far it lies above the mean over
-    all directions at that distance: texture with a preferred spacing but no order has none. second_excess: the
-    same at twice the shift. periodic: rise >= 0.15, excess >= 0.1, and second_excess at least half of excess.
+    Attributes:
+        period_px: Shift at which the images look like themselves again.
+        direction: Of that shift.
+        height: Correlation there.
+        rise: How far it climbed from its lowest value on the way.
+        excess: How far it lies above the mean over all directions at that distance: texture with a preferred
+            spacing but no order has none.
+        second_excess: The same at twice the shift.
+        periodic: Rise >= 0.15, excess >= 0.1, and second_excess at least half of excess.
     """
 
     period_px: float
@@ -59,7 +64,10 @@ class Grain:
 class RadialPeak:
     """Where the radial power spectrum stands highest above its trend (running median over an octave and a half).
 
-    cycles: frequency in cycles an image, at least 3. period_px: S / cycles. ratio: height over the trend.
+    Attributes:
+        cycles: Frequency in cycles an image, at least 3.
+        period_px: S / cycles.
+        ratio: Height over the trend.
     """
 
     cycles: int

@@ -31,8 +31,9 @@ def explore_data(
     bootstrap resamples; config_text is shown on the page. The folder is replaced as a whole or, on failure,
     left as it was. Returns the content of explore.json.
 
-    Raises InputError when the data are missing or damaged, a file cannot be read, or `out` cannot be written or
-    holds something else than an earlier exploration.
+    Raises:
+        InputError: When the data are missing or damaged, a file cannot be read, or `out` cannot be written or
+            holds something else than an earlier exploration.
     """
     require_replaceable(out)
     with new_directory(out) as folder:  # first of all: a folder that cannot be written is known at once

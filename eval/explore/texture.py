@@ -42,8 +42,10 @@ class TextureSums:
         self._spectrum += _power(faded, self.size)
 
     def spectrum(self) -> np.ndarray:
-        """Mean power, float64 (S, S) with frequency 0 in the middle (row and column S // 2); 1 is the mean
-        power of white noise."""
+        """Mean power, float64 (S, S) with frequency 0 in the middle (row and column S // 2).
+
+        1 is the mean power of white noise.
+        """
         half = self._spectrum / max(1, self.count) / np.sum(self._fade**2)
         rest = half[:, 1 : (self.size + 1) // 2]
         # Real images: the other half is the mirror image through the origin.

@@ -83,9 +83,7 @@ def per_type_fnr_at_fpr(
 
 
 def roc_curve(labels: ArrayLike, scores: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    """False- and true-positive rates at every distinct threshold, both rising from 0 to 1, each of shape (T +
-    1,).
-    """
+    """False- and true-positive rates at every distinct threshold, both rising from 0 to 1, each of shape (T + 1,)."""
     fpr, tpr, _ = metrics.roc_curve(*_ranked(labels, scores), drop_intermediate=False)
     return fpr, tpr
 

@@ -62,8 +62,9 @@ class PixelHistograms:
             self._regions += defect.regions
 
     def auroc(self) -> float:
-        """Pixel AUROC: every pixel of every map is one sample. Range [0, 1]. Raises `InputError` without both
-        kinds.
+        """Pixel AUROC: every pixel of every map is one sample.
+
+        Range [0, 1]. Raises `InputError` without both kinds.
         """
         return float(area_up_to(*self._curve(self._defect)))
 
@@ -92,9 +93,7 @@ class PixelHistograms:
         return {name: draws[name].interval_around(point, confidence) for name, point in points.items()}
 
     def _curve(self, positives: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Shares of normal pixels and of `positives` at or above each occupied bin, from the top; both start
-        at 0.
-        """
+        """Shares of normal pixels and of `positives` at or above each occupied bin, from the top; both start at 0."""
         if self._regions == 0 or not self._normal.any():
             raise InputError("a pixel metric needs both normal and defective pixels")
         occupied = np.flatnonzero((self._normal > 0) | (self._defect > 0))[::-1]

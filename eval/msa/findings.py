@@ -13,14 +13,18 @@ GOOD_KAPPA, POOR_KAPPA = 0.75, 0.40
 
 @dataclass(frozen=True)
 class Limit:
-    """AIAG's limits of a figure: `acceptable`, and `marginal`, beyond which it is not. upper: whether small is good."""
+    """AIAG's limits of a figure: `acceptable`, and `marginal`, beyond which it is not.
+
+    Attributes:
+        upper: Whether small is good.
+    """
 
     acceptable: float
     marginal: float
     upper: bool
 
     def verdict(self, value: float | None, low: float | None, high: float | None) -> str:
-        """ "shown", "marginal", "failed", or "open" where the interval reaches over a limit; "unknown" without one."""
+        """One word: "shown", "marginal", "failed", "open" where the interval reaches over a limit, "unknown"."""
         if value is None or low is None or high is None:
             return "unknown"
         worst, best = (high, low) if self.upper else (-low, -high)
@@ -48,11 +52,15 @@ rate, kappa against the reference."""
 class Appraiser:
     """A person or a system against the reference and against itself.
 
-    right: share of appraisals that say rightly whether there is a defect (effectiveness). always_right: share of parts
-    that were right in every trial. misses: of appraisals of defective parts, those called good. false_alarms: of
-    appraisals of good parts, those called defective. kappa: with the reference, good or defective. type_kappa: with the
-    reference, over the defect types too. repeats: share of parts that got one category in all trials; repeat_kappa:
-    Fleiss' kappa of the trials.
+    Attributes:
+        right: Share of appraisals that say rightly whether there is a defect (effectiveness).
+        always_right: Share of parts that were right in every trial.
+        misses: Of appraisals of defective parts, those called good.
+        false_alarms: Of appraisals of good parts, those called defective.
+        kappa: With the reference, good or defective.
+        type_kappa: With the reference, over the defect types too.
+        repeats: Share of parts that got one category in all trials.
+        repeat_kappa: Fleiss' kappa of the trials.
     """
 
     name: str
@@ -90,8 +98,13 @@ class Pair:
 
 @dataclass(frozen=True)
 class Msa:
-    """The whole analysis. people: Fleiss' kappa over all appraisals by people; people_all_right: share of parts that
-    all of them called rightly in every trial; None with fewer than two people."""
+    """The whole analysis.
+
+    Attributes:
+        people: Fleiss' kappa over all appraisals by people.
+        people_all_right: Share of parts that all of them called rightly in every trial; None with fewer than
+            two people.
+    """
 
     study: str
     parts_good: int

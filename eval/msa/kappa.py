@@ -20,9 +20,12 @@ Shares = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 class Agreement:
     """A kappa with its interval.
 
-    kappa: 1 is full agreement, 0 what chance would give; None, as its interval, where everything was given one
-    category. low, high: 95 % interval. observed: share of compared pairs of ratings that agree, in [0, 1]. parts: how
-    many were compared.
+    Attributes:
+        kappa: 1 is full agreement, 0 what chance would give; None, as its interval, where everything was
+            given one category.
+        low, high: 95 % interval.
+        observed: Share of compared pairs of ratings that agree, in [0, 1].
+        parts: How many were compared.
     """
 
     kappa: float | None

@@ -15,7 +15,9 @@ from scipy.stats import t as student_t
 class Rate:
     """A share with its 95 % interval. None, as its interval, where nothing could show the event.
 
-    events, trials: the appraisals that show it, and all. parts: the parts they are of.
+    Attributes:
+        events, trials: The appraisals that show it, and all.
+        parts: The parts they are of.
     """
 
     rate: float | None

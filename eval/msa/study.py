@@ -43,7 +43,11 @@ class Study:
         return len(known) > 2 and all(rating in known for rating in given)
 
     def add(self, appraiser: str, ratings: Mapping[str, list[str]], *, system: bool) -> None:
-        """Add an appraiser. Raises InputError if the name is taken or nothing was rated."""
+        """Add an appraiser.
+
+        Raises:
+            InputError: If the name is taken or nothing was rated.
+        """
         if appraiser in self.ratings:
             raise InputError(f"two appraisers are called {appraiser}: give the system another name")
         if not ratings:
@@ -101,7 +105,11 @@ def read_study(path: Path, good: str = GOOD) -> Study:
 
 
 def read_table(path: Path, columns: Iterable[str]) -> Iterable[tuple[int, dict[str, str]]]:
-    """Line number and cells of each row of a CSV file. Raises InputError if a column of `columns` is missing."""
+    """Line number and cells of each row of a CSV file.
+
+    Raises:
+        InputError: If a column of `columns` is missing.
+    """
     try:
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:

@@ -19,7 +19,9 @@ class Delay:
     """Images until something happened, over many draws: median, 95th percentile, and the same in hours.
 
     None: it does not happen in half, or in 5 %, of the draws.
-    false_flags: median number of normal images flagged on the way.
+
+    Attributes:
+        false_flags: Median number of normal images flagged on the way.
     """
 
     median_images: float | None

@@ -14,7 +14,11 @@ SCHEMA = 1
 
 @dataclass(frozen=True)
 class Novelty:
-    """The whole assessment. trained_with_labels: labelled defects in the run's own training."""
+    """The whole assessment.
+
+    Attributes:
+        trained_with_labels: Labelled defects in the run's own training.
+    """
 
     data: str
     settings: NoveltySettings

@@ -94,8 +94,14 @@ class FrozenStudents:
         self.test, self.refused_test = as_on_the_tool(chosen.test, "test images")
 
     def fit(self, name: str, tested: np.ndarray, trained: np.ndarray, seed: int) -> FeatureLikelihood:
-        """The likelihood of normals, with a head taught by defects: places among the test images, and among the
-        labelled training images; without a head if there are none."""
+        """The likelihood of normals, with a head taught by defects; without a head if there are none.
+
+        Args:
+            name: Of the student.
+            tested: Indices of the defects among the test images.
+            trained: Indices of the defects among the labelled training images.
+            seed: Of the folds.
+        """
         sources = ((self.test, tested), (self._labelled, trained))
         parts = [features[name][rows] for features, rows in sources if len(rows)]
         defects = [torch.cat(parts)] if parts else []

@@ -23,8 +23,10 @@ from router.route_scores import STUDENTS, RouteScores
 class HeldOut:
     """How one type fares under one fit. Rates are those of the routed system at its calibrated thresholds.
 
-    labels: labelled defects of other types. auroc, fnr_at_fpr5: of the full student, this type against all normals.
-    detection_rate: share of the type's images that end as REVIEW or REJECT, with its exact 95 % interval.
+    Attributes:
+        labels: Labelled defects of other types.
+        auroc, fnr_at_fpr5: Of the full student, this type against all normals.
+        detection_rate: Share of the type's images that end as REVIEW or REJECT, with its exact 95 % interval.
     """
 
     type: str
@@ -49,10 +51,13 @@ class FalseAlarms:
 
 @dataclass(frozen=True)
 class LeaveOneOut:
-    """without: no labels at all. labelled: with labels of the other types; None where there are no other types.
+    """without: no labels at all.
 
-    labels_from: "training" where the run had labelled defects, else "test": then the labelled ones are drawn from the
-    test images of the other types, and only the left-out type and the normals are judged.
+    Attributes:
+        labelled: With labels of the other types; None where there are no other types.
+        labels_from: "training" where the run had labelled defects, else "test": then the labelled ones are
+            drawn from the test images of the other types, and only the left-out type and the normals are
+            judged.
     """
 
     without: list[HeldOut]

@@ -24,15 +24,19 @@ def assess_novelty(
     router: RouterConfig | None = None,
     config: EvalConfig | None = None,
 ) -> dict[str, Any]:
-    """Leave one type out at a time, simulate how soon it is noticed, and write `out`: novelty.html, novelty.json and
-    delay.svg.
+    """Leave one type out at a time, simulate how soon it is noticed, and write `out`.
 
-    `router`: the settings that the run was calibrated with; default: those that its certificate states. Features of
-    at most 2000 training normals, and of 1000 test images of a kind, are in memory: some GB at the most. The folder is
-    replaced as a whole or, on failure, left as it was. Returns the content of novelty.json.
+    Novelty.html, novelty.json and delay.svg.
 
-    Raises InputError when data, students or calibration are missing or damaged, when the test set lacks normals or
-    defects, or `out` cannot be written or holds something else than an earlier assessment.
+    Args:
+        router: The settings that the run was calibrated with; default: those that its certificate states.
+            Features of at most 2000 training normals, and of 1000 test images of a kind, are in memory: some
+            GB at the most. The folder is replaced as a whole or, on failure, left as it was. Returns the
+            content of novelty.json.
+
+    Raises:
+        InputError: When data, students or calibration are missing or damaged, when the test set lacks normals
+            or defects, or `out` cannot be written or holds something else than an earlier assessment.
     """
     require_replaceable(out)
     settings = settings or NoveltySettings()

@@ -13,11 +13,17 @@ REPORTED_TODAY_DAYS = 11.0
 class NoveltySettings:
     """Settings of `waferroute novelty`.
 
-    per_type: labelled defects of each other type, at most half of it. images_per_month: of 30 days. rate: share of
-    images that show the new type. false_alarms: chance of one in an epoch of the tool's monitor. epochs: of it,
-    simulated for each figure. draws: of all else that is simulated. seed: of labels and draws.
+    Attributes:
+        per_type: Labelled defects of each other type, at most half of it.
+        images_per_month: Of 30 days.
+        rate: Share of images that show the new type.
+        false_alarms: Chance of one in an epoch of the tool's monitor.
+        epochs: Of it, simulated for each figure.
+        draws: Of all else that is simulated.
+        seed: Of labels and draws.
 
-    Raises InputError for values that make no sense.
+    Raises:
+        InputError: For values that make no sense.
     """
 
     per_type: int = 40

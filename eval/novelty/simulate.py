@@ -22,11 +22,15 @@ FEWEST = 0.5
 class Noticed:
     """One type at one rate.
 
-    first, tenth: until its first, and its tenth, image goes to a person. first_at_lower_bound: median images until
-    the first, if the detection rate lies at the lower end of its 95 % interval; None when that end is 0. alarm: until
-    the tool's monitor raises one; None where its alarms are not clearly more frequent than it promises, and than
-    without the type: such an alarm tells nobody anything. alarms: what was simulated for that. reported_at: smallest
-    rate at which the first flagged image comes within the reported time of today in 95 of 100 cases; None if never.
+    Attributes:
+        first, tenth: Until its first, and its tenth, image goes to a person.
+        first_at_lower_bound: Median images until the first, if the detection rate lies at the lower end of
+            its 95 % interval; None when that end is 0.
+        alarm: Until the tool's monitor raises one; None where its alarms are not clearly more frequent than
+            it promises, and than without the type: such an alarm tells nobody anything.
+        alarms: What was simulated for that.
+        reported_at: Smallest rate at which the first flagged image comes within the reported time of today in
+            95 of 100 cases; None if never.
     """
 
     type: str
@@ -53,11 +57,14 @@ class ByRate:
 
 @dataclass(frozen=True)
 class TimeToDetection:
-    """flag_rate: of normal images, measured at the operating point. flags_per_month: normal images sent to a person.
+    """flag_rate: of normal images, measured at the operating point.
 
-    without, labelled: a line a type, with no labels and with labels of the other types. easiest, hardest: by
-    detection rate, among the `labelled` lines if there are any. by_rate: those two types, and the monitor at the
-    hardest. alarms_without: of the tool's monitor on the normals alone, without labels.
+    Attributes:
+        flags_per_month: Normal images sent to a person.
+        without, labelled: A line a type, with no labels and with labels of the other types.
+        easiest, hardest: By detection rate, among the `labelled` lines if there are any.
+        by_rate: Those two types, and the monitor at the hardest.
+        alarms_without: Of the tool's monitor on the normals alone, without labels.
     """
 
     flag_rate: float

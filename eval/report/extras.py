@@ -19,11 +19,15 @@ from eval.tradeoff.points import Study
 class Extras:
     """Everything is optional: None or empty where the run has nothing of it.
 
-    fab: the line's month. budgets: the budgets' answers. calibration_z: standardised
-    low-resolution scores of the calibration normals. just_kept, just_escalated: images at the escalation threshold.
-    augmentation: why students saw which copies of the images. synthetic_data: how the data set was made, if by a
-    program. errors: content of the error analysis; errors_page: its page,
-    relative to the report.
+    Attributes:
+        fab: The line's month.
+        budgets: The budgets' answers.
+        calibration_z: Standardised low-resolution scores of the calibration normals.
+        just_kept, just_escalated: Images at the escalation threshold.
+        augmentation: Why students saw which copies of the images.
+        synthetic_data: How the data set was made, if by a program.
+        errors: Content of the error analysis.
+        errors_page: Its page, relative to the report.
     """
 
     study: Study | None = None
@@ -58,7 +62,11 @@ def collect_extras(
     fab: FabConfig,
     prices: dict[str, float] | None = None,
 ) -> Extras:
-    """Look into the run folder. prices: of wrong decisions where they differ from those of `router.costs`."""
+    """Look into the run folder.
+
+    Args:
+        prices: Of wrong decisions where they differ from those of `router.costs`.
+    """
     points = study.points if study else []
     page = run.optional("report/page.json")
     # what an earlier report said about the data's making, should their folder have moved

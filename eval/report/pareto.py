@@ -35,8 +35,9 @@ Box = tuple[float, float, float, float]
 
 
 def latency_plot(evaluation: Evaluation, budget_ms: float) -> str:
-    """Image AUROC against median latency of every model that has both, both axes logarithmic (AUROC by its
-    distance to 1).
+    """Image AUROC against median latency of every model that has both.
+
+    Both axes are logarithmic, AUROC by its distance to 1.
     """
     points = [
         (model.latency.p50, height(model.image_auroc), name)
@@ -93,8 +94,9 @@ def height(auroc: float) -> float:
 def name_points(
     axes: Axes, points: list[tuple[float, float, str]], others: list[tuple[float, float]] | None = None
 ) -> None:
-    """Write each model's name beside its point, in the first preferred place where it meets nothing else: no other
-    point or name, and none of the marks `others` (time, height).
+    """Write each model's name beside its point, in the first preferred place where it meets nothing else.
+
+    No other point or name, and none of the marks `others` (time, height).
     """
     unit = axes.figure.dpi / 72
     centres = {name: axes.transData.transform((time, level)) for time, level, name in points}

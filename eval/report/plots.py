@@ -50,9 +50,7 @@ def roc_plot(evaluation: Evaluation, limit: float = 1.0) -> str:
 def histogram_plot(
     labels: np.ndarray, standard: np.ndarray, thresholds: dict[str, float | None], what: str
 ) -> str:
-    """Shares of normals and defects by standardised score (log-score in spreads of the normals), with
-    thresholds.
-    """
+    """Shares of normals and defects by standardised score (log-score in spreads of the normals), with thresholds."""
     with canvas(f"histogram-{what}") as (figure, axes):
         finite = standard[np.isfinite(standard)]
         marks = [value for value in thresholds.values() if value is not None]
@@ -86,8 +84,9 @@ def histogram_plot(
 
 
 def routing_plot(routing: RoutingResult, defects: int) -> str:
-    """Missed defects against escalated normals for every escalation threshold, the policy's own marked, with the
-    pointwise exact 95 % band that `defects` test defects carry (Clopper & Pearson 1934).
+    """Missed defects against escalated normals for every escalation threshold, the policy's own marked.
+
+    The band is the pointwise exact 95 % interval that `defects` test defects carry (Clopper & Pearson 1934).
     """
     with canvas("routing") as (figure, axes):
         missed = np.rint(routing.curve_missed * defects).astype(int)

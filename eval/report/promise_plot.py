@@ -17,8 +17,11 @@ def promise_plot(
 ) -> str:
     """Share of normals above each threshold: expected from calibration with its band, and of the test normals.
 
-    The band is that of order statistics (Wilks 1941): at the k-th largest of n calibration scores the share of
-    unseen normals above is Beta(k, n + 1 - k). Pointwise, 95 %. `budget`: shares that the tool can afford.
+    The band is that of order statistics (Wilks 1941): at the k-th largest of n calibration scores the share
+    of unseen normals above is Beta(k, n + 1 - k). Pointwise, 95 %.
+
+    Args:
+        budget: Shares that the tool can afford.
     """
     thresholds, expected, low, high = promise_band(calibration_z)
     test = routing.lowres_standard[(labels == 0) & (routing.routes != "none")]

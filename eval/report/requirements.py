@@ -1,6 +1,4 @@
-"""The fab's requirements against what this run measured, and whether its test set is large enough to prove
-them.
-"""
+"""The fab's requirements against what this run measured, and whether its test set is large enough to prove them."""
 
 from dataclasses import dataclass
 from typing import Literal

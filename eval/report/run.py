@@ -36,9 +36,10 @@ class Remade:
 
 
 def evaluate_run(run_dir: Path, config: EvalConfig) -> dict[str, Any]:
-    """Measure the run in `run_dir` and write `report/` (report.json, report.html, parity.json, predictions.json,
-    baselines.json, page.json, latency.json, pixels.npz for `waferroute compare`, and the losses of a baseline
-    trained in epochs as NAME_losses.csv).
+    """Measure the run in `run_dir` and write its folder `report/`.
+
+    That is report.json, report.html, parity.json, predictions.json, baselines.json, page.json, latency.json,
+    pixels.npz for `waferroute compare`, and the losses of a baseline trained in epochs as NAME_losses.csv.
 
     See `eval.evaluate.evaluate` for what is measured and what is refused. The folder is replaced as a whole or, on
     failure, left as it was. Returns the content of report.json.
@@ -77,12 +78,14 @@ def remake_report(
 ) -> Remade:
     """Write report.html, page.json and latency.json of a finished run again.
 
-    measure: time the models; None: unless a full measurement is there already and no `others` are given. others:
-    runs judged on the same test images, to compare. prices: of wrong decisions, over those of `router.costs`.
-    shown: worst misses and false alarms, at most. Everything else in `report/` stays as it is.
+    Raises `InputError` when there is no finished report, its data, policy or bundle have changed since, or
+    another run has other test images.
 
-    Raises `InputError` when there is no finished report, its data, policy or bundle have changed since, or another
-    run has other test images.
+    Args:
+        measure: Time the models; None: unless a full measurement is there already and no `others` are given.
+        others: Runs judged on the same test images, to compare.
+        prices: Of wrong decisions, over those of `router.costs`.
+        shown: Worst misses and false alarms, at most. Everything else in `report/` stays as it is.
     """
     subject = _subject(FinishedRun(run_dir))
     run, folder = subject.run, run_dir / "report"

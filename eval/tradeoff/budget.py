@@ -9,9 +9,10 @@ from eval.tradeoff.points import Point
 
 @dataclass(frozen=True)
 class Budget:
-    """kind "image": each image's decision within `milliseconds`, 99 times in 100. "lot": `images` one after another
-    or in batches within `milliseconds`, by the mean. "rate": `per_second` images, by the mean. What a kind does not
-    ask for is None.
+    """kind "image": each image's decision within `milliseconds`, 99 times in 100. "lot".
+
+    `images` one after another or in batches within `milliseconds`, by the mean. "rate": `per_second` images,
+    by the mean. What a kind does not ask for is None.
     """
 
     kind: Literal["image", "lot", "rate"]
@@ -37,8 +38,13 @@ class Budget:
 
 @dataclass(frozen=True)
 class Answer:
-    """Which settings meet a budget. best: the most accurate of them; fastest: ...; product: the routed system as
-    calibrated, one image and one thread at a time; nearest: the one that comes nearest when none meets it.
+    """Which settings meet a budget.
+
+    Attributes:
+        best: The most accurate of them.
+        fastest: ...
+        product: The routed system as calibrated, one image and one thread at a time.
+        nearest: The one that comes nearest when none meets it.
     """
 
     budget: Budget

@@ -22,9 +22,10 @@ class Prices:
 
 @dataclass(frozen=True)
 class System:
-    """An inspection as shares: defects that pass, defects that go to a person, normals that go to a person, normals
-    that are rejected without one. The upper 95 % limits are
-    None where nobody knows them.
+    """An inspection as shares.
+
+    Defects that pass, defects that go to a person, normals that go to a person, normals that are rejected
+    without one. The upper 95 % limits are None where nobody knows them.
     """
 
     name: str
@@ -60,7 +61,11 @@ class Month:
 
 @dataclass(frozen=True)
 class Tools:
-    """How many inspection computers the month's images take. images_per_second: of one of them."""
+    """How many inspection computers the month's images take.
+
+    Attributes:
+        images_per_second: Of one of them.
+    """
 
     images_per_month: int
     hours_per_month: float

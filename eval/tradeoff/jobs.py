@@ -14,9 +14,15 @@ BATCHES = (1, 8, 32, 64)
 
 @dataclass(frozen=True)
 class Job:
-    """kind: "graph" (an ONNX file at `path`), "route" (a bundle at `path`; the share `share` of the images is
-    escalated) or "torch" (the model `model` in the folder `path`, on `device`). inputs: .npy file of float32 images
-    (N, 1, S, S). batches: sizes to time. seconds: for each. least: calls at least.
+    """What to time.
+
+    Attributes:
+        kind: "graph" (an ONNX file at `path`), "route" (a bundle at `path`; the share `share` of the images is
+            escalated) or "torch" (the model `model` in the folder `path`, on `device`).
+        inputs: .npy file of float32 images (N, 1, S, S).
+        batches: Sizes to time.
+        seconds: For each.
+        least: Calls at least.
     """
 
     kind: Literal["graph", "route", "torch"]

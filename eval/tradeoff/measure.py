@@ -63,9 +63,11 @@ def measure_study(
     others: Sequence[Subject] = (),
     seconds: float | None = None,
 ) -> Study:
-    """Measure a run: each student's graph and the route at several batch sizes and thread counts. In full also the
-    other models in PyTorch (else as the evaluation timed them), the students in 8 bits, the GPU if there is one,
-    and `others`, runs judged on the same test images. After `seconds` (default 40, in full 420) nothing new begins.
+    """Measure a run: each student's graph and the route at several batch sizes and thread counts.
+
+    In full also the other models in PyTorch (else as the evaluation timed them), the students in 8 bits, the
+    GPU if there is one, and `others`, runs judged on the same test images. After `seconds` (default 40, in
+    full 420) nothing new begins.
     """
     short = mode == "short"
     cores = usable_cores()

@@ -29,8 +29,13 @@ from wafer_data.errors import InputError
 
 @dataclass(frozen=True)
 class MonthlyFigures:
-    """prices: used. assumed: whether the shares of defects are assumptions, because none was stated. systems: the
-    inspections compared, with their rates. months: one a share and system. tools: None without a timed route.
+    """prices: used.
+
+    Attributes:
+        assumed: Whether the shares of defects are assumptions, because none was stated.
+        systems: The inspections compared, with their rates.
+        months: One a share and system.
+        tools: None without a timed route.
     """
 
     prices: Prices
@@ -79,8 +84,10 @@ def compute_month(
 
 
 def routed_systems(evaluation: Evaluation) -> list[System]:
-    """The routed system as it was measured: with every alarm looked at by a person, and as calibrated, where what
-    lies above the reject threshold is stopped without one (left out if the policy rejects nothing).
+    """The routed system as it was measured.
+
+    With every alarm looked at by a person, and as calibrated, where what lies above the reject threshold is
+    stopped without one (left out if the policy rejects nothing).
     """
     routing, labels = evaluation.routing, evaluation.labels
     normal, defect = labels == 0, labels == 1

@@ -15,13 +15,21 @@ FILE = "latency.json"
 class Point:
     """A model in one setting: how long, how accurate, how large.
 
-    model: name as in report.json. run: of another run its name, of this one "". precision: "fp32" or "int8".
-    delivered: whether the graph is the one in the bundle (or the model itself). input_size: side at which the model
-    looks, pixels; width: of a student, relative. device: "cpu" or "cuda". Times are milliseconds of a whole call of
-    `batch` images; runs: calls behind them. typical_ms: of an image, the median; of the route the mean of both kinds'
-    medians, at its share of escalations. memory_bytes: peak of a process that did nothing else, or of the GPU.
-    disk_bytes: of the model's files. image_auroc, fnr_at_fpr5: on the test images of this run. timed: what was timed,
-    in words.
+    Attributes:
+        model: Name as in report.json.
+        run: Of another run its name, of this one "".
+        precision: "fp32" or "int8".
+        delivered: Whether the graph is the one in the bundle (or the model itself).
+        input_size: Side at which the model looks, pixels.
+        width: Of a student, relative.
+        device: "cpu" or "cuda". Times are milliseconds of a whole call of `batch` images.
+        runs: Calls behind them.
+        typical_ms: Of an image, the median; of the route the mean of both kinds' medians, at its share of
+            escalations.
+        memory_bytes: Peak of a process that did nothing else, or of the GPU.
+        disk_bytes: Of the model's files.
+        image_auroc, fnr_at_fpr5: On the test images of this run.
+        timed: What was timed, in words.
     """
 
     model: str
@@ -55,10 +63,13 @@ class Point:
 class ThresholdPoint:
     """The routed system at another escalation threshold.
 
-    share: of normals to escalate, by the calibration normals; threshold: standardised low-resolution score, None
-    where nothing or everything is escalated. share_measured: of the test normals. missed: share of test defects
-    that pass with the review threshold as it is. Times of one image, one thread, at `share`:
-    typical_ms is the mean of both kinds' medians, which other programs on the computer disturb least.
+    Attributes:
+        share: Of normals to escalate, by the calibration normals.
+        threshold: Standardised low-resolution score, None where nothing or everything is escalated.
+        share_measured: Of the test normals.
+        missed: Share of test defects that pass with the review threshold as it is. Times of one image, one
+            thread, at `share`: typical_ms is the mean of both kinds' medians, which other programs on the
+            computer disturb least.
     """
 
     share: float
@@ -74,10 +85,13 @@ class ThresholdPoint:
 
 @dataclass(frozen=True)
 class Study:
-    """All that was measured. mode: "short" (as part of a run) or "full" (`waferroute report`).
+    """All that was measured.
 
-    low_ms, full_ms: median time of an image that the low-resolution student settles, and what escalation adds, one
-    thread; None without a route. notes: what could not be measured, or is doubtful, in sentences.
+    Attributes:
+        mode: "short" (as part of a run) or "full" (`waferroute report`).
+        low_ms, full_ms: Median time of an image that the low-resolution student settles, and what escalation
+            adds, one thread; None without a route.
+        notes: What could not be measured, or is doubtful, in sentences.
     """
 
     mode: str

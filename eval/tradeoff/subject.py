@@ -15,8 +15,11 @@ from wafer_data.files import read_json
 
 @dataclass(frozen=True)
 class Subject:
-    """A run with its evaluation. indices: of the run's test images in its store, in the order of `evaluation`. name: of
-    another run than the report's; "" for that one.
+    """A run with its evaluation.
+
+    Attributes:
+        indices: Of the run's test images in its store, in the order of `evaluation`.
+        name: Of another run than the report's; "" for that one.
     """
 
     run: FinishedRun
@@ -27,7 +30,11 @@ class Subject:
     def point(
         self, model: str, row: dict[str, Any], threads: int, timed: str, disk: int, **other: Any
     ) -> Point:
-        """The point of a measured row (a `Timing` with memory_bytes). other: fields that differ from the usual."""
+        """The point of a measured row (a `Timing` with memory_bytes).
+
+        Args:
+            other: Fields that differ from the usual.
+        """
         fields: dict[str, Any] = {
             "model": model,
             "batch": row["batch"],

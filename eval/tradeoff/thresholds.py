@@ -18,9 +18,7 @@ _NOTHING, _EVERYTHING = 1e300, -1e300
 
 @dataclass(frozen=True)
 class RouteTimes:
-    """Milliseconds of single images, one thread, of those that the low-resolution student settles and of those
-    that the full student sees too.
-    """
+    """Milliseconds of single images on one thread: `low` is of the low-resolution student, `escalated` of both."""
 
     low: np.ndarray
     escalated: np.ndarray
@@ -86,8 +84,9 @@ def threshold_points(
 
 
 def share_threshold(policy: RoutingPolicy, normal_lowres: np.ndarray, share: float) -> float | None:
-    """Standardised threshold that sends `share` of unseen normals on, as calibration would choose it; None where
-    the sample is too small for that share.
+    """Standardised threshold that sends `share` of unseen normals on, as calibration would choose it.
+
+    None where the sample is too small for that share.
     """
     if share in (0.0, 1.0):
         return _EVERYTHING if share else _NOTHING

@@ -1,5 +1,6 @@
-"""All streams of a fab together: how sure each watch must be that the fab is not paged for nothing, and where the
-cause lies.
+"""All streams of a fab together.
+
+How sure each watch must be that the fab is not paged for nothing, and where the cause lies.
 """
 
 from __future__ import annotations

@@ -8,8 +8,10 @@ import numpy as np
 
 
 class Figures(NamedTuple):
-    """auroc; fnr_at_fpr5: misses at the threshold that 5 % of normals exceed; escape: share of defects that PASS;
-    false_alarm: share of normals that do not."""
+    """auroc; fnr_at_fpr5: misses at the threshold that 5 % of normals exceed.
+
+    Escape: share of defects that PASS; false_alarm: share of normals that do not.
+    """
 
     auroc: float
     fnr_at_fpr5: float

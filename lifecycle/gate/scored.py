@@ -18,7 +18,12 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 
 @dataclass(frozen=True)
 class LabelledImage:
-    """An image of the frozen set. type: "good" or the defect's type. name: relative path, what reports call it."""
+    """An image of the frozen set.
+
+    Attributes:
+        type: "good" or the defect's type.
+        name: Relative path, what reports call it.
+    """
 
     path: Path
     type: str

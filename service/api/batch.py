@@ -1,5 +1,7 @@
-"""`POST /api/v1/lots`: many images, one answer. A form (multipart/form-data) with one file a site; the field's name is
-the inspection point, the description of the lot stands in the query.
+"""`POST /api/v1/lots`: many images, one answer.
+
+A form (multipart/form-data) with one file a site; the field's name is the inspection point, the description
+of the lot stands in the query.
 """
 
 from __future__ import annotations
@@ -24,9 +26,11 @@ _AT_ONCE = 16
 
 @allow("inspect")
 async def lots(request: Request) -> Response:
-    """Inspect all images of a form. Each gets the decision that it would have got alone; the answer comes when all are
-    kept. An image that cannot be kept fails the answer, and the whole form may be sent again: what was kept is not
-    inspected twice.
+    """Inspect all images of a form.
+
+    Each gets the decision that it would have got alone; the answer comes when all are kept. An image that
+    cannot be kept fails the answer, and the whole form may be sent again: what was kept is not inspected
+    twice.
     """
     service = service_of(request)
     settings = service.settings

@@ -1,8 +1,10 @@
-"""Keys of tools and programs: `wr_<id>_<secret>`. Only the secret's SHA-256 is kept; it has 256 random bits, so that a
-slow hash would add nothing but time to every image.
+"""Keys of tools and programs: `wr_<id>_<secret>`.
 
-A worker checks keys against a copy in memory, refreshed from the database every second or two and kept in a file
-beside the journal: a key is checked while the database is away, and a revoked one is refused soon after.
+Only the secret's SHA-256 is kept; it has 256 random bits, so that a slow hash would add nothing but time to
+every image.
+
+A worker checks keys against a copy in memory, refreshed from the database every second or two and kept in a
+file beside the journal: a key is checked while the database is away, and a revoked one is refused soon after.
 """
 
 from __future__ import annotations
@@ -44,7 +46,11 @@ class Key:
 
 
 class KeyRing:
-    """The copy of all keys that a worker checks against. file: where it outlives the process."""
+    """The copy of all keys that a worker checks against.
+
+    Attributes:
+        file: Where it outlives the process.
+    """
 
     def __init__(self, file: Path | None = None) -> None:
         self._file = file
@@ -132,7 +138,11 @@ def make_key(
 def revoke_key(
     connection: sa.Connection, key_id: str, *, at: float | None = None, actor: str = "command"
 ) -> None:
-    """Let a key end, now or at a time. Raises InputError for an unknown one."""
+    """Let a key end, now or at a time.
+
+    Raises:
+        InputError: For an unknown one.
+    """
     when = time.time() if at is None else at
     done = connection.execute(
         sa.update(api_keys).where(api_keys.c.id == key_id).values(revoked_at=when)

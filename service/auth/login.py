@@ -1,5 +1,7 @@
-"""`/login` and `/logout` for people. The page needs no script and no session; its form is safe against other sites
-because nothing but name and password opens it.
+"""`/login` and `/logout` for people.
+
+The page needs no script and no session; its form is safe against other sites because nothing but name and
+password opens it.
 """
 
 from __future__ import annotations

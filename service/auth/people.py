@@ -60,7 +60,11 @@ def change_user(
     active: bool | None = None,
     actor: str = "command",
 ) -> int:
-    """Change role, password or state of an account, and end its sessions. Returns its number. Raises InputError."""
+    """Change role, password or state of an account, and end its sessions. Returns its number.
+
+    Raises:
+        InputError: .
+    """
     user_id = user_number(connection, name)
     values: dict[str, Any] = {}
     if role is not None:
@@ -98,7 +102,11 @@ def erase_user(connection: sa.Connection, name: str, *, actor: str = "command") 
 
 
 def user_number(connection: sa.Connection, name: str) -> int:
-    """The number of the user of this name. Raises InputError if there is none."""
+    """The number of the user of this name.
+
+    Raises:
+        InputError: If there is none.
+    """
     found = connection.execute(sa.select(users.c.id).where(users.c.name == name)).scalar()
     if found is None:
         raise InputError(f"there is no user {name!r}")

@@ -41,7 +41,12 @@ MOST_RULES = 1000
 
 @dataclass(frozen=True)
 class Rule:
-    """One rule. when: field to patterns, of which one must fit. share: of the images it speaks of, in (0, 1]."""
+    """One rule.
+
+    Attributes:
+        when: Field to patterns, of which one must fit.
+        share: Of the images it speaks of, in (0, 1].
+    """
 
     name: str
     then: str
@@ -75,7 +80,11 @@ class Retention:
 
 @dataclass(frozen=True)
 class SiteRules:
-    """All rules of a site, in the file's order. identity: of the file's content, as it is kept with each decision."""
+    """All rules of a site, in the file's order.
+
+    Attributes:
+        identity: Of the file's content, as it is kept with each decision.
+    """
 
     rules: tuple[Rule, ...] = ()
     identity: str | None = None

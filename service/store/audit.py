@@ -24,7 +24,11 @@ _LOCK = 0x61756474
 
 @dataclass(frozen=True)
 class TrailState:
-    """What :func:`check` found. `problem`: None, or what is wrong and where."""
+    """What :func:`check` found.
+
+    Attributes:
+        problem: None, or what is wrong and where.
+    """
 
     rows: int
     head: str

@@ -125,7 +125,11 @@ class _Source:
 
 
 def _copy_rows(source: Database, target: Database) -> dict[str, int]:
-    """All tables, in one snapshot. Returns their sizes. Raises InputError if the target holds rows already."""
+    """All tables, in one snapshot. Returns their sizes.
+
+    Raises:
+        InputError: If the target holds rows already.
+    """
     migrate(target)
     counts = {}
     with source.read() as reading, target.write() as writing:

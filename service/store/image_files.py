@@ -21,7 +21,11 @@ class Images(Protocol):
     """Keeps images by the SHA-256 of their bytes."""
 
     def put_many(self, images: Iterable[tuple[str, bytes]]) -> None:
-        """Keep them all, on the disk when this returns. Raises OSError."""
+        """Keep them all, on the disk when this returns.
+
+        Raises:
+            OSError: .
+        """
 
     def get(self, sha256: str) -> bytes | None:
         """The image's bytes; None if it is not here."""
@@ -43,7 +47,11 @@ class ImageFiles:
         self.root = root
 
     def path_of(self, sha256: str) -> Path:
-        """Where an image lies. Raises ValueError for anything but 64 hexadecimal digits."""
+        """Where an image lies.
+
+        Raises:
+            ValueError: For anything but 64 hexadecimal digits.
+        """
         if not _SHA.fullmatch(sha256):
             raise ValueError("not a SHA-256")
         return self.root / sha256[:2] / sha256[2:4] / sha256

@@ -21,7 +21,11 @@ _MOST_PROBLEMS = 20
 
 @dataclass(frozen=True)
 class Verified:
-    """What was found. problems: the first of them, in words; none: all is well."""
+    """What was found.
+
+    Attributes:
+        problems: The first of them, in words; none: all is well.
+    """
 
     trail_rows: int
     trail_head: str

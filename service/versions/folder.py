@@ -59,7 +59,11 @@ class Registered:
 
 @dataclass(frozen=True)
 class Canary:
-    """A candidate that decides a share of wafers. rollout: salt of the hash that draws them."""
+    """A candidate that decides a share of wafers.
+
+    Attributes:
+        rollout: Salt of the hash that draws them.
+    """
 
     version: str
     share: float

@@ -15,7 +15,11 @@ SECONDS = 30.0
 
 @dataclass(frozen=True)
 class Switched:
-    """A switch that every live worker follows. seconds: from the line in the pointer to the last worker."""
+    """A switch that every live worker follows.
+
+    Attributes:
+        seconds: From the line in the pointer to the last worker.
+    """
 
     pointer: Pointer
     seconds: float

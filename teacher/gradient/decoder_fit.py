@@ -40,8 +40,11 @@ COMPARED_ON = 500
 class DecoderFit:
     """A trained decoder and what it takes to fit a likelihood to its residuals.
 
-    decoder: frozen, in evaluation mode, on the CPU. count: number of training normals. unseen: ascending indices of
-    those that the decoder has not seen. enlargement: (1, d, 1, 1), >= 1, factor on the residuals of the others.
+    Attributes:
+        decoder: Frozen, in evaluation mode, on the CPU.
+        count: Number of training normals.
+        unseen: Ascending indices of those that the decoder has not seen.
+        enlargement: (1, d, 1, 1), >= 1, factor on the residuals of the others.
     """
 
     decoder: BottleneckDecoder
@@ -51,7 +54,7 @@ class DecoderFit:
 
     @torch.no_grad()
     def residuals(self, features_for: FeaturesFor, batch_size: int = 64) -> Iterator[Tensor]:
-        """features - decoder(features) of all training normals in order, as those of unseen images would be."""
+        """Features - decoder(features) of all training normals in order, as those of unseen images would be."""
         for start in range(0, self.count, batch_size):
             rows = np.arange(start, min(start + batch_size, self.count))
             residual = _residual(self.decoder, features_for, rows)

@@ -30,9 +30,13 @@ HELD_OUT_IMAGES = 256
 class Adaptation:
     """One training of a part of the teacher.
 
-    title: for the progress bar. section: of the configuration, for messages. module: its trainable parameters are
-    trained; see `training.loop.Training.task`. inputs: likewise. rows, held_out: what is trained on and what decides
-    when to stop. key: hash of all that the result depends on.
+    Attributes:
+        title: For the progress bar.
+        section: Of the configuration, for messages.
+        module: Its trainable parameters are trained; see `training.loop.Training.task`.
+        inputs: Likewise.
+        rows, held_out: What is trained on and what decides when to stop.
+        key: Hash of all that the result depends on.
     """
 
     title: str
@@ -106,7 +110,8 @@ def _accelerator(bf16: bool) -> Iterator[Accelerator]:
 def seeded(seed: int, draw: int = 0) -> Iterator[None]:
     """Random numbers of torch that depend on the arguments alone; the caller's generators stay as they were.
 
-    draw: 0 for initial weights, 1 + epoch for what an epoch draws.
+    Args:
+        draw: 0 for initial weights, 1 + epoch for what an epoch draws.
     """
     with torch.random.fork_rng():
         torch.manual_seed(int(np.random.SeedSequence((13, seed, draw)).generate_state(1)[0]))

@@ -69,7 +69,8 @@ class ArchiveImages:
 class Images:
     """All images in one row of numbers: the run's training images first, then those of each archive.
 
-    kinds: names of the label kinds that occur among the run's training images.
+    Attributes:
+        kinds: Names of the label kinds that occur among the run's training images.
     """
 
     def __init__(self, store: ImageStore, archives: Sequence[ArchiveImages]) -> None:

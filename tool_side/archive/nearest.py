@@ -29,8 +29,10 @@ TRAINED_ON = 64
 
 @dataclass(frozen=True)
 class Neighbour:
-    """A stored image: where its result stands, and its distance in the latent space (1 is about one standard deviation
-    of normal images in one coordinate)."""
+    """A stored image: where its result stands, and its distance in the latent space.
+
+    A distance of 1 is about one standard deviation of normal images in one coordinate.
+    """
 
     source: str
     part: str

@@ -28,8 +28,11 @@ IDENTITY = ("tool", "layer", "lot", "wafer", "site", "time")
 class Totals:
     """Counts and times of a part, or of several.
 
-    decisions: images by decision. unjudged: images without a score (all of them REVIEW). seconds: wall time of the
-    part; decode_seconds: of it, reading pixels out of the image files.
+    Attributes:
+        decisions: Images by decision.
+        unjudged: Images without a score (all of them REVIEW).
+        seconds: Wall time of the part.
+        decode_seconds: Of it, reading pixels out of the image files.
     """
 
     images: int = 0
@@ -59,7 +62,11 @@ class Totals:
 
 
 def schema(latent: int | None) -> pa.Schema:
-    """Columns of a part. latent: length of the latent vectors, None to leave them out."""
+    """Columns of a part.
+
+    Args:
+        latent: Length of the latent vectors, None to leave them out.
+    """
     columns = [
         ("source", pa.string()), ("row", pa.int32()), ("sha256", pa.string()), ("decision", pa.string()),
         ("route", pa.string()), ("score", pa.float64()), ("lowres_score", pa.float64()),
@@ -93,7 +100,11 @@ def write_part(
 
 
 def read_metadata(path: Path) -> dict[bytes, bytes]:
-    """The metadata of a part; empty if there is no such file. Raises DataError for a file that is none of these."""
+    """The metadata of a part; empty if there is no such file.
+
+    Raises:
+        DataError: For a file that is none of these.
+    """
     if not path.exists():
         return {}
     try:

@@ -33,7 +33,11 @@ class Job:
     public_key: str | None = None
 
     def scorer(self) -> ArchiveScorer:
-        """A scorer of this job. Raises InputError for a bundle that is refused."""
+        """A scorer of this job.
+
+        Raises:
+            InputError: For a bundle that is refused.
+        """
         return ArchiveScorer(Inspector(self.bundle, public_key=self.public_key), self.recipe, self.latents)
 
     def part(self, shard: Shard) -> Path:

@@ -38,7 +38,11 @@ class ArchiveScorer:
         return sha256_json([SCHEMA, self.bundle, shard.name, shard.identity, self.recipe, self.latent])
 
     def score(self, shard: Shard, path: Path) -> Totals:
-        """Score a shard and write its part. Raises DataError for a damaged shard, WriteError."""
+        """Score a shard and write its part.
+
+        Raises:
+            DataError: For a damaged shard, WriteError.
+        """
         totals = Totals()
         write_part(path, self._rows(shard, totals), totals, self.latent, self.key(shard), self.bundle)
         return totals

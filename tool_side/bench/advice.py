@@ -20,7 +20,8 @@ class Advice:
 def advise(milliseconds: Mapping[int, float]) -> Advice:
     """The fewest threads whose mean time an image is within 10 % of the best.
 
-    milliseconds: mean time of an image on the route, for each thread setting; at least one.
+    Args:
+        milliseconds: Mean time of an image on the route, for each thread setting; at least one.
     """
     best = min(milliseconds.values())
     threads = min(count for count, mean in milliseconds.items() if mean <= (1 + WORTH_A_CORE) * best)

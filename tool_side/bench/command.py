@@ -36,9 +36,11 @@ BUSY_BELOW_CORES = 0.7
 class BenchOptions:
     """What to measure.
 
-    threads: settings of the graph runner; None: 1, 2, 4 ... up to the cores. batches: batch sizes.
-    escalation: share of images that the full student sees; None: the target in the bundle's certificate.
-    seconds: how long to measure each figure.
+    Attributes:
+        threads: Settings of the graph runner; None: 1, 2, 4 ... up to the cores.
+        batches: Batch sizes.
+        escalation: Share of images that the full student sees; None: the target in the bundle's certificate.
+        seconds: How long to measure each figure.
     """
 
     threads: Sequence[int] | None = None
@@ -57,8 +59,9 @@ def run_bench(
 ) -> int:
     """Measure and print, as tables or as JSON. Returns 0; out: default standard output.
 
-    Raises InputError for a refused bundle, for images that do not exist or cannot be read, and when the bundle
-    states no escalation and none is given.
+    Raises:
+        InputError: For a refused bundle, for images that do not exist or cannot be read, and when the bundle
+            states no escalation and none is given.
     """
     found = measure(load_bundle(bundle), images, options)
     print(json.dumps(found, indent=2) if json_output else as_text(found), file=out or sys.stdout, flush=True)
@@ -101,7 +104,11 @@ def measure(bundle: Bundle, given: Sequence[str | Path], options: BenchOptions) 
 
 
 def target_escalation(bundle: Bundle) -> float:
-    """The escalation that the bundle was calibrated for. Raises InputError if its certificate states none."""
+    """The escalation that the bundle was calibrated for.
+
+    Raises:
+        InputError: If its certificate states none.
+    """
     section = bundle.certificate.get("escalation", {})
     target = section.get("target") if isinstance(section, dict) else None
     if not isinstance(target, int | float) or not 0 <= target <= 1:

@@ -21,9 +21,12 @@ _PATIENCE_S = 300
 class StartUp:
     """Seconds from starting the program to its first decision, and its parts: the median of several starts.
 
-    interpreter: until the program's first line. imports, loading: of the packages, of the bundle (sha256 of
-    every file included). deciding: the first image. peak_bytes: most memory held by a process that inspected
-    `images` images, highest of the starts; None where the system does not say.
+    Attributes:
+        interpreter: Until the program's first line.
+        imports, loading: Of the packages, of the bundle (sha256 of every file included).
+        deciding: The first image.
+        peak_bytes: Most memory held by a process that inspected `images` images, highest of the starts; None
+            where the system does not say.
     """
 
     seconds: float
@@ -40,7 +43,8 @@ def measure_start_up(
 ) -> StartUp:
     """Start a fresh process `starts` times on the files `images`. Files are already in the system's cache.
 
-    Raises InputError when a process fails, with what it said.
+    Raises:
+        InputError: When a process fails, with what it said.
     """
     found = sorted((_start(bundle, images, threads) for _ in range(starts)), key=lambda one: one.seconds)
     peaks = [one.peak_bytes for one in found if one.peak_bytes is not None]

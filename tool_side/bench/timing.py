@@ -15,8 +15,11 @@ _WARM_UP_S = 0.2
 class Timing:
     """Milliseconds a call of `batch` images, over `runs` calls.
 
-    p99 of fewer than 100 calls is close to their maximum. images_per_second: over all calls together. cores:
-    processor time of the whole process by wall time; 1 is one core kept busy.
+    p99 of fewer than 100 calls is close to their maximum.
+
+    Attributes:
+        images_per_second: Over all calls together.
+        cores: Processor time of the whole process by wall time; 1 is one core kept busy.
     """
 
     batch: int

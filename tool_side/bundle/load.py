@@ -47,11 +47,13 @@ _SECTIONS = ("schema", "version", "files", "preprocessing", "models", "threshold
 
 @dataclass(frozen=True)
 class Bundle:
-    """A verified bundle in memory. `contents`: file name to the bytes whose sha256 the manifest holds.
+    """A verified bundle in memory.
 
-    recipes: the policy of each recipe by its name; `policy` is that of the first. references: what the monitor of
-    each recipe compares with, where the bundle holds it. signed_by: identity of the key whose signature was checked;
-    None if none was asked for.
+    Attributes:
+        contents: File name to the bytes whose sha256 the manifest holds.
+        recipes: The policy of each recipe by its name; `policy` is that of the first.
+        references: What the monitor of each recipe compares with, where the bundle holds it.
+        signed_by: Identity of the key whose signature was checked; None if none was asked for.
     """
 
     path: Path
@@ -79,12 +81,17 @@ class Bundle:
 def load_bundle(path: str | Path, *, public_key: str | Path | None = None) -> Bundle:
     """Read a bundle and verify all of it.
 
-    Every file is read once and used from memory, so nothing can change between check and use. public_key: file of
-    the ed25519 key that the bundle must be signed with (see `tool_side.bundle.signature`); None asks for no signature.
+    Every file is read once and used from memory, so nothing can change between check and use.
 
-    Raises BundleError with the reason: not a bundle, older or newer schema, a file that is missing, of another size
-    or of another content, a malformed section, thresholds that are not the policy's; with `public_key` also, as
-    SignatureError, a signature that is missing or of another key, and files that are no part of the bundle.
+    Args:
+        public_key: File of the ed25519 key that the bundle must be signed with (see
+            `tool_side.bundle.signature`); None asks for no signature.
+
+    Raises:
+        BundleError: With the reason: not a bundle, older or newer schema, a file that is missing, of another
+            size or of another content, a malformed section, thresholds that are not the policy's; with
+            `public_key` also, as SignatureError, a signature that is missing or of another key, and files
+            that are no part of the bundle.
     """
     path = Path(path)
     if not path.is_dir():
@@ -131,13 +138,17 @@ def write_manifest(
 ) -> None:
     """Write `manifest.json` for the graphs, policy.json and certificate.json that already lie in `folder`.
 
-    models: fields of :class:`ModelEntry` for "lowres" and "full" (decoder may be left out). policy: the
-    content of policy.json. provenance: JSON-ready, e.g. data_fingerprint, config_sha256, package_versions.
-    preprocessing: default 256 pixels, 64 megapixels, 16 pixels. version: default that of the installed
-    waferroute. parent: id of the bundle that this one succeeds. more: further sections, JSON-ready, for a person to
-    read (`parity`, `variants`).
+    Args:
+        models: Fields of :class:`ModelEntry` for "lowres" and "full" (decoder may be left out).
+        policy: The content of policy.json.
+        provenance: JSON-ready, e.g. data_fingerprint, config_sha256, package_versions.
+        preprocessing: Default 256 pixels, 64 megapixels, 16 pixels.
+        version: Default that of the installed waferroute.
+        parent: Id of the bundle that this one succeeds.
+        more: Further sections, JSON-ready, for a person to read (`parity`, `variants`).
 
-    Raises InputError when a file is missing or an entry is malformed: what is written here also loads.
+    Raises:
+        InputError: When a file is missing or an entry is malformed: what is written here also loads.
     """
     folder = Path(folder)
     square = vars(preprocessing or Preprocessing())
@@ -165,7 +176,11 @@ def write_manifest(
 
 
 def lineage(parent: str | None, made_by: str) -> dict[str, str | None]:
-    """The section `lineage` of a manifest. made_by: the step that made the bundle, in words."""
+    """The section `lineage` of a manifest.
+
+    Args:
+        made_by: The step that made the bundle, in words.
+    """
     return {"parent": parent, "made_by": made_by}
 
 
@@ -175,7 +190,11 @@ def thresholds_of(policy: RoutingPolicy) -> dict[str, float | None]:
 
 
 def read_manifest(path: Path) -> bytes:
-    """The bytes of a bundle's manifest. Raises InputError if they cannot be read."""
+    """The bytes of a bundle's manifest.
+
+    Raises:
+        InputError: If they cannot be read.
+    """
     try:
         return (path / MANIFEST).read_bytes()
     except OSError as error:
@@ -217,7 +236,11 @@ def schema_problem(found: Any, known: int) -> str | None:
 
 
 def verified_file(folder: Path, name: str, entry: Any) -> bytes:
-    """The bytes of one file of a bundle. Raises InputError unless they are what the manifest's `entry` says."""
+    """The bytes of one file of a bundle.
+
+    Raises:
+        InputError: Unless they are what the manifest's `entry` says.
+    """
     if not isinstance(entry, dict) or set(entry) != {"sha256", "bytes"}:
         raise InputError(f"{MANIFEST}: entry of {name!r} must hold sha256 and bytes")
     plain = name == Path(name).name and name not in ("", ".", "..") and "\\" not in name

@@ -43,7 +43,8 @@ def recipe_policies(
 ) -> dict[str, RoutingPolicy]:
     """The policy of every recipe by its name, the first one's first.
 
-    Raises InputError for a malformed section, and for a recipe whose files are not among `contents`.
+    Raises:
+        InputError: For a malformed section, and for a recipe whose files are not among `contents`.
     """
     first_name, further = recipe_names(manifest)
     policies = {first_name: first}
@@ -54,7 +55,11 @@ def recipe_policies(
 
 
 def recipe_names(manifest: Mapping[str, Any]) -> tuple[str, list[str]]:
-    """Name of the first recipe, and those of the others. Raises InputError for a malformed section."""
+    """Name of the first recipe, and those of the others.
+
+    Raises:
+        InputError: For a malformed section.
+    """
     section = manifest.get(SECTION, {"first": FIRST_RECIPE, "further": []})
     if not isinstance(section, Mapping) or set(section) != {"first", "further"}:
         raise InputError("manifest.json: recipes must hold first and further")

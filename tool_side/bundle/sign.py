@@ -34,7 +34,8 @@ def run_sign(
 ) -> int:
     """Sign a bundle in its own folder, after checking that it is whole. Returns 0.
 
-    Raises InputError for a bundle that would be refused, or that holds files that are not part of it.
+    Raises:
+        InputError: For a bundle that would be refused, or that holds files that are not part of it.
     """
     out = out or sys.stdout
     loaded = load_bundle(bundle)

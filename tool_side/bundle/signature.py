@@ -33,7 +33,8 @@ _PURPOSE = b"waferroute bundle manifest, signature schema 1\n"
 def make_keys(folder: str | Path) -> tuple[Path, Path]:
     """Write a new key pair, `private.pem` (readable by its owner only) and `public.pem`; return both paths.
 
-    Raises InputError if one of them is there already: a key that signed bundles must not be lost.
+    Raises:
+        InputError: If one of them is there already: a key that signed bundles must not be lost.
     """
     serialization, ed25519 = _cryptography()
     folder = Path(folder)
@@ -58,7 +59,11 @@ def make_keys(folder: str | Path) -> tuple[Path, Path]:
 
 
 def sign(manifest: bytes, private_key: str | Path) -> dict[str, Any]:
-    """The content of the signature file for these bytes. Raises InputError if the key cannot be used."""
+    """The content of the signature file for these bytes.
+
+    Raises:
+        InputError: If the key cannot be used.
+    """
     key = _private_key(Path(private_key))
     return {
         "schema": SCHEMA,
@@ -76,7 +81,11 @@ def write_signature(folder: Path, manifest: bytes, private_key: str | Path) -> d
 
 
 def check_signature(folder: Path, manifest: bytes, public_key: str | Path) -> str:
-    """The identity of `public_key`, which signed `manifest`. Raises InputError, with the reason, unless it did."""
+    """The identity of `public_key`, which signed `manifest`.
+
+    Raises:
+        InputError: With the reason, unless it did.
+    """
     key = _public_key(Path(public_key))
     if not (folder / SIGNATURE).is_file():
         raise SignatureError(

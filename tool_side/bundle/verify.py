@@ -42,7 +42,11 @@ _SCHEMAS = {POLICY: POLICY_SCHEMA, CERTIFICATE: CERTIFICATE_SCHEMA}
 
 @dataclass
 class Check:
-    """One line of the table. status: "ok", "note" (not as expected, but no fault) or "FAILED"."""
+    """One line of the table.
+
+    Attributes:
+        status: "ok", "note" (not as expected, but no fault) or "FAILED".
+    """
 
     name: str
     status: str
@@ -76,8 +80,12 @@ def run_verify(
 ) -> int:
     """Check `bundle` and print what was found, as a table or as JSON. Returns 0.
 
-    public_key: file of the key that the bundle must be signed with. out: default standard output. Raises InputError,
-    after printing, with the reason if anything is wrong.
+    Args:
+        public_key: File of the key that the bundle must be signed with.
+        out: Default standard output.
+
+    Raises:
+        InputError: After printing, with the reason if anything is wrong.
     """
     out = out or sys.stdout
     found = verify(Path(bundle), public_key)

@@ -87,8 +87,10 @@ def choose_int8(
 ) -> Chosen:
     """Try 8 bits for the low-resolution student, which every image meets, then for the full one.
 
-    exact: the students' graphs without packed tables. reference: PyTorch's scores. graphs: those that the bundle has
-    otherwise.
+    Args:
+        exact: The students' graphs without packed tables.
+        reference: PyTorch's scores.
+        graphs: Those that the bundle has otherwise.
     """
     now = RouteScores(**{n: graph_scores(graphs[n], checked.images, n) for n in MODEL_NAMES})
     chosen, report = dict(graphs), {}
@@ -114,7 +116,9 @@ def candidates(
 ) -> list[Candidate]:
     """8-bit graphs of one student, from most to fewest layers in 8 bits, up to the first that changes no decision.
 
-    reference: PyTorch's scores. now: those of the graphs that the bundle has so far.
+    Args:
+        reference: PyTorch's scores.
+        now: Those of the graphs that the bundle has so far.
     """
     kept = sensitive(exact)
     layers = [layer for layer in convolutions(exact) if layer not in kept]

@@ -35,7 +35,11 @@ PaintDefect = Callable[[ImageStore, np.ndarray, int], np.ndarray]
 
 @dataclass(frozen=True)
 class CheckImages:
-    """What an export is checked on. images: (n, S, S) float32 in [0, 1]; the first `normals` are without defect."""
+    """What an export is checked on.
+
+    Attributes:
+        images: (n, S, S) float32 in [0, 1]; the first `normals` are without defect.
+    """
 
     images: np.ndarray
     normals: int
@@ -45,10 +49,12 @@ class CheckImages:
 class Agreement:
     """How one way of computing the scores differs from another.
 
-    decisions_differ, routes_differ: images, without those on a threshold. on_threshold: images whose reference score
-    lies on a threshold to within `ON_THRESHOLD`; on_threshold_differ: those of them that go another way.
-    deviation: by student, the largest relative difference of a raw score; deviation_spreads: the same in spreads of
-    a normal's log-score, the unit of the thresholds.
+    Attributes:
+        decisions_differ, routes_differ: Images, without those on a threshold.
+        on_threshold: Images whose reference score lies on a threshold to within `ON_THRESHOLD`.
+        on_threshold_differ: Those of them that go another way.
+        deviation: By student, the largest relative difference of a raw score.
+        deviation_spreads: The same in spreads of a normal's log-score, the unit of the thresholds.
     """
 
     normals: int
@@ -75,8 +81,12 @@ def check_images(
 ) -> CheckImages:
     """Calibration normals that the quality gate admits, then as many synthetic defects painted into them.
 
-    paint: None leaves the defects out. Where the gate admits none, all are taken: graphs can be compared on any
-    image. Raises InputError if there is no calibration normal.
+    Args:
+        paint: None leaves the defects out. Where the gate admits none, all are taken: graphs can be compared
+            on any image.
+
+    Raises:
+        InputError: If there is no calibration normal.
     """
     found = store.indices("calibration", label=0)
     if not len(found):

@@ -45,9 +45,11 @@ def quantize(
 ) -> onnx.ModelProto:
     """`model` with the convolutions `layers` in 8 bits.
 
-    images: (n, S, S) float32, normal and with synthetic defects, for the ranges of the activations; the first
-    `normals` of them are normal and correct the mean of the features (the bias correction of Nagel et al. 2019,
-    "Data-free quantization through weight equalization and bias correction", section 4.2, with measured means).
+    Args:
+        images: (n, S, S) float32, normal and with synthetic defects, for the ranges of the activations; the
+            first `normals` of them are normal and correct the mean of the features (the bias correction of
+            Nagel et al. 2019, "Data-free quantization through weight equalization and bias correction",
+            section 4.2, with measured means).
     """
     chosen = _with_followers(model, layers)
     with tempfile.TemporaryDirectory() as folder, _quiet():

@@ -39,12 +39,15 @@ def run_recipe_add(
 ) -> int:
     """Write `out_dir`: the bundle with the recipe `name` added. Returns 0.
 
-    images: files and folders of normal images of that recipe, about 300 or more; a file that is there twice counts
-    once. first_name: what the recipe that the bundle already has is to be called. settings: keys of the router's
-    configuration that are not at their default.
+    Args:
+        images: Files and folders of normal images of that recipe, about 300 or more; a file that is there
+            twice counts once.
+        first_name: What the recipe that the bundle already has is to be called.
+        settings: Keys of the router's configuration that are not at their default.
 
-    Raises InputError for a bundle that is refused, a name that is taken, an image that cannot be read, too few
-    images for the rates asked for, and an `out_dir` that is something else than a bundle.
+    Raises:
+        InputError: For a bundle that is refused, a name that is taken, an image that cannot be read, too few
+            images for the rates asked for, and an `out_dir` that is something else than a bundle.
     """
     loaded, out_dir = load_bundle(bundle), Path(out_dir)
     first, further = recipe_names(loaded.manifest)

@@ -15,8 +15,9 @@ from tool_side.runtime.session import session_options
 class SpeedRatio:
     """Two graphs at batch 1 on one thread. before_ms, after_ms: median wall times of a run.
 
-    ratio: how many times the second is as fast, the median over the turns of their processor times, which other
-    programs on the computer disturb less than wall times.
+    Attributes:
+        ratio: How many times the second is as fast, the median over the turns of their processor times, which
+            other programs on the computer disturb less than wall times.
     """
 
     before_ms: float

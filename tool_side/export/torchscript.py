@@ -61,8 +61,10 @@ def export_torchscript(
 ) -> dict[str, Any]:
     """Write `lowres.pt`, `full.pt` and `torchscript.json` as a whole folder, checked like the bundle's graphs.
 
-    Returns what torchscript.json holds: parity with PyTorch, sha256 of the files, versions. Raises InputError for an
-    unfinished run, a folder that holds other things, or where a decision differs.
+    Returns what torchscript.json holds: parity with PyTorch, sha256 of the files, versions.
+
+    Raises:
+        InputError: For an unfinished run, a folder that holds other things, or where a decision differs.
     """
     out_dir = Path(out_dir)
     if out_dir.is_dir() and any(out_dir.iterdir()) and not (out_dir / DESCRIPTION).is_file():

@@ -38,7 +38,10 @@ def strength(anomaly_map: np.ndarray, reference: float) -> np.ndarray:
 def overlay(grey: np.ndarray, anomaly_map: np.ndarray, reference: float) -> np.ndarray:
     """Heat map over the image: uint8 (S, S, 3).
 
-    grey: (S, S) in [0, 1]. anomaly_map: (h, w), enlarged bilinearly. reference: the model's map_reference.
+    Args:
+        grey: (S, S) in [0, 1].
+        anomaly_map: (h, w), enlarged bilinearly.
+        reference: The model's map_reference.
     """
     size = (grey.shape[1], grey.shape[0])
     heat = Image.fromarray(strength(anomaly_map, reference)).resize(size, Image.Resampling.BILINEAR)
@@ -50,7 +53,11 @@ def overlay(grey: np.ndarray, anomaly_map: np.ndarray, reference: float) -> np.n
 
 
 def write_heatmap(path: str | Path, grey: np.ndarray, anomaly_map: np.ndarray, reference: float) -> None:
-    """Write :func:`overlay` as PNG, whole or not at all. Raises InputError when that is not possible."""
+    """Write :func:`overlay` as PNG, whole or not at all.
+
+    Raises:
+        InputError: When that is not possible.
+    """
     buffer = io.BytesIO()
     Image.fromarray(overlay(grey, anomaly_map, reference)).save(buffer, format="PNG")
     write_bytes(path, buffer.getvalue())

@@ -20,9 +20,14 @@ def read_source(
     reduce_to: int | None,
     channel_order: ChannelOrder = "rgb",
 ) -> np.ndarray:
-    """The grey image, 2-D, of any size that `preprocessing` allows. Raises UnreadableImage.
+    """The grey image, 2-D, of any size that `preprocessing` allows.
 
-    reduce_to: for `wafer_data.imaging.read.read_grey`; arrays are decoded already. channel_order: of colour arrays.
+    Args:
+        reduce_to: For `wafer_data.imaging.read.read_grey`; arrays are decoded already.
+        channel_order: Of colour arrays.
+
+    Raises:
+        UnreadableImage: .
     """
     limits = {"max_pixels": preprocessing.max_pixels, "min_side": preprocessing.min_side}
     content = ImageRef.of(image).content

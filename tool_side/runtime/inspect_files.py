@@ -43,13 +43,20 @@ def run_inspect(
 ) -> int:
     """Judge `inputs` (image files, or folders searched recursively by suffix) and print one line an image.
 
-    json_output: one JSON object a line (Inspection.to_dict) instead of the table. heatmaps: folder for an
-    overlay PNG of each image that a model saw, in the folders of the input, named <image>.heatmap.png.
-    threads: onnxruntime threads. recipe: of all images; recipe_from_folder: of each the name of its folder.
-    reduced_decoding, public_key: see `tool_side.Inspector`. out: where to print, default standard output. Returns
-    the exit status (see the module's docstring). Raises InputError for inputs that do not exist or hold no image,
-    and for a refused bundle. A heat map that cannot be written is said and costs nothing else; an image that is byte
-    for byte one before it is REVIEW, with an alarm.
+    Args:
+        json_output: One JSON object a line (Inspection.to_dict) instead of the table.
+        heatmaps: Folder for an overlay PNG of each image that a model saw, in the folders of the input, named
+            <image>.heatmap.png.
+        threads: Onnxruntime threads.
+        recipe: Of all images.
+        recipe_from_folder: Of each the name of its folder.
+        reduced_decoding, public_key: See `tool_side.Inspector`.
+        out: Where to print, default standard output. Returns the exit status (see the module's docstring).
+
+    Raises:
+        InputError: For inputs that do not exist or hold no image, and for a refused bundle. A heat map that
+            cannot be written is said and costs nothing else; an image that is byte for byte one before it is
+            REVIEW, with an alarm.
     """
     out = out or sys.stdout
     files = list(expand_inputs(inputs))
@@ -85,8 +92,10 @@ def expand_inputs(inputs: Sequence[str | Path]) -> Iterator[ImageFile]:
     """Image files behind `inputs`, folders in sorted order; heat-map names never collide.
 
     A file is taken whatever its suffix, a folder's files by suffix, without hidden files and earlier heat
-    maps. Raises InputError for a path that does not exist, a folder that cannot be read or that holds no
-    image.
+    maps.
+
+    Raises:
+        InputError: For a path that does not exist, a folder that cannot be read or that holds no image.
     """
     if not inputs:
         raise InputError("no image given: name image files or folders")

@@ -154,7 +154,11 @@ class Draft:
         self.evidence |= {MAP: output.map, LATENT: output.latent}
 
     def decide(self, decision: Decision, score: float, policy: RoutingPolicy) -> None:
-        """The route has ended. score: routed, standardised; not finite where a stage gave no usable score."""
+        """The route has ended.
+
+        Args:
+            score: Routed, standardised; not finite where a stage gave no usable score.
+        """
         self.decision = decision
         if math.isfinite(score):
             self.score = score
@@ -169,7 +173,11 @@ class Draft:
         self.reasons.append(reason)
 
     def finished(self, seconds: float) -> Inspection:
-        """The result. seconds: wall time of all."""
+        """The result.
+
+        Args:
+            seconds: Wall time of all.
+        """
         self.seconds["total"] = seconds
         return Inspection(
             **self._about,

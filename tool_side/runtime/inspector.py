@@ -89,8 +89,10 @@ class Inspector:
         reconstruction: bool = False,
         keep_image: bool = False,
     ) -> Inspection:
-        """Judge one image: a path, the bytes of an image file, an array (which: see wafer_data.imaging.arrays), or an
-        `ImageRef` that holds one of these and says which wafer, lot, ... it shows.
+        """Score one image and decide.
+
+        It is a path, the bytes of an image file, an array (which: see wafer_data.imaging.arrays), or an `ImageRef`
+        that holds one of these and says which wafer, lot, ... it shows.
 
         recipe: name of the image's recipe, default that of the `ImageRef`; needed where the bundle holds several.
         Without it there, or with a name that the bundle does not know, the image is not looked at and is REVIEW.

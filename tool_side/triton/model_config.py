@@ -14,10 +14,14 @@ BACKENDS = ("onnxruntime", "python")
 
 @dataclass(frozen=True)
 class Tensor:
-    """An input or output without its batch dimension. kind: e.g. "FP32". dims: -1 where any length will do.
+    """An input or output without its batch dimension.
 
-    scalar: the graph has no dimension beside the batch; the server then adds one. optional: an input that a request
-    may leave out, and that may differ in size between the requests of a batch.
+    Attributes:
+        kind: E.g. "FP32".
+        dims: -1 where any length will do.
+        scalar: The graph has no dimension beside the batch; the server then adds one.
+        optional: An input that a request may leave out, and that may differ in size between the requests of a
+            batch.
     """
 
     name: str
@@ -49,7 +53,11 @@ def student_config(
 
 
 def routed_config(name: str, students: Mapping[str, str], map_side: int, *, max_batch: int) -> str:
-    """The router. students: "lowres" and "full" -> the names of their models."""
+    """The router.
+
+    Args:
+        students: "lowres" and "full" -> the names of their models.
+    """
     inputs = [
         Tensor("image", "UINT8", (-1, -1), optional=True),
         Tensor("image16", "UINT16", (-1, -1), optional=True),

@@ -38,13 +38,17 @@ def export_triton(
 ) -> list[str]:
     """Write the model repository `out_dir` as a whole, replacing an older one; returns the models' names.
 
-    bundle: a verified Bundle, or the path of one. backend: what runs the students' graphs, the server's ONNX
-    Runtime backend ("onnxruntime") or its Python backend with onnxruntime inside ("python"). prefix: put before
-    the names `lowres`, `full` and `routed`, so that one server can hold several bundles. max_batch: images that
-    the server may judge at once, >= 1.
+    Args:
+        bundle: A verified Bundle, or the path of one.
+        backend: What runs the students' graphs, the server's ONNX Runtime backend ("onnxruntime") or its
+            Python backend with onnxruntime inside ("python").
+        prefix: Put before the names `lowres`, `full` and `routed`, so that one server can hold several
+            bundles.
+        max_batch: Images that the server may judge at once, >= 1.
 
-    Raises InputError for a refused bundle, an unknown backend, a prefix or batch that the server would refuse, and
-    a folder that holds something else than a repository written here.
+    Raises:
+        InputError: For a refused bundle, an unknown backend, a prefix or batch that the server would refuse,
+            and a folder that holds something else than a repository written here.
     """
     if backend not in BACKENDS:
         raise InputError(f"Triton backend {backend!r}: use one of {', '.join(BACKENDS)}")

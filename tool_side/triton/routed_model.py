@@ -98,7 +98,11 @@ class TritonPythonModel:
 
 
 class ServedStudent:
-    """A student that is another model of this server. Raises RuntimeError with what the server says when it fails."""
+    """A student that is another model of this server.
+
+    Raises:
+        RuntimeError: With what the server says when it fails.
+    """
 
     def __init__(self, model: str) -> None:
         self.model = model

@@ -18,10 +18,12 @@ Student = Callable[[np.ndarray], StudentOutput]
 def served_inspector(bundle: str | Path, students: Mapping[str, Student]) -> Inspector:
     """An inspector on `bundle` that asks `students` ("lowres" and "full") instead of running the bundle's graphs.
 
-    Everything else is the runtime's own: reading, quality gate, recipes, policy, and that an image whose student fails
-    is REVIEW. The bundle is verified, and its graphs are loaded and run once, before they are let go.
+    Everything else is the runtime's own: reading, quality gate, recipes, policy, and that an image whose
+    student fails is REVIEW. The bundle is verified, and its graphs are loaded and run once, before they are
+    let go.
 
-    Raises InputError for a bundle that is refused or does not run.
+    Raises:
+        InputError: For a bundle that is refused or does not run.
     """
     inspector = Inspector(bundle)
     inspector.students = {name: students[name] for name in MODEL_NAMES}

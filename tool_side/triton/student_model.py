@@ -28,7 +28,11 @@ class TritonPythonModel:
     """What the Python backend calls."""
 
     def initialize(self, args: dict[str, str]) -> None:
-        """Load the graph. Raises RuntimeError if it is not the bundle's."""
+        """Load the graph.
+
+        Raises:
+            RuntimeError: If it is not the bundle's.
+        """
         parameters = json.loads(args["model_config"])["parameters"]
         graph = (HERE / "model.onnx").read_bytes()
         if hashlib.sha256(graph).hexdigest() != parameters["sha256"]["string_value"]:

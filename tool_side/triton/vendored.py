@@ -18,8 +18,10 @@ _ROOT = Path(__file__).resolve().parents[2]
 def own_files(*modules: str) -> dict[str, bytes]:
     """Path below the root of the packages ("router/policy.py") -> content, for `modules` and all that they import.
 
-    Imports inside functions count too; packages other than PACKAGES are left to the server's Python. Raises
-    ModuleNotFoundError for a module that does not exist.
+    Imports inside functions count too; packages other than PACKAGES are left to the server's Python.
+
+    Raises:
+        ModuleNotFoundError: For a module that does not exist.
     """
     found: dict[str, bytes] = {}
     pending = list(modules)

@@ -13,9 +13,12 @@ _UNSEEN = FileState(-1, 0, 0)
 
 @dataclass
 class Arrival:
-    """A file without a result. since: when it last changed (seconds). tried: undecodable in this state.
+    """A file without a result.
 
-    last_chance: it did not change for so long that its result is due, whatever it is.
+    Attributes:
+        since: When it last changed (seconds).
+        tried: Undecodable in this state.
+        last_chance: It did not change for so long that its result is due, whatever it is.
     """
 
     path: str
@@ -50,7 +53,11 @@ class Arrivals:
         self._waiting.setdefault(path, Arrival(path))
 
     def due(self, now: float) -> list[Arrival]:
-        """Those to look into now, oldest file first. now: seconds of the clock that all calls share."""
+        """Those to look into now, oldest file first.
+
+        Args:
+            now: Seconds of the clock that all calls share.
+        """
         due = []
         for arrival in list(self._waiting.values()):
             try:

@@ -26,7 +26,8 @@ class CsvCopy:
     It is made anew at every start (:meth:`add` for each row, then :meth:`publish`) and continued from there
     by :meth:`append`, so what a crash left behind in it does not matter. Use as a context manager.
 
-    Raises InputError when the path holds something else, or cannot be written.
+    Raises:
+        InputError: When the path holds something else, or cannot be written.
     """
 
     def __init__(self, path: Path) -> None:

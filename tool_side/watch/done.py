@@ -21,8 +21,9 @@ _NO_CONTENT = bytes(32)
 class FileState(NamedTuple):
     """Size in bytes, time of modification and inode: as long as they stay, so does the file.
 
-    ctime_ns: time of the last change of anything, which no program can set; 0 where it is not known (a result of an
-    older version). On Windows it is the time of creation. All times in nanoseconds.
+    Attributes:
+        ctime_ns: Time of the last change of anything, which no program can set; 0 where it is not known (a
+            result of an older version). On Windows it is the time of creation. All times in nanoseconds.
     """
 
     size: int
@@ -38,7 +39,11 @@ class FileState(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ArrivedFile(ImageRef):
-    """An image file in a watched folder. state: in which it was read."""
+    """An image file in a watched folder.
+
+    Attributes:
+        state: In which it was read.
+    """
 
     state: FileState
 

@@ -26,7 +26,11 @@ _RECENT_NS = 2_500_000_000
 
 
 class _Folder:
-    """What one folder looked like when it was last listed. mtime_ns: None if it is not to be relied on."""
+    """What one folder looked like when it was last listed.
+
+    Attributes:
+        mtime_ns: None if it is not to be relied on.
+    """
 
     def __init__(self) -> None:
         self.mtime_ns: int | None = None
@@ -37,8 +41,11 @@ class _Folder:
 class WatchedFolder:
     """Finds image files below `root` (sub-folders too, hidden ones not) that `done` does not know.
 
-    Symbolic links are followed; a folder that is reached in several ways is searched in one, without links if there is
-    such a way. Folders of the system (`wafer_data.listing`) are passed over. clock: seconds, monotonic.
+    Symbolic links are followed; a folder that is reached in several ways is searched in one, without links if
+    there is such a way. Folders of the system (`wafer_data.listing`) are passed over.
+
+    Attributes:
+        clock: Seconds, monotonic.
     """
 
     def __init__(self, root: Path, done: Done, clock: Callable[[], float] = time.monotonic) -> None:
@@ -51,7 +58,8 @@ class WatchedFolder:
     def new_files(self) -> list[str]:
         """Paths that have no result yet, or whose file was replaced or changed since; often empty.
 
-        Raises OSError when the root cannot be read; a sub-folder that cannot be is left out this time.
+        Raises:
+            OSError: When the root cannot be read; a sub-folder that cannot be is left out this time.
         """
         started = self._clock()
         thorough = started >= self._thorough_due

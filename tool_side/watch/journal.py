@@ -31,10 +31,13 @@ _NUMBERS = ("size", "mtime_ns", "inode")
 class Journal:
     """A results file held open for this process alone (on Windows nothing enforces that).
 
-    path: created if missing. Use as a context manager, and :meth:`load` before :meth:`append`. Attributes:
-    done: the last result of every path. rows: number of lines.
+    Attributes:
+        path: Created if missing. Use as a context manager, and :meth:`load` before :meth:`append`.
+            Attributes: done: the last result of every path.
+        rows: Number of lines.
 
-    Raises InputError when another process writes the file, or when it cannot be read or written.
+    Raises:
+        InputError: When another process writes the file, or when it cannot be read or written.
     """
 
     def __init__(self, path: Path) -> None:
@@ -61,7 +64,11 @@ class Journal:
     def load(self, on_row: Callable[[Row], object] | None = None) -> int:
         """Read the results that are there; return the bytes of a half-written end that was cut off.
 
-        on_row: called with each. Raises InputError when this is no results file, or one of another version.
+        Args:
+            on_row: Called with each.
+
+        Raises:
+            InputError: When this is no results file, or one of another version.
         """
         torn = False
         for number, line in enumerate(self._lines(), start=1):
@@ -97,7 +104,8 @@ class Journal:
     def append(self, rows: Sequence[Row]) -> None:
         """Write rows as one piece and flush them to the disk, or write none of them.
 
-        Raises InputError when the disk is full or the file was moved, removed or changed by somebody else.
+        Raises:
+            InputError: When the disk is full or the file was moved, removed or changed by somebody else.
         """
         data = b"".join(json.dumps(row, allow_nan=False).encode() + b"\n" for row in rows)
         self._check_untouched()

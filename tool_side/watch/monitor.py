@@ -21,10 +21,12 @@ _LOG = logging.getLogger(__name__)
 class WatchMonitors:
     """Takes the results of the watch mode and writes the status, at most every 5 seconds but after an alarm at once.
 
-    path: the status file; JSON, `recipes`: name -> `Monitor.status()`. Images of
-    no or an unknown recipe are not counted: nothing is known of what they should look like.
+    Attributes:
+        path: The status file; JSON, `recipes`: name -> `Monitor.status()`. Images of no or an unknown recipe
+            are not counted: nothing is known of what they should look like.
 
-    Raises InputError when the bundle holds nothing to compare with.
+    Raises:
+        InputError: When the bundle holds nothing to compare with.
     """
 
     def __init__(self, inspector: Inspector, path: Path) -> None:

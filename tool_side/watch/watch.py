@@ -47,13 +47,19 @@ _LOG = logging.getLogger(__name__)
 class WatchOptions:
     """How to watch; times in seconds.
 
-    json_lines: the results file; default: beside the watched folder, with `.results.jsonl` behind its name.
-    csv: a copy of the results as a table. heatmaps: folder for heat maps. json_output: print JSON lines
-    instead of a table. once: end when every image that lay there at the start has its result. poll: time
-    between two looks at the folder. settle: how long a file must stand still before it is read. give_up:
-    how long after its last change a file that cannot be decoded is reported as such. recipe,
-    recipe_from_folder, reduced_decoding, public_key: as for `run_inspect`. monitor: a file for the status of the
-    monitor (see `router.monitor`), whose alarms are logged as warnings.
+    Attributes:
+        json_lines: The results file; default: beside the watched folder, with `.results.jsonl` behind its
+            name.
+        csv: A copy of the results as a table.
+        heatmaps: Folder for heat maps.
+        json_output: Print JSON lines instead of a table.
+        once: End when every image that lay there at the start has its result.
+        poll: Time between two looks at the folder.
+        settle: How long a file must stand still before it is read.
+        give_up: How long after its last change a file that cannot be decoded is reported as such.
+        recipe, recipe_from_folder, reduced_decoding, public_key: As for `run_inspect`.
+        monitor: A file for the status of the monitor (see `router.monitor`), whose alarms are logged as
+            warnings.
     """
 
     json_lines: Path | None = None
@@ -82,8 +88,12 @@ def run_watch(
 ) -> int:
     """Judge what lies in `folder` and what arrives, until a signal ends it. Returns the exit status.
 
-    out: where to print results, default standard output; the rest is logged. Raises
-    InputError for a folder that does not exist, a refused bundle, and a results file that cannot be used.
+    Args:
+        out: Where to print results, default standard output; the rest is logged.
+
+    Raises:
+        InputError: For a folder that does not exist, a refused bundle, and a results file that cannot be
+            used.
     """
     folder = Path(os.path.abspath(folder))  # noqa: PTH100 (a link stays a link)
     if not folder.is_dir():

@@ -11,7 +11,11 @@ _BITS = (1, 4, 8, 16, 24, 32)
 
 
 class BmpStructure(NamedTuple):
-    """complete: all rows are there. missing: bytes of the last row's padding that are not; they hold no pixel."""
+    """complete: all rows are there.
+
+    Attributes:
+        missing: Bytes of the last row's padding that are not; they hold no pixel.
+    """
 
     complete: bool
     missing: int = 0
@@ -19,8 +23,11 @@ class BmpStructure(NamedTuple):
 
 
 def examine_bmp(data: bytes) -> BmpStructure:
-    """Compare the rows with the file's length. The size that the header states is not relied on: programs put
-    zero there, or too much (it is not needed to find a pixel)."""
+    """Compare the rows with the file's length.
+
+    The size that the header states is not relied on: programs put zero there, or too much (it is not needed
+    to find a pixel).
+    """
     if len(data) < 34:
         return BmpStructure(False)
     start, header = struct.unpack_from("<II", data, 10)

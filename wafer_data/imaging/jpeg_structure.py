@@ -23,9 +23,13 @@ _FRAME_NAMES = dict.fromkeys((0xC3, 0xC7, 0xCB, 0xCF), "lossless") | dict.fromke
 
 @dataclass
 class JpegStructure:
-    """What the markers say. complete: the end marker is there. trap: why no decoder should be given the file.
+    """What the markers say.
 
-    unsupported: what kind it is that is not read. pictures: how many the file holds one after the other.
+    Attributes:
+        complete: The end marker is there.
+        trap: Why no decoder should be given the file.
+        unsupported: What kind it is that is not read.
+        pictures: How many the file holds one after the other.
     """
 
     complete: bool = False

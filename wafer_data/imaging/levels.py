@@ -59,8 +59,10 @@ class Levels:
 def find_levels(images: Iterable[np.ndarray]) -> Levels:
     """Levels for training normals given as uint8 or uint16 arrays; memory does not depend on their number.
 
-    The central 99.8 % of all pixels decide, so single hot or dead pixels do not. Raises InputError if there is no
-    image or all pixels have one value.
+    The central 99.8 % of all pixels decide, so single hot or dead pixels do not.
+
+    Raises:
+        InputError: If there is no image or all pixels have one value.
     """
     histogram = np.zeros(_BINS, np.int64)
     for image in images:

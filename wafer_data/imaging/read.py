@@ -90,8 +90,11 @@ def to_square(grey: np.ndarray, size: int = 256) -> np.ndarray:
 
     Both sides are resized to `size` (the aspect ratio is not kept) with an antialiased bilinear filter, and
     left alone when the size already fits. uint8 is resized in 8 bits, so the result is a multiple of 1/255;
-    uint16 and float are resized in float and rounded to multiples of 1/65535. Stored in 8 or 16 bits and
-    read back, the result is therefore the same to the last bit. Raises ValueError for another shape or type.
+    uint16 and float are resized in float and rounded to multiples of 1/65535. Stored in 8 or 16 bits and read
+    back, the result is therefore the same to the last bit.
+
+    Raises:
+        ValueError: For another shape or type.
     """
     if grey.ndim != 2:
         raise ValueError(f"a grey image has two dimensions, not {grey.ndim}")

@@ -59,7 +59,11 @@ class SourceSize:
 
     @classmethod
     def from_dict(cls, content: Any) -> Self:
-        """Reads and checks what :meth:`to_dict` wrote. Raises InputError where it is malformed."""
+        """Reads and checks what :meth:`to_dict` wrote.
+
+        Raises:
+            InputError: Where it is malformed.
+        """
         try:
             pairs = {name: tuple(content[name]) for name in ("height", "width", "aspect")}
             whole = set(content) == set(pairs) and all(0 < low <= high for low, high in pairs.values())

@@ -46,10 +46,18 @@ _SAMPLE_FORMATS = {4: "samples of undefined format", 5: "complex integers", 6: "
 class Layout:
     """The pixels of one directory.
 
-    width, height: pixels. bits: of each sample. kind: UNSIGNED, SIGNED or FLOAT. colours: samples that are colour;
-    extras: what each further sample of a pixel is. separate: each sample has a plane of its own. part_width,
-    part_height: pixels of a strip or tile; tiled: which of the two. reversed_bits: lowest bit first in each byte.
-    offsets, lengths: place and size of each strip or tile in bytes; lengths is empty where the file does not say.
+    Attributes:
+        width, height: Pixels.
+        bits: Of each sample.
+        kind: UNSIGNED, SIGNED or FLOAT.
+        colours: Samples that are colour.
+        extras: What each further sample of a pixel is.
+        separate: Each sample has a plane of its own.
+        part_width, part_height: Pixels of a strip or tile.
+        tiled: Which of the two.
+        reversed_bits: Lowest bit first in each byte.
+        offsets, lengths: Place and size of each strip or tile in bytes; lengths is empty where the file does
+            not say.
     """
 
     page: Directory

@@ -24,11 +24,14 @@ MOST_CHUNKS = 100_000
 class Structure(NamedTuple):
     """What :func:`examine` found.
 
-    image_format: "PNG", "JPEG", "BMP", "TIFF" (Pillow's names), or None for anything else. complete: whether
-    the file reaches its own end; a PNG must also carry correct checksums (of a TIFF file, whose directories point all
-    over it, `imaging.tiff` finds out while it reads). trap: why no decoder should be given the file, or None.
-    unsupported: what kind of file it is that is not read, or None. pictures: how many it holds. missing: bytes without
-    pixels that its end lacks.
+    Attributes:
+        image_format: "PNG", "JPEG", "BMP", "TIFF" (Pillow's names), or None for anything else.
+        complete: Whether the file reaches its own end; a PNG must also carry correct checksums (of a TIFF
+            file, whose directories point all over it, `imaging.tiff` finds out while it reads).
+        trap: Why no decoder should be given the file, or None.
+        unsupported: What kind of file it is that is not read, or None.
+        pictures: How many it holds.
+        missing: Bytes without pixels that its end lacks.
     """
 
     image_format: str | None

@@ -10,7 +10,11 @@ from wafer_data.micrograph.scene import Scene
 
 @dataclass(frozen=True)
 class Change:
-    """grey: what is added to the surface's grey at full strength, float32 (S, S). footprint: bool (S, S)."""
+    """grey: what is added to the surface's grey at full strength, float32 (S, S).
+
+    Attributes:
+        footprint: Bool (S, S).
+    """
 
     grey: np.ndarray
     footprint: np.ndarray

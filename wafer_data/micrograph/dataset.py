@@ -54,8 +54,13 @@ class Entry:
 
 
 def plan(normal: int, test_normal: int, per_type: Mapping[str, int]) -> list[Entry]:
-    """All images of a data set. Index ranges: train from 0, test/good from 1e9, each defect type from its own
-    multiple. Raises InputError for an unknown type, a negative count, no training image or too many images."""
+    """All images of a data set.
+
+    Index ranges: train from 0, test/good from 1e9, each defect type from its own multiple.
+
+    Raises:
+        InputError: For an unknown type, a negative count, no training image or too many images.
+    """
     unknown = [name for name in per_type if name not in DEFECT_TYPES]
     if unknown:
         raise InputError(f"no such defect type: {', '.join(unknown)}; there are {', '.join(DEFECT_TYPES)}")
@@ -85,13 +90,15 @@ def write_micrographs(
 ) -> dict[str, Any]:
     """Write a data set in MVTec layout and return the content of its synthetic.json.
 
-    per_type: defect type -> number of images; default 40 of each known and 30 of each novel type. bits: 8 or
-    16. Files: train/good, test/good, test/TYPE, ground_truth/TYPE/<name>_mask.png, README.txt and
-    synthetic.json, which holds the parameters and the severity of every defect. PNG, each with a comment that
-    says that it is synthetic. One image is in memory at a time.
+    Args:
+        per_type: Defect type -> number of images; default 40 of each known and 30 of each novel type.
+        bits: 8 or 16. Files: train/good, test/good, test/TYPE, ground_truth/TYPE/<name>_mask.png, README.txt
+            and synthetic.json, which holds the parameters and the severity of every defect. PNG, each with a
+            comment that says that it is synthetic. One image is in memory at a time.
 
-    Raises InputError if `directory` exists and is not an empty folder, for counts that make no data set, a
-    full disk or a missing permission; then nothing is left behind. ValueError for other `bits`.
+    Raises:
+        InputError: If `directory` exists and is not an empty folder, for counts that make no data set, a full
+            disk or a missing permission; then nothing is left behind. ValueError for other `bits`.
     """
     if bits not in (8, 16):
         raise ValueError(f"bits must be 8 or 16, not {bits}")

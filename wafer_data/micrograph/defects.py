@@ -40,9 +40,12 @@ _PAINTERS: dict[str, Callable[[View, np.random.Generator], Change]] = {
 class Severity:
     """How visible a defect is.
 
-    area_px: pixels of its mask. contrast_to_noise: change of the noise-free grey over the noise's standard
-    deviation that a tenth of the mask's pixels, at least 12, reach or
-    exceed. visible_px: pixels that reach `VISIBLE_CONTRAST`. strength: share of the full change of grey, in (0, 1].
+    Attributes:
+        area_px: Pixels of its mask.
+        contrast_to_noise: Change of the noise-free grey over the noise's standard deviation that a tenth of
+            the mask's pixels, at least 12, reach or exceed.
+        visible_px: Pixels that reach `VISIBLE_CONTRAST`.
+        strength: Share of the full change of grey, in (0, 1].
     """
 
     area_px: int
@@ -58,7 +61,10 @@ def add_defect(scene: Scene, kind: str, rng: np.random.Generator) -> tuple[np.nd
     as the full change allows. A draw that not even at full strength shows by `VISIBLE_CONTRAST` on
     `VISIBLE_PIXELS` pixels is repeated, up to eight times; then the most visible one stays. Outside the mask
     the image equals the one without defect to the last bit; inside, every pixel differs by at least one step
-    of 8 bits. Raises InputError if a hundred draws find no place where anything would change at all.
+    of 8 bits.
+
+    Raises:
+        InputError: If a hundred draws find no place where anything would change at all.
     """
     view = View.of(scene)
     signal = scene.signal(view.ideal)

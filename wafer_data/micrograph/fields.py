@@ -37,8 +37,10 @@ def correlated_field(size: int, length: float, rng: np.random.Generator) -> np.n
 
 
 def illumination(size: int, strength: float, rng: np.random.Generator) -> np.ndarray:
-    """1 + a quadratic polynomial in x and y, float32 (size, size); `strength` is the polynomial's root mean
-    square, averaged over images and pixels."""
+    """1 + a quadratic polynomial in x and y, float32 (size, size).
+
+    `strength` is the polynomial's root mean square, averaged over images and pixels.
+    """
     t = np.linspace(-1, 1, size, dtype=np.float32)
     linear, square = np.float32(math.sqrt(3)) * t, np.float32(math.sqrt(5) / 2) * (3 * t * t - 1)
     # Products of normalised Legendre polynomials: five terms of unit variance each.

@@ -36,8 +36,10 @@ class Box:
 class Gap:
     """The free place between two structures that face each other: `box` reaches from edge to edge.
 
-    upright: the structures lie above and below the gap, not left and right of it. depth: how far, in pixels,
-    a bridge may reach into either structure without leaving it on the other side.
+    Attributes:
+        upright: The structures lie above and below the gap, not left and right of it.
+        depth: How far, in pixels, a bridge may reach into either structure without leaving it on the other
+            side.
     """
 
     box: Box
@@ -49,8 +51,10 @@ class Gap:
 class Tone:
     """Grey of a layout as a function of the distance to the nearest edge.
 
-    inside, outside: grey of the plateaus. edge: how much brighter an edge is, as secondary electrons leave
-    a slope more easily than a plane. edge_inside, edge_outside: how far that reaches, in pixels.
+    Attributes:
+        inside, outside: Grey of the plateaus.
+        edge: How much brighter an edge is, as secondary electrons leave a slope more easily than a plane.
+        edge_inside, edge_outside: How far that reaches, in pixels.
     """
 
     inside: float

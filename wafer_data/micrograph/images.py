@@ -36,9 +36,11 @@ def defective_image(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Synthetic image `index` with one defect: (image, mask), float32 in [0, 1] and bool, both (S, S).
 
-    Outside the mask the image equals `normal_image(config, seed, index)` to the last bit; inside, every
-    pixel differs from it by more than one step of 8 bits. Raises ValueError for a type that is not one of
-    DEFECT_TYPES.
+    Outside the mask the image equals `normal_image(config, seed, index)` to the last bit; inside, every pixel
+    differs from it by more than one step of 8 bits.
+
+    Raises:
+        ValueError: For a type that is not one of DEFECT_TYPES.
     """
     micrograph = draw_micrograph(config, seed, index, type)
     assert micrograph.mask is not None

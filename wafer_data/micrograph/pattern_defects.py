@@ -1,5 +1,8 @@
-"""Defects of the pattern itself. They alter the layout's geometry, exactly, and are then drawn like the rest
-of it: a bridge has edges as bright as those of the lines that it joins."""
+"""Defects of the pattern itself.
+
+They alter the layout's geometry, exactly, and are then drawn like the rest of it: a bridge has edges as
+bright as those of the lines that it joins.
+"""
 
 import numpy as np
 

@@ -32,10 +32,15 @@ def layout_of(config: MicrographConfig) -> Layout:
 class Scene:
     """Everything that is drawn for one image, apart from its defect.
 
-    offset: displacement (dy, dx) of the pattern, pixels. edge: displacement of each edge along its normal,
-    float32 (S, S), pixels: the image's own line width and the roughness. blur: sigma, pixels. gain, shift:
-    contrast and brightness. light: illumination, float32 (S, S), about 1. noise: standard normal, (S, S).
-    scan: offset of each scan line, (S,).
+    Attributes:
+        offset: Displacement (dy, dx) of the pattern, pixels.
+        edge: Displacement of each edge along its normal, float32 (S, S), pixels: the image's own line width
+            and the roughness.
+        blur: Sigma, pixels.
+        gain, shift: Contrast and brightness.
+        light: Illumination, float32 (S, S), about 1.
+        noise: Standard normal, (S, S).
+        scan: Offset of each scan line, (S,).
     """
 
     config: MicrographConfig

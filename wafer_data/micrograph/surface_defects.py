@@ -143,8 +143,10 @@ def _oval(
     stretch: float,
     lumps: float,
 ) -> np.ndarray:
-    """Distance from the middle in units of the outline's: an ellipse, up to `stretch` times as long as wide,
-    dented by noise of strength `lumps`."""
+    """Distance from the middle in units of the outline's.
+
+    An ellipse, up to `stretch` times as long as wide, dented by noise of strength `lumps`.
+    """
     turn, ratio = rng.uniform(0, math.pi), np.float32(rng.uniform(1, stretch))
     cos, sin = np.float32(math.cos(turn)), np.float32(math.sin(turn))
     u, v = cos * across + sin * down, ratio * (cos * down - sin * across)

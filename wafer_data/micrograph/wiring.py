@@ -17,9 +17,11 @@ _PAD = 0.5  # chance that a node without a wire is a pad
 class Wiring:
     """Wires between the nodes of an n x n grid.
 
-    rails: bool (n,), rows that are one wide wire. lying: bool (n, n - 1), wires from node c to c + 1 of a
-    row. upright: bool (n - 1, n), wires from row r to r + 1 of a column. pads: bool (n, n), metal without a
-    wire.
+    Attributes:
+        rails: Bool (n,), rows that are one wide wire.
+        lying: Bool (n, n - 1), wires from node c to c + 1 of a row.
+        upright: Bool (n - 1, n), wires from row r to r + 1 of a column.
+        pads: Bool (n, n), metal without a wire.
     """
 
     rails: np.ndarray
@@ -29,7 +31,7 @@ class Wiring:
 
     @property
     def metal(self) -> np.ndarray:
-        """bool (n, n): nodes with metal on them."""
+        """Bool (n, n): nodes with metal on them."""
         return self.pads | _reached(self.lying, self.upright)
 
 

@@ -18,14 +18,20 @@ FOLDER_SHARD = 1000
 class Shard(Protocol):
     """A part of an archive that is read from front to back.
 
-    name: unique in the archive, fit for a file name. identity: changes when the content does.
+    Attributes:
+        name: Unique in the archive, fit for a file name.
+        identity: Changes when the content does.
     """
 
     name: str
     identity: str
 
     def items(self) -> Iterator[Item]:
-        """Its images in order, a few in memory at a time. Raises InputError if the shard is damaged."""
+        """Its images in order, a few in memory at a time.
+
+        Raises:
+            InputError: If the shard is damaged.
+        """
         ...
 
 

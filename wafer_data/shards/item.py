@@ -27,7 +27,11 @@ class Item:
 
     @property
     def label(self) -> int:
-        """0 normal, 1 defective; 0 where nothing is said. Raises InputError for anything else."""
+        """0 normal, 1 defective; 0 where nothing is said.
+
+        Raises:
+            InputError: For anything else.
+        """
         label = self.about.get("label")
         if label is None:
             return 0
@@ -37,7 +41,11 @@ class Item:
 
     @property
     def side(self) -> str:
-        """ "train", "test" or "any"; "any" where nothing is said, "test" for a defect. Raises InputError otherwise."""
+        """The side it belongs to: "train", "test" or "any"; "any" where nothing is said, "test" for a defect.
+
+        Raises:
+            InputError: Otherwise.
+        """
         side = self.about.get("side") or ("test" if self.label else "any")
         if side not in SIDES:
             raise DataError(f"{self.source}: side must be one of {', '.join(SIDES)}, not {side!r}")
@@ -50,5 +58,5 @@ class Item:
 
     @property
     def type(self) -> str:
-        """ "good" or the defect type."""
+        """What it shows: "good" or the defect type."""
         return str(self.about.get("type") or "defect") if self.label else "good"

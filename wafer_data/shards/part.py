@@ -59,7 +59,8 @@ def is_done(folder: Path, key: str) -> bool:
 def write_part(shard: Shard, config: DataConfig, folder: Path) -> None:
     """Write images.npy, masks.npy, rows.parquet, problems.json and, last, part.json into `folder`.
 
-    Raises InputError for a shard that cannot be read or whose descriptions are wrong, a full disk.
+    Raises:
+        InputError: For a shard that cannot be read or whose descriptions are wrong, a full disk.
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "part.json").unlink(missing_ok=True)

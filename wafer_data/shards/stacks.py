@@ -35,7 +35,11 @@ class Stacks:
         self.__init__(state["_paths"])  # type: ignore[misc]
 
     def row(self, file: int, row: int) -> np.ndarray:
-        """Row `row` of file number `file`. Raises InputError if the file is missing, broken or too short."""
+        """Row `row` of file number `file`.
+
+        Raises:
+            InputError: If the file is missing, broken or too short.
+        """
         handle, start, dtype, shape = self._file(file)
         size = int(np.prod(shape[1:])) * dtype.itemsize
         data = os.pread(handle, size, start + row * size)

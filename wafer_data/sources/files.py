@@ -63,7 +63,11 @@ def folders_in(folder: Path) -> list[Path]:
 
 
 def scan(folder: Path) -> list[os.DirEntry[str]]:
-    """Everything in a folder that is not hidden. Raises InputError if it cannot be read."""
+    """Everything in a folder that is not hidden.
+
+    Raises:
+        InputError: If it cannot be read.
+    """
     try:
         with os.scandir(folder) as entries:
             return [entry for entry in entries if not entry.name.startswith(".")]

@@ -24,9 +24,12 @@ Side = Literal["train", "test", "any"]
 class Candidate:
     """An image file that has been found but not opened yet.
 
-    side: "train" (to be divided into train and calibration), "test", or "any" (a normal image to be divided
-    into all three). label: 0 normal, 1 defective. type: "good" or the defect type. mask: its pixel mask's
-    file, if there is one.
+    Attributes:
+        side: "train" (to be divided into train and calibration), "test", or "any" (a normal image to be
+            divided into all three).
+        label: 0 normal, 1 defective.
+        type: "good" or the defect type.
+        mask: Its pixel mask's file, if there is one.
     """
 
     path: Path
@@ -39,11 +42,15 @@ class Candidate:
 def find_images(config: DataConfig, problems: list[Problem] | None = None) -> list[Candidate]:
     """All images that `config` describes, sorted by path within each group; paths are absolute.
 
-    problems: grows by what was passed over, or found otherwise than the layout has it.
+    Hidden files, those of the system and those without an image suffix are passed over; sub-folders are
+    searched, also linked ones. Masks among the images are taken as masks.
 
-    Hidden files, those of the system and those without an image suffix are passed over; sub-folders are searched, also
-    linked ones. Masks among the images are taken as masks. Raises InputError when a folder is missing, unreadable or
-    empty, when MVTec's train/good or test is missing, or when the ELPV package is not installed.
+    Args:
+        problems: Grows by what was passed over, or found otherwise than the layout has it.
+
+    Raises:
+        InputError: When a folder is missing, unreadable or empty, when MVTec's train/good or test is missing,
+            or when the ELPV package is not installed.
     """
     problems = [] if problems is None else problems
     if config.format == "mvtec":

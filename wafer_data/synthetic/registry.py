@@ -50,8 +50,11 @@ def add_random_anomaly(
 ) -> tuple[np.ndarray, np.ndarray, str]:
     """One generator, drawn by weight: (image, mask, name of the generator). See the package.
 
-    weights: name -> weight of those to draw from; default: all, weighted as in ANOMALY_TYPES. Raises
-    ValueError for an unknown name, a negative weight or no positive one.
+    Args:
+        weights: Name -> weight of those to draw from; default: all, weighted as in ANOMALY_TYPES.
+
+    Raises:
+        ValueError: For an unknown name, a negative weight or no positive one.
     """
     if weights is None:
         weights = {name: kind.weight for name, kind in ANOMALY_TYPES.items()}

@@ -17,8 +17,11 @@ _BINS = 64
 class Structures:
     """The structures in a window of an image.
 
-    corner: the window's upper left pixel. smooth: the window without its finest noise, float32 (h, w).
-    inside: bool (h, w), True on structures. grey, surroundings: mean grey of the structures and beside them.
+    Attributes:
+        corner: The window's upper left pixel.
+        smooth: The window without its finest noise, float32 (h, w).
+        inside: Bool (h, w), True on structures.
+        grey, surroundings: Mean grey of the structures and beside them.
     """
 
     corner: tuple[int, int]

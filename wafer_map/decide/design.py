@@ -64,7 +64,11 @@ def design(plan: LotPlan) -> Design:
 
 
 def require_promise(plan: LotPlan) -> Design:
-    """The plan's design. Raises ConfigurationError, with what would do, where its promise cannot be kept."""
+    """The plan's design.
+
+    Raises:
+        ConfigurationError: With what would do, where its promise cannot be kept.
+    """
     found = design(plan)
     if found.keeps_promise:
         return found

@@ -68,7 +68,11 @@ class LotMonitor:
 
     @classmethod
     def from_dict(cls, state: Any) -> LotMonitor:
-        """The monitor whose :meth:`to_dict` this is. Raises DataError where it is malformed."""
+        """The monitor whose :meth:`to_dict` this is.
+
+        Raises:
+            DataError: Where it is malformed.
+        """
         try:
             monitor = cls(LotPlan.from_dict(state["plan"]))
             for sites, defects, unjudged, killers in state["finished"]:

@@ -20,7 +20,8 @@ _MISSING = {"NA", "N/A", "NAN", "N"}
 class Row:
     """Turns rows of one column specification into defects.
 
-    length: micrometres of one unit of length. images: columns whose cells are image lists.
+    Attributes:
+        length: Micrometres of one unit of length. images: columns whose cells are image lists.
     """
 
     def __init__(self, text: Text, columns: Sequence[str], length: float) -> None:
@@ -29,7 +30,14 @@ class Row:
         self.columns = tuple(columns)
 
     def defect(self, cells: Sequence[Word | None], images: tuple[ImageEntry, ...]) -> Defect:
-        """The defect of a row. cells: one word a column; None for image lists. Raises InputError for bad numbers."""
+        """The defect of a row.
+
+        Args:
+            cells: One word a column; None for image lists.
+
+        Raises:
+            InputError: For bad numbers.
+        """
         found: dict[str, Any] = {}
         for key, word in zip(self.keys, cells, strict=True):
             if word is None or (word.text.upper() in _MISSING and key != ID):

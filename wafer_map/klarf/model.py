@@ -131,7 +131,11 @@ class Place:
 
 @dataclass
 class Spec:
-    """The column names of a defect list, and where they stand. count: (start, end) of their number."""
+    """The column names of a defect list, and where they stand.
+
+    Attributes:
+        count: (start, end) of their number.
+    """
 
     columns: tuple[str, ...]
     names: tuple[tuple[int, int], ...]
@@ -140,7 +144,12 @@ class Spec:
 
 @dataclass
 class ClassTable:
-    """A table of class names. count: (start, end) of its length; end: where a new row goes."""
+    """A table of class names.
+
+    Attributes:
+        count: (start, end) of its length.
+        end: Where a new row goes.
+    """
 
     count: tuple[int, int]
     end: int

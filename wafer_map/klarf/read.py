@@ -40,7 +40,11 @@ def read_klarf(path: str | Path, *, keep_incomplete: bool = False) -> KlarfFile:
 
 
 def parse_klarf(data: bytes, *, source: str = "KLARF", keep_incomplete: bool = False) -> KlarfFile:
-    """The content of a KLARF file's bytes; see `read_klarf`. source: how messages call it."""
+    """The content of a KLARF file's bytes; see `read_klarf`.
+
+    Args:
+        source: How messages call it.
+    """
     try:
         text, encoding = data.decode("utf-8"), "utf-8"
     except UnicodeDecodeError:

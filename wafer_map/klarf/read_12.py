@@ -24,7 +24,11 @@ _PAIRS = {"diepitch": "die_pitch", "dieorigin": "die_origin", "samplecenterlocat
 
 
 class Reader12:
-    """Reads one file into `file`. keep_incomplete: what a cut-off file holds is kept instead of refused."""
+    """Reads one file into `file`.
+
+    Attributes:
+        keep_incomplete: What a cut-off file holds is kept instead of refused.
+    """
 
     def __init__(self, text: Text, file: KlarfFile, keep_incomplete: bool) -> None:
         self.text, self.file, self.keep = text, file, keep_incomplete
@@ -41,7 +45,11 @@ class Reader12:
         self.listed = False
 
     def read(self) -> None:
-        """Read all statements. Raises InputError with the line for what cannot be understood."""
+        """Read all statements.
+
+        Raises:
+            InputError: With the line for what cannot be understood.
+        """
         found = list(statements(self.text, self.file.notes))
         self._find_decimal_sign(found)
         for statement in found:

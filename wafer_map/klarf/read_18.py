@@ -24,7 +24,11 @@ class Reader18:
         self.text, self.file = text, file
 
     def read(self) -> None:
-        """Read the whole tree. Raises InputError with the line for what cannot be understood."""
+        """Read the whole tree.
+
+        Raises:
+            InputError: With the line for what cannot be understood.
+        """
         root, self.file.complete = TreeReader(self.text, self.file.notes).read()
         if root.name.text != "FileRecord":
             self.text.refuse(root.name.start, f"FileRecord is expected, not {root.name.text[:40]!r}")

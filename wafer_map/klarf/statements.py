@@ -85,7 +85,10 @@ def statements(text: Text, notes: list[str]) -> Iterator[Statement]:
     """The statements of a file in order; what is odd but readable goes into `notes`.
 
     A known name at the start of a line inside a statement begins the next one: the semicolon before it was
-    forgotten. Raises InputError, with the line, for anything that is no statement.
+    forgotten.
+
+    Raises:
+        InputError: With the line, for anything that is no statement.
     """
     name: Word | None = None
     values: list[Word] = []

@@ -51,7 +51,14 @@ class Text:
         self._ends = [match.end() for match in _LINE_END.finditer(text)]
 
     def words(self, *, braces: bool) -> list[Word]:
-        """All words in order. braces: with the signs of version 1.8. Raises InputError for a string without end."""
+        """All words in order.
+
+        Args:
+            braces: With the signs of version 1.8.
+
+        Raises:
+            InputError: For a string without end.
+        """
         found = [
             Word(match.group(), match.start())
             for match in (_WORDS_18 if braces else _WORDS_12).finditer(self.text)

@@ -49,7 +49,11 @@ class TreeReader:
         self.at = 0
 
     def read(self) -> tuple[Record, bool]:
-        """The file's record, and whether EndOfFile follows it. Raises InputError with the line."""
+        """The file's record, and whether EndOfFile follows it.
+
+        Raises:
+            InputError: With the line.
+        """
         try:
             self._expect("Record")
             root = self._record(0)

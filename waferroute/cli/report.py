@@ -155,8 +155,9 @@ def fab_settings(run_dir: Path, args: Namespace) -> "FabConfig":
 
 @contextlib.contextmanager
 def _still_current(folder: Path) -> Iterator[None]:
-    """The evaluation's record follows the new files, if it fitted the old ones: else the next `waferroute run`
-    would take them for damage and evaluate again.
+    """The evaluation's record follows the new files, if it fitted the old ones.
+
+    Else the next `waferroute run` would take them for damage and evaluate again.
     """
     from waferroute.stage_record import RECORD_NAME, StageRecord, first_damage, take_stock
 
