@@ -11,20 +11,23 @@ import math
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path, PureWindowsPath
 from typing import Any, TextIO
 
-from router.decision import PASS, REJECT, REVIEW, Decision
+from router.decision import PASS, REJECT, REVIEW, Decision, Route
 from tool_side.runtime.inspection import Inspection
 from tool_side.runtime.inspector import Inspector
 from tool_side.runtime.pages import read_page
+from wafer_data.defect import DefectFinding
 from wafer_data.errors import InputError
 from wafer_data.files import write_bytes
 from wafer_data.imaging.read import UnreadableImage
+from wafer_map.bins import BinRules, load_rules
 from wafer_map.klarf import Defect, DefectResult, ImageEntry, KlarfFile, fill, read_klarf
 from wafer_map.klarf.fill import SCORE_COLUMN
+from waferroute.klarf_bins import binned_result, finding_of, image_size_of
 
 EXIT_JUDGED, EXIT_UNJUDGED = 0, 3
 ROUGH_BINS = {PASS: 1, REVIEW: 2, REJECT: 3}
@@ -40,6 +43,7 @@ class DefectDecision:
         wafer, defect: places in the file. id: DEFECTID. decision: PASS, REVIEW or REJECT; REVIEW without an image.
         score: anomaly score >= 0, None if no image was judged. images: how many were judged.
         result: the inspection that decided; None without an image. reasons: why it is not PASS.
+        size: (width, height) of the image that decided, pixels. finding: its defect, where there are rules.
     """
 
     wafer: int
@@ -50,6 +54,8 @@ class DefectDecision:
     images: int
     result: Inspection | None
     reasons: tuple[str, ...]
+    size: tuple[int, int] = (1, 1)
+    finding: DefectFinding | None = None
 
     def to_dict(self, file: KlarfFile) -> dict[str, Any]:
         """JSON-ready form."""
@@ -62,6 +68,7 @@ class DefectDecision:
             "score": self.score,
             "images": self.images,
             "reasons": list(self.reasons),
+            **({} if self.finding is None else {"defect_found": self.finding.to_dict()}),
         }
 
 
@@ -76,6 +83,8 @@ def run_klarf_inspect(
     reduced_decoding: bool = False,
     public_key: str | Path | None = None,
     score_column: str | None = SCORE_COLUMN,
+    rules: str | Path | None = None,
+    pixel_um: float | None = None,
     json_output: bool = False,
     out: TextIO | None = None,
 ) -> int:
@@ -86,6 +95,9 @@ def run_klarf_inspect(
         source: the KLARF file. target: the one to write; may be the same.
         images: folder of the list's images; default the folder of `source`.
         score_column: column for the scores; None writes none.
+        rules: file of bin rules (`wafer_map.bins`); they give classes and bins, and may make a decision severer. None:
+            bins say the decision (`ROUGH_BINS`) and classes stay as they are.
+        pixel_um: side of a pixel in micrometres; None: sizes are those of the list.
         json_output: print one JSON object a defect instead of the summary.
         out: where to print, default standard output.
 
@@ -96,7 +108,7 @@ def run_klarf_inspect(
         InputError: the list or the bundle is refused, or the target cannot be written.
     """
     out = out or sys.stdout
-    file = read_klarf(source)
+    file, bins = read_klarf(source), None if rules is None else load_rules(rules)
     folder = Path(images) if images is not None else Path(source).parent
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder of images; name it with --images")
@@ -108,16 +120,24 @@ def run_klarf_inspect(
         for d, defect in enumerate(wafer.defects):
             decisions.append(_decide(w, d, defect, judge, policy.full_location, policy.full_scale))
         _say_progress(len(decisions), file.defects)
-    results = {
-        (one.wafer, one.defect): DefectResult(
-            rough_bin=ROUGH_BINS[one.decision],
-            review=int(one.decision != PASS),
-            score=one.score,
-            images=one.images,
-        )
-        for one in decisions
-    }
-    write_bytes(target, fill(file, results, score_column=score_column))
+    results: dict[tuple[int, int], DefectResult] = {}
+    for i, one in enumerate(decisions):
+        if bins is None:
+            cells = DefectResult(
+                rough_bin=ROUGH_BINS[one.decision],
+                review=int(one.decision != PASS),
+                score=one.score,
+                images=one.images,
+            )
+        else:
+            decisions[i], cells = _binned(bins, inspector, one, file, pixel_um)
+        results[one.wafer, one.defect] = cells
+    names = (
+        {}
+        if bins is None
+        else {b.class_number: n for n, b in bins.bins.items() if b.class_number is not None}
+    )
+    write_bytes(target, fill(file, results, class_names=names, score_column=score_column))
     if json_output:
         for one in decisions:
             print(json.dumps(one.to_dict(file)), file=out)
@@ -126,27 +146,58 @@ def run_klarf_inspect(
     return EXIT_UNJUDGED if any(one.score is None for one in decisions) else EXIT_JUDGED
 
 
+def _binned(
+    bins: BinRules, inspector: Inspector, one: DefectDecision, file: KlarfFile, pixel_um: float | None
+) -> tuple[DefectDecision, DefectResult]:
+    """A decision with its defect and bin. Rules never make it milder."""
+    if one.result is None:
+        unseen = Inspection(source="?", decision=one.decision)
+        one = replace(one, result=unseen)
+    assert one.result is not None
+    reference = None if one.result.route is Route.NONE else inspector.map_reference(one.result.route)
+    listed = file.wafers[one.wafer].defects[one.defect]
+    finding = finding_of(
+        one.result, reference, one.size, listed, None if pixel_um is None else (pixel_um, pixel_um)
+    )
+    cells, binned = binned_result(bins, finding, one.decision, one.score, one.images)
+    if binned is None:
+        return one, cells
+    changed = replace(
+        one, decision=binned.decision, finding=binned.finding, reasons=(*one.reasons, binned.reason)
+    )
+    return changed, cells
+
+
 class _Judge:
     """Inspects the images that a list names, each once."""
 
     def __init__(self, inspector: Inspector, folder: Path, recipe: str | None) -> None:
         self.inspector, self.folder, self.recipe = inspector, folder, recipe
         self._pages: tuple[Path, bytes] | None = None
+        self.last: Path | bytes | None = None
 
     def __call__(self, entry: ImageEntry) -> Inspection:
         """The inspection of one entry; one that could not be read is REVIEW with the reason."""
+        self.last = None
         if entry.file is None:
             return _unjudged("?", "the list names no image file")
         path = find_image(self.folder, entry.file)
         if path is None:
             return _unjudged(entry.file, f"{entry.file} is not in {self.folder}")
-        if path.suffix.lower() in (".tif", ".tiff") and entry.number is not None and entry.number > 1:
+        if path.suffix.lower() in (".tif", ".tiff") and entry.number:
             try:
                 page = read_page(self._bytes(path), entry.number, self.inspector.preprocessing, str(path))
             except UnreadableImage as error:
                 return _unjudged(str(path), f"the image cannot be read: {error.reason}")
+            self.last = page
             return self.inspector.inspect(page, recipe=self.recipe)
+        self.last = path
         return self.inspector.inspect(path, recipe=self.recipe)
+
+    def size(self) -> tuple[int, int]:
+        """(width, height) of the last image."""
+        side = self.inspector.preprocessing.image_size
+        return (side, side) if self.last is None else image_size_of(self.last, side)
 
     def _bytes(self, path: Path) -> bytes:
         """A file of several pages is read once for all of them."""
@@ -184,29 +235,22 @@ def _decide(
     wafer: int,
     place: int,
     defect: Defect,
-    judge: Callable[[ImageEntry], Inspection],
+    judge: _Judge,
     location: float,
     scale: float,
 ) -> DefectDecision:
-    results = [judge(entry) for entry in defect.images]
+    seen = [(judge(entry), judge.size()) for entry in defect.images]
+    results = [result for result, _ in seen]
     if not results:
         return DefectDecision(
             wafer, place, defect.id, REVIEW, None, 0, None, ("the list names no image of it",)
         )
-    worst = max(results, key=_severity)
+    worst, size = max(seen, key=lambda pair: _severity(pair[0]))
     judged = [result for result in results if result.judged]
     score = max((result.score for result in judged if result.score is not None), default=None)
     reasons = tuple(dict.fromkeys(reason for result in results for reason in result.reasons))
-    return DefectDecision(
-        wafer,
-        place,
-        defect.id,
-        worst.decision,
-        anomaly_score(score, location, scale),
-        len(judged),
-        worst,
-        reasons,
-    )
+    final = anomaly_score(score, location, scale)
+    return DefectDecision(wafer, place, defect.id, worst.decision, final, len(judged), worst, reasons, size)
 
 
 def _severity(result: Inspection) -> tuple[int, float]:

@@ -137,3 +137,38 @@ def test_a_filled_in_file_can_be_filled_in_again(bundle: Path, lot: Path):
     once = (lot / "out.klarf").read_bytes()
     run(bundle, lot / "out.klarf", lot / "out.klarf")
     assert (lot / "out.klarf").read_bytes() == once and parse_klarf(once).complete
+
+
+RULES = {
+    "schema": 1,
+    "bins": {
+        "big": {"rough": 21, "fine": 3, "class_number": 55, "disposition": "REJECT", "killer": True},
+        "small": {"rough": 22, "class_number": 56},
+    },
+    "rules": [{"min_um": 3.0, "bin": "big"}],
+    "otherwise": "small",
+}
+
+
+def test_rules_give_class_and_bin_by_size_and_never_a_milder_decision(bundle: Path, lot: Path):
+    (lot / "rules.json").write_text(json.dumps(RULES))
+    _, text = run(bundle, lot / "12.klarf", lot / "out.klarf", rules=lot / "rules.json", json_output=True)
+    wafer = read_klarf(lot / "out.klarf").wafers[0]
+    # Sizes are the list's: 2 um, 5 um; the third image is good, the second defect has none and is of the worse bin.
+    assert [d.rough_bin for d in wafer.defects] == [22, 21, 1]
+    assert [d.class_number for d in wafer.defects] == [56, 55, 0] and wafer.classes[55] == "big"
+    rows = [json.loads(line) for line in text.splitlines()]
+    assert [row["decision"] for row in rows[:3]] == ["REJECT", "REJECT", "PASS"]
+    found = rows[0]["defect_found"]
+    assert found["type"] == "unknown" and found["bin"] == "small" and found["on_die"] == [100.5, 200.0]
+    left, top, right, bottom = found["box"]
+    assert right - left <= 32 and bottom - top <= 32  # the spot is 12 x 12 pixels, cells of the map 4 x 4
+
+
+def test_with_the_pixel_size_the_heat_map_says_the_size(bundle: Path, lot: Path):
+    (lot / "rules.json").write_text(json.dumps(RULES))
+    options = {"rules": lot / "rules.json", "pixel_um": 1.0}
+    run(bundle, lot / "12.klarf", lot / "out.klarf", **options)
+    assert read_klarf(lot / "out.klarf").wafers[0].defects[0].rough_bin == 21
+    run(bundle, lot / "12.klarf", lot / "out.klarf", **{**options, "pixel_um": 0.001})
+    assert read_klarf(lot / "out.klarf").wafers[0].defects[0].rough_bin == 22

@@ -4,12 +4,22 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from waferroute.cli.arguments import BUNDLE, Commands, add_command, add_json, add_public_key, count, seconds
+from waferroute.cli.arguments import (
+    BUNDLE,
+    Commands,
+    add_command,
+    add_json,
+    add_public_key,
+    count,
+    positive,
+    seconds,
+)
 
 _WATCH_ONLY = {
     "json_lines": None, "csv": None, "once": False, "poll": 0.5, "settle": 0.5, "give_up": 60.0,
     "monitor": None,
 }  # fmt: skip
+_KLARF_ONLY = ("out", "images", "rules", "pixel_um")
 
 
 def add(commands: Commands) -> None:
@@ -71,6 +81,17 @@ def add(commands: Commands) -> None:
         help="column for the scores, added where the list lacks it; none: leave the columns as they are "
         "(default: ANOMALYSCORE)",
     )
+    klarf.add_argument(
+        "--rules",
+        metavar="FILE",
+        help="bin rules (JSON or TOML): classes and bins by type, size and place on the die",
+    )
+    klarf.add_argument(
+        "--pixel-um",
+        metavar="UM",
+        type=positive,
+        help="side of a pixel in micrometres, for sizes (default: the list's)",
+    )
     watch = parser.add_argument_group("watching a folder")
     watch.add_argument(
         "--watch", metavar="DIR", help="judge the images in this folder and those that arrive in it"
@@ -108,7 +129,7 @@ def add(commands: Commands) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print one line an image; 3 if any could not be scored."""
     if args.watch is not None:
-        if args.klarf or args.out or args.images:
+        if args.klarf or any(getattr(args, name) for name in _KLARF_ONLY):
             args.help_of.error("--watch and --klarf exclude each other")
         return _watch(args)
     given = [name for name, default in _WATCH_ONLY.items() if getattr(args, name) != default]
@@ -116,8 +137,9 @@ def run(args: argparse.Namespace) -> int:
         args.help_of.error(f"--{given[0].replace('_', '-')} goes with --watch DIR")
     if args.klarf is not None:
         return _klarf(args)
-    if args.out or args.images:
-        args.help_of.error(f"--{'out' if args.out else 'images'} goes with --klarf FILE")
+    for name in _KLARF_ONLY:
+        if getattr(args, name) is not None:
+            args.help_of.error(f"--{name.replace('_', '-')} goes with --klarf FILE")
     if not args.inputs:
         args.help_of.error("give images or folders to inspect, --watch DIR, or --klarf FILE")
     from tool_side.runtime.inspect_files import run_inspect
@@ -149,6 +171,8 @@ def _klarf(args: argparse.Namespace) -> int:
         reduced_decoding=args.reduced_decoding,
         public_key=args.public_key,
         score_column=None if args.score_column == "none" else args.score_column,
+        rules=args.rules,
+        pixel_um=args.pixel_um,
         json_output=args.json,
     )
 
