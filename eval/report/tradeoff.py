@@ -139,7 +139,7 @@ def _reply(answer: Answer) -> Reply:
 def _asked(budget: Budget) -> str:
     if budget.per_second is not None:
         return f"{round_count(3600 * budget.per_second)} images an hour"
-    lot = f" for a lot of {counted(budget.images, 'image')}" if budget.kind == "lot" else " for an image"
+    lot = f" for {counted(budget.images, 'image')}" if budget.kind == "lot" else " for an image"
     return f"{budget.milliseconds:g}{NBSP}ms{lot}"
 
 

@@ -9,9 +9,12 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 import eval.report.run
+import tool_side.export.int8
 from eval.config import EvalConfig
 from eval.report import evaluate_run
 from eval.scorers import load_scorers
+from tool_side import Inspector
+from tool_side.export.write import export_bundle
 from wafer_data.errors import InputError
 from wafer_data.store import ImageStore
 
@@ -175,6 +178,25 @@ def test_a_failure_leaves_the_old_report_alone(data_only, monkeypatch):
         evaluate_run(data_only, QUICK)
     assert {path.name: path.read_bytes() for path in (data_only / "report").iterdir()} == before
     assert {path.name for path in data_only.iterdir()} == {"data", "report"}
+
+
+def test_eight_bit_graphs_are_evaluated_where_the_bundle_holds_them(tiny_run, tmp_path, monkeypatch):
+    run = tmp_path / "run"
+    shutil.copytree(tiny_run, run)
+    monkeypatch.setattr(tool_side.export.int8, "WORTHWHILE", 0.0)  # however fast they are on this computer
+    shutil.rmtree(run / "bundle")
+    export_bundle(run, run / "bundle", int8=True)
+    variants = read(run / "bundle" / "manifest.json")["variants"]["int8"]
+    assert any(student["default"] for student in variants.values())
+    evaluate_run(run, QUICK)
+    inspector = Inspector(run / "bundle")
+    for image in read(run / "report" / "predictions.json")["images"]:
+        found = inspector.inspect(image["path"])
+        assert (found.decision, found.route) == (image["decision"], image["route"])
+        assert dict(found.scores) == {stage: image["scores"][stage] for stage in found.scores}
+    # 8 bits: near to PyTorch's scores, and not the same
+    parity = read(run / "report" / "parity.json")
+    assert max(parity[f"max_relative_{name}_deviation"] for name in ("lowres", "full")) > 1e-5
 
 
 def test_without_the_bundle_that_ships_nothing_is_evaluated(tiny_run, tmp_path):
