@@ -15,7 +15,10 @@ def test_students_t(t: float, freedom: float):
 
 @given(st.floats(0.0, 1.0), st.integers(30, 5000))
 def test_kolmogorov(d: float, n: int):
-    assert kolmogorov(d, n) == pytest.approx(stats.kstwo.sf(d, n), abs=0.01)
+    expected = stats.kstwo.sf(d, n)
+    assert kolmogorov(d, n) == pytest.approx(expected, abs=0.03)
+    if expected < 0.1:  # where anything is decided
+        assert kolmogorov(d, n) == pytest.approx(expected, abs=0.003)
 
 
 def test_no_freedom_is_refused():
