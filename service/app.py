@@ -39,6 +39,7 @@ ROUTE_MODULES = (
     "service.api.openapi",
     "service.auth.login",
     "service.retention",
+    "service.review.pages",
 )
 
 
