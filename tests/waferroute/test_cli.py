@@ -229,7 +229,7 @@ class TestStageCommands:
     def test_refuse_several_processes_except_to_distill(self, config, quick_stages, capsys, monkeypatch):
         monkeypatch.setenv("WORLD_SIZE", "2")
         assert main(["adapt", config]) == 2
-        assert "only `waferroute distill` runs in several processes" in capsys.readouterr().err
+        assert "only `waferroute distill` and `pretrain` run in several processes" in capsys.readouterr().err
 
 
 def test_the_students_on_the_command_line_are_those_of_the_configuration():

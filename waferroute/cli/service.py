@@ -144,13 +144,15 @@ def _add_users(actions: Commands) -> None:
         if name != "list":
             parser.add_argument("name", metavar="NAME")
         if name == "add":
-            parser.add_argument("--role", choices=_ROLES, required=True)
+            parser.add_argument("--role", choices=_ROLES, required=True, help="what the account may do")
         if name == "change":
-            parser.add_argument("--role", choices=_ROLES)
+            parser.add_argument("--role", choices=_ROLES, help="what the account may do from now on")
             parser.add_argument("--password", action="store_true", help="ask for a new password")
             state = parser.add_mutually_exclusive_group()
-            state.add_argument("--active", dest="active", action="store_true", default=None)
-            state.add_argument("--inactive", dest="active", action="store_false")
+            state.add_argument(
+                "--active", dest="active", action="store_true", default=None, help="let it in again"
+            )
+            state.add_argument("--inactive", dest="active", action="store_false", help="let it in no more")
 
 
 def _add_where(parser: argparse.ArgumentParser, name: str) -> None:
