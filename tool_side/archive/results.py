@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -87,16 +88,40 @@ def write_part(
         WriteError: the disk is full or the folder cannot be written.
     """
     columns = schema(latent)
-    with new_file(path) as temporary, pq.ParquetWriter(temporary, columns, compression="zstd") as writer:
+    # vectors and hashes hardly repeat or compress: trying would take as long as scoring
+    compression = {name: "none" if name in ("latent", "sha256") else "zstd" for name in columns.names}
+    repeating = [
+        name for name in columns.names if columns.field(name).type == pa.string() and name != "sha256"
+    ]
+    with (
+        new_file(path) as temporary,
+        pq.ParquetWriter(temporary, columns, compression=compression, use_dictionary=repeating) as writer,
+    ):
         waiting: list[dict[str, Any]] = []
         for row in rows:
             waiting.append(row)
             if len(waiting) == GROUP_ROWS:
-                writer.write_table(pa.Table.from_pylist(waiting, columns))
+                writer.write_table(_table(waiting, columns))
                 waiting = []
         if waiting:
-            writer.write_table(pa.Table.from_pylist(waiting, columns))
+            writer.write_table(_table(waiting, columns))
         writer.add_key_value_metadata({KEY: key, BUNDLE: bundle, TOTALS: json.dumps(totals.to_dict())})
+
+
+def _table(rows: list[dict[str, Any]], columns: pa.Schema) -> pa.Table:
+    """Rows as columns; vectors are taken as arrays, not number by number."""
+    if columns.names[-1] != "latent":
+        return pa.Table.from_pylist(rows, columns)
+    vectors = [row["latent"] for row in rows]
+    width = columns.field("latent").type.list_size
+    flat = np.zeros((len(rows), width), np.float32)
+    missing = np.array([vector is None for vector in vectors])
+    for place in np.flatnonzero(~missing):
+        flat[place] = vectors[place]
+    column = pa.FixedSizeListArray.from_arrays(pa.array(flat.ravel()), width, mask=pa.array(missing))
+    others = pa.schema(list(columns)[:-1])
+    plain = [{name: row.get(name) for name in others.names} for row in rows]
+    return pa.Table.from_pylist(plain, others).append_column(columns.field("latent"), column)
 
 
 def read_metadata(path: Path) -> dict[bytes, bytes]:

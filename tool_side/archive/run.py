@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -20,6 +20,7 @@ from wafer_data.files import write_json
 from wafer_data.shards import Shard, open_archive
 
 SUMMARY = "summary.json"
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def score_archive(location: str, job: Job, passes: Passes | None = None, workers
     for name, totals in passes(job, todo):
         fresh.add(totals)
         done += 1
-        say(f"{name}: {totals.images} images scored ({done} of {len(shards)} shards)")
+        _log.info("%s: %d images scored (%d of %d shards)", name, totals.images, done, len(shards))
     elapsed = perf_counter() - started
     whole = Totals()
     for shard in shards:
@@ -95,11 +96,6 @@ def score_archive(location: str, job: Job, passes: Passes | None = None, workers
     }
     write_json(job.out / SUMMARY, summary)
     return summary
-
-
-def say(line: str) -> None:
-    """A line of progress on standard error."""
-    print(line, file=sys.stderr, flush=True)
 
 
 def _here(scorer: ArchiveScorer) -> Passes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from time import perf_counter
@@ -65,15 +66,16 @@ class ArchiveScorer:
         recipe = self.recipe or about.get("recipe")
         ref = ImageRef(path=item.source, data=item.data)
         result = self.inspector.inspect(ref, recipe=recipe, keep_image=self.latent is not None)
-        content = result.to_dict()
         return {
             "source": item.source,
             "row": row,
             "sha256": hashlib.sha256(item.data).hexdigest(),
-            **{
-                name: content[name]
-                for name in ("decision", "route", "score", "lowres_score", "full_score", "reasons")
-            },
+            "decision": result.decision.value,
+            "route": result.route.value,
+            "score": _number(result.score),
+            "lowres_score": _number(result.lowres_score),
+            "full_score": _number(result.full_score),
+            "reasons": list(result.reasons),
             "unreadable": result.unreadable,
             "recipe": recipe,
             **{name: None if about.get(name) is None else str(about[name]) for name in IDENTITY},
@@ -88,6 +90,10 @@ class ArchiveScorer:
         if result.route == Route.LOWRES:
             return result.latent
         return low_latent(self.inspector, result.image, result.recipe)
+
+
+def _number(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
 
 
 def low_latent(inspector: Inspector, square: Any, recipe: str | None) -> Any:
