@@ -2,9 +2,9 @@
 
     .venv/bin/python benchmarks/nearest_images.py WORK --latents 1000000
 
-The vectors are drawn (128 coordinates, a mixture of 200 Gaussians), written as results of `waferroute score`, and searched
-through `tool_side.archive.nearest`. Prints one JSON object: seconds to build, milliseconds a search (median and 99th
-percentile of 200, one thread), and the share of the true ten nearest that are found.
+The vectors are drawn (128 coordinates, a mixture of 200 Gaussians), written as results of `waferroute score`, and
+searched through `tool_side.archive.nearest`. Prints one JSON object: seconds to build, milliseconds a search (median
+and 99th percentile of 200, one thread), and the share of the true ten nearest that are found.
 """
 
 from __future__ import annotations
