@@ -120,6 +120,15 @@ def test_a_wafer_of_which_too_little_could_be_judged_is_held():
     assert decide_lot(PLAN, [good(), WaferCounts(0, 0, unjudged=200)]).action is Action.HOLD
 
 
+def test_a_ruined_wafer_is_held_where_nothing_is_assumed_about_clustering():
+    plan = LotPlan(good_rate=0.01, bad_rate=0.05, sites_per_wafer=200, clustering="any")
+    assert decide_wafer(plan, WaferCounts(200, 10)).action is Action.GO
+    verdict = decide_wafer(plan, WaferCounts(200, 150))
+    assert verdict.action is Action.HOLD and "75.00%" in verdict.reasons[0]
+    # A single one says nothing about the lot.
+    assert decide_lot(plan, [WaferCounts(200, 0)] * 5 + [WaferCounts(200, 150)]).action is Action.GO
+
+
 def test_killers_hold_and_stop_by_their_own_limits():
     plan = LotPlan(good_rate=0.01, bad_rate=0.05, sites_per_wafer=200, killers=Killers(hold_at=1, stop_at=3))
     found = [decide_wafer(plan, WaferCounts(200, 3, killers=k)).action for k in range(4)]

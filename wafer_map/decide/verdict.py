@@ -10,7 +10,7 @@ from typing import Any
 
 from wafer_data.errors import DataError
 from wafer_map.decide.evidence import Evidence, log_ratio
-from wafer_map.decide.plan import LotPlan
+from wafer_map.decide.plan import ANY, LotPlan
 
 
 class Action(StrEnum):
@@ -91,6 +91,10 @@ def decide_wafer(plan: LotPlan, counts: WaferCounts) -> Verdict:
     limits = (plan.good_wafer_held_once_in, plan.good_wafer_stopped_once_in)
     found = [_by_evidence(log_value, limits, "wafer", _seen(counts.sites, counts.defects))]
     found += _by_wafer(plan, counts, "")
+    if plan.clustering == ANY and counts.finished and counts.defects > plan.bad_rate * counts.sites:
+        # Where only the mean of many wafers is assumed, one wafer proves nothing; it is looked at all the same.
+        seen = _seen(counts.sites, counts.defects)
+        found.append((Action.HOLD, f"{seen}: more than on a bad lot's average wafer ({plan.bad_rate:.2%})"))
     return _severest(found, log_value, _cleared(plan, log_value))
 
 
