@@ -6,6 +6,7 @@ says of the route - decisions, routes, times - is the bundle's, in whatever prec
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -26,6 +27,8 @@ from router.route_scores import STUDENTS, RouteScores
 from student_vae import load_student
 from tool_side import Bundle
 from wafer_data.errors import InputError
+from wafer_data.files import read_json
+from wafer_data.problems import lines
 from wafer_data.store import ImageStore
 
 # Different images for timing: enough not to sit in the processor's cache, few enough to hold.
@@ -72,7 +75,7 @@ def evaluate(run: FinishedRun, config: EvalConfig) -> Evaluated:
     )
     latencies = _latencies(store, found, scorers, bundle, config)
     evaluation = Evaluation(
-        data=DataSummary(name=store.name, **store.counts()),
+        data=DataSummary(name=store.name, **store.counts(), problems=_data_problems(run.folder)),
         labels=found.labels,
         types=found.types,
         models={
@@ -101,6 +104,11 @@ def evaluate(run: FinishedRun, config: EvalConfig) -> Evaluated:
         for name, rows in found.pixel_rows.items()
     }
     return Evaluated(replace(evaluation, baselines=curves), images, sketches)
+
+
+def _data_problems(run_dir: Path) -> list[str]:
+    path = run_dir / "data" / "problems.json"
+    return lines(read_json(path)) if path.is_file() else []
 
 
 def _latencies(

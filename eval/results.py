@@ -22,6 +22,8 @@ class DataSummary:
     test_normal: int
     test_defect: int
     labelled_defects: int
+    problems: list[str] = field(default_factory=list)
+    """What was found wrong with the data, a line a kind (`wafer_data.problems`)."""
 
 
 @dataclass(frozen=True)
@@ -188,6 +190,7 @@ class Evaluation:
         return {
             "schema": SCHEMA,
             "bundle": self.bundle,
+            "data_problems": list(self.data.problems),
             "provenance": asdict(self.provenance),
             "models": {
                 name: {key: value for key, value in vars(model).items() if key not in ("scores", "latency")}

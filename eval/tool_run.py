@@ -80,7 +80,8 @@ class ToolRun:
 def run_inspector(bundle: Bundle, store: ImageStore, indices: np.ndarray) -> ToolRun:
     """Inspect the images one by one, as arrays, on one thread."""
     # The store's images already are in the data set's grey levels; the tool would apply them a second time.
-    plain = replace(bundle.preprocessing, black=0.0, white=1.0)
+    # They are squares, too, whatever size their files have.
+    plain = replace(bundle.preprocessing, black=0.0, white=1.0, source=None)
     inspector = Inspector(replace(bundle, preprocessing=plain), threads=1)
     recipe = inspector.recipes[0]  # the run's own, whatever was added to its bundle since
     rows = []

@@ -62,7 +62,9 @@ class DataConfig(BaseModel):
         "checks the shards; run folder and archive must be reachable by its workers. Changes no result.",
     )
     expected_size: list[int] | None = Field(
-        None, description="[height, width] in pixels that every image must have. Default: any size."
+        None,
+        description="[height, width] in pixels that every image must have, in training and on the tool. Default: the "
+        "sizes of the training images; on the tool another size or aspect ratio is REVIEW.",
     )
     max_megapixels: float = Field(
         64.0,

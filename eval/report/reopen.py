@@ -30,7 +30,7 @@ def reopen(run: FinishedRun) -> Evaluation:
     try:
         parity = run.optional("report/parity.json")
         evaluation = Evaluation(
-            data=DataSummary(**report["data"]),
+            data=DataSummary(**report["data"], problems=page.get("data_problems", [])),
             labels=images.labels,
             types=images.types,
             models={name: _model(entry, images.ranks[name]) for name, entry in page["models"].items()},

@@ -54,7 +54,7 @@ def main(arguments: list[str]) -> int:
     bundle, *key = arguments
     try:
         inspector = Inspector(bundle, public_key=key[0] if key else None)
-        size = inspector.preprocessing.image_size
+        size, inspector.source_size = inspector.preprocessing.image_size, None  # noise is of no recipe's size
         grey = np.random.default_rng(0).integers(0, 256, (size, size), dtype=np.uint8)
         result = inspector.inspect(grey, recipe=inspector.recipes[0])
         failed = [reason for reason in result.reasons if reason.startswith("a model ")]

@@ -119,7 +119,7 @@ def evaluation() -> Evaluation:
             engine="the engine of its making",
         )
     return Evaluation(
-        data=DataSummary("made-up tiles", 610, 152, 190, 160, 0),
+        data=DataSummary("made-up tiles", 610, 152, 190, 160, 0, ["3 masks mark no pixel"]),
         labels=labels,
         types=types,
         models=models,

@@ -96,6 +96,11 @@ def test_the_main_figures_are_told_in_words(page, evaluation):
         assert series.label in page.text
 
 
+def test_what_was_found_wrong_with_the_data_is_said(html):
+    assert "Found in the data" in html
+    assert "<li>3 masks mark no pixel</li>" in html
+
+
 def test_names_from_the_data_are_escaped(html, page):
     assert "fray <deep>" in page.text and "<deep>" not in html
     assert "name: <made-up>" in page.text

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tool_side import sinks
+from tool_side import Inspector, load_bundle, sinks
 from tool_side.runtime.inspect_files import run_inspect
 from tool_side.watch.done import COARSE_NS, Done, FileState
 from tool_side.watch.folder import WatchedFolder
 from tool_side.watch.watch import WatchOptions, run_watch
 from wafer_data.errors import InputError
+from wafer_data.imaging.source_size import SourceSize
 
 Wafer = Callable[..., np.ndarray]
 ROOT = Path(__file__).parents[2]
@@ -181,6 +183,63 @@ class TestFolders:
     def test_the_root_of_a_drive_needs_a_results_file(self, bundle: Path) -> None:
         with pytest.raises(InputError, match="--json-lines"):
             run_watch(bundle, "/", WatchOptions(once=True))
+
+
+class TestSize:
+    """An image of another size or aspect ratio than the recipe's is REVIEW: a thumbnail, a crop, another camera."""
+
+    @pytest.fixture(scope="class")
+    def sized(self, bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Inspector]:
+        def make(*shapes: tuple[int, int], **options: Any) -> Inspector:
+            loaded = load_bundle(bundle)
+            source = SourceSize.of(shapes).to_dict()
+            preprocessing = replace(loaded.preprocessing, source=source)
+            return Inspector(replace(loaded, preprocessing=preprocessing), **options)
+
+        return make
+
+    @pytest.mark.parametrize("shape", [(150, 300), (100, 100), (300, 301), (600, 600)])
+    def test_where_all_training_images_had_one_size_it_is_that_one(
+        self, sized: Callable[..., Inspector], wafer: Wafer, tmp_path: Path, shape: tuple[int, int]
+    ) -> None:
+        inspector = sized((300, 300))
+        image = Image.fromarray(wafer(1))
+        image.resize((300, 300)).save(tmp_path / "fits.png")
+        image.resize(shape[::-1]).save(tmp_path / "other.png")
+        assert inspector.inspect(tmp_path / "fits.png").route != "none"
+        result = inspector.inspect(tmp_path / "other.png")
+        assert (result.decision, result.judged, result.unreadable) == ("REVIEW", False, False)
+        assert result.reasons == (
+            f"it cannot be compared with the training images: {shape[0]} x {shape[1]} pixels (height x width), trained "
+            "on 300 x 300",
+        )
+        assert inspector.inspect(np.asarray(image.resize(shape[::-1]))).decision == "REVIEW"
+
+    @pytest.mark.parametrize(("shape", "fits"), [((300, 400), True), ((260, 470), True), ((90, 120), False),
+                                                 ((300, 150), False), ((450, 600), False)])  # fmt: skip
+    def test_where_they_differed_a_range(
+        self, sized: Callable[..., Inspector], wafer: Wafer, shape: tuple[int, int], fits: bool
+    ) -> None:
+        inspector = sized((300, 400), (280, 420), (330, 390))
+        image = np.asarray(Image.fromarray(wafer(1)).resize(shape[::-1]))
+        assert (inspector.inspect(image).route != "none") == fits
+
+    def test_jpeg_files_that_are_decoded_smaller_keep_their_size(
+        self, sized: Callable[..., Inspector], wafer: Wafer, tmp_path: Path
+    ) -> None:
+        Image.fromarray(wafer(1)).resize((1024, 1024)).save(tmp_path / "a.jpg", quality=95)
+        assert sized((1024, 1024), reduced_decoding=True).inspect(tmp_path / "a.jpg").route != "none"
+        assert sized((300, 300), reduced_decoding=True).inspect(tmp_path / "a.jpg").route == "none"
+
+    def test_a_bundle_that_does_not_say_takes_any(self, bundle: Path, wafer: Wafer) -> None:
+        assert Inspector(bundle).inspect(wafer(1)[:200]).route != "none"
+
+    @pytest.mark.parametrize(
+        "content", [{}, {"height": [1, 2]}, {"height": [2, 1], "width": [1, 1], "aspect": [1, 1]}]
+    )
+    def test_a_malformed_size_is_refused(self, content: dict) -> None:
+        with pytest.raises(InputError, match="size of the training images"):
+            SourceSize.from_dict(content)
 
 
 def waferroute(*arguments: str, **more: Any) -> subprocess.CompletedProcess[str]:

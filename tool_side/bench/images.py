@@ -51,6 +51,8 @@ def prepare_images(given: Sequence[str | Path], inspector: Inspector, folder: Pa
         paths = [found[index] for index in picked]
     else:
         paths = write_noise(folder, inspector.preprocessing.image_size)
+        inspector = copy.copy(inspector)
+        inspector.source_size = None  # noise is of no recipe's size
     through = on_route(inspector, escalate=False)
     kept, inputs, routes = [], [], []
     for path in paths:
@@ -81,6 +83,7 @@ def on_route(inspector: Inspector, *, escalate: bool) -> Inspector:
     """
     free = dict.fromkeys(FIGURES, (-math.inf, math.inf))
     other = copy.copy(inspector)
+    other.source_size = None
     other.policy = replace(
         inspector.policy,
         escalate_above=_ALWAYS if escalate else _NEVER,

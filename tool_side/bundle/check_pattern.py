@@ -7,6 +7,7 @@ one did.
 
 from __future__ import annotations
 
+import copy
 import io
 import math
 from collections.abc import Mapping
@@ -52,6 +53,8 @@ def encoded_pattern(size: int = 256) -> bytes:
 
 def measure(bundle: Bundle, inspector: Inspector) -> dict[str, Any]:
     """What the bundle makes of the pattern: decision, route, and both graphs' raw scores (None: no number)."""
+    inspector = copy.copy(inspector)
+    inspector.source_size = None  # the pattern is of no recipe's size
     found = inspector.inspect(
         encoded_pattern(bundle.preprocessing.image_size), keep_image=True, recipe=inspector.recipes[0]
     )

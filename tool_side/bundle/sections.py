@@ -10,6 +10,7 @@ from typing import Any
 from router.decision import STAGES
 from wafer_data.errors import InputError
 from wafer_data.imaging.levels import Levels
+from wafer_data.imaging.source_size import SourceSize
 
 MANIFEST = "manifest.json"
 MODEL_NAMES = tuple(stage.value for stage in STAGES)
@@ -21,7 +22,8 @@ class Preprocessing:
 
     image_size: side of the square input, pixels. max_pixels: larger images are refused by their header.
     min_side: shortest side that is judged, pixels. black, white: grey levels of the data the models learned from
-    (see `wafer_data.imaging.levels`).
+    (see `wafer_data.imaging.levels`). source: height, width and aspect ratio of those data's images
+    (`wafer_data.imaging.source_size`); None in bundles of older versions.
     """
 
     image_size: int = 256
@@ -29,6 +31,12 @@ class Preprocessing:
     min_side: int = 16
     black: float = 0.0
     white: float = 1.0
+    source: Mapping[str, Any] | None = None
+
+    @property
+    def source_size(self) -> SourceSize | None:
+        """The size that images of the first recipe have; None where the bundle does not say."""
+        return None if self.source is None else SourceSize.from_dict(self.source)
 
     @property
     def levels(self) -> Levels:
@@ -55,13 +63,15 @@ class ModelEntry:
 def preprocessing_of(section: dict[str, Any]) -> Preprocessing:
     """The section `preprocessing`. Raises InputError where it is malformed."""
     counts = ("image_size", "max_pixels", "min_side")
-    if set(section) != {*counts, "black", "white"} or not all(_is_count(section[name]) for name in counts):
+    if set(section) - {"source"} != {*counts, "black", "white"} or not all(
+        _is_count(section[name]) for name in counts
+    ):
         raise InputError(
             f"{MANIFEST}: preprocessing must hold positive whole numbers {', '.join(counts)}, and the levels black "
             "and white"
         )
     found = Preprocessing(**section)
-    found.levels  # noqa: B018 (raises where they are no levels)
+    found.levels, found.source_size  # noqa: B018 (raise where they are none)
     return found
 
 

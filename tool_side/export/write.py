@@ -76,6 +76,7 @@ def export_bundle(
             raise InputError(_disagreement(agreement, "the graphs chosen by export.int8"))
     calibration = read_json(run_dir / "router" / "calibration.json")
     out_dir.parent.mkdir(parents=True, exist_ok=True)
+    split = read_json(run_dir / "data" / "split.json")
     with new_directory(out_dir) as folder:
         models = {
             n: _write_student(folder, n, s, graphs[n], calibration["map_reference"][n])
@@ -93,7 +94,7 @@ def export_bundle(
             models=models,
             policy=policy.to_dict(),
             provenance=_provenance(run_dir, config_sha256),
-            preprocessing=Preprocessing(**read_json(run_dir / "data" / "split.json")["levels"]),
+            preprocessing=Preprocessing(**split["levels"], source=split.get("source_size")),
             more={"parity": parity, **({"variants": variants} if variants else {})},
         )
         record_check(folder)

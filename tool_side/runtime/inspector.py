@@ -40,7 +40,8 @@ class Inspector:
     OpenCV and many cameras' programs hand them out; an array itself does not tell).
 
     bundle_id: `Bundle.id`. students: what scores a prepared image at each stage of the route, by its name; an inference
-    server puts its own there. policy: that of the bundle's first recipe. recipes: the names of all. references: what a
+    server puts its own there. source_size: the size that images of the first recipe must have, another is REVIEW; None
+    for any. policy: that of the bundle's first recipe. recipes: the names of all. references: what a
     `router.monitor.Monitor` of a recipe compares with, by name, where the bundle holds it. Raises InputError
     for a bundle that is refused, or whose graphs do not run.
     """
@@ -72,6 +73,7 @@ class Inspector:
         self._reduce_to = bundle.preprocessing.image_size if reduced_decoding else None
         self.preprocessing = bundle.preprocessing
         self._levels = bundle.preprocessing.levels
+        self.source_size = bundle.preprocessing.source_size
         self.models = dict(bundle.models)
         self.students: dict[str, Callable[[np.ndarray], StudentOutput]] = {}
         self._decoders: dict[str, DecoderGraph] = {}
@@ -113,7 +115,9 @@ class Inspector:
             result.reasons.append(self._unknown_recipe(recipe))
             return result.finished(perf_counter() - started)
         try:
-            square = self.prepare(ref)
+            grey = self._read(ref)
+            other_size = self._other_size(grey.shape, policy)
+            square = None if other_size else self._square(grey)
         except UnreadableImage as error:
             result.unreadable = True
             result.reasons.append(f"the image cannot be read: {error.reason}")
@@ -122,6 +126,9 @@ class Inspector:
             result.reasons.append("the image cannot be read: not enough memory")
         else:
             result.seconds["decode"] = perf_counter() - started
+            if square is None:
+                result.reasons.append(f"it cannot be compared with the training images: {other_size}")
+                return result.finished(perf_counter() - started)
             if keep_image:
                 result.evidence[IMAGE] = square
             try:
@@ -180,8 +187,21 @@ class Inspector:
 
     def prepare(self, image: ImageSource) -> np.ndarray:
         """The models' input for an image, float32 (S, S) in [0, 1]. Raises UnreadableImage."""
-        grey = read_source(image, self.preprocessing, self._reduce_to, self._channel_order)
+        return self._square(self._read(image))
+
+    def _read(self, image: ImageSource) -> np.ndarray:
+        return read_source(image, self.preprocessing, self._reduce_to, self._channel_order)
+
+    def _square(self, grey: np.ndarray) -> np.ndarray:
         return np.ascontiguousarray(self._levels.apply(to_square(grey, self.preprocessing.image_size)))
+
+    def _other_size(self, shape: tuple[int, int], policy: RoutingPolicy) -> str | None:
+        """Why an image of this size is none of the first recipe's; of further recipes the size is not known."""
+        if self.source_size is None or policy is not self.policy:
+            return None
+        # A JPEG that is decoded at a part of its size comes at a half, a quarter or an eighth.
+        found = [self.source_size.problem(times * shape[0], times * shape[1]) for times in (1, 2, 4, 8)]
+        return None if self._reduce_to is not None and None in found else found[0]
 
     def policy_of(self, recipe: str) -> RoutingPolicy:
         """The policy of a recipe. Raises RecipeError if the bundle does not know it."""

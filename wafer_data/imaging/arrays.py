@@ -39,7 +39,7 @@ def grey_from_array(
             problem = checked_floats(array)
             if problem is not None:
                 raise Refused(problem)
-            array = np.clip(array, 0, 1)
+            array = array if array.min() >= 0 and array.max() <= 1 else np.clip(array, 0, 1)
         if array.ndim == 2 or array.shape[2] == 1:
             return smallest_type(array.reshape(array.shape[:2]))
         return grey_of(array[:, :, :3] if channel_order == "rgb" else array[:, :, 2::-1])

@@ -34,6 +34,9 @@ def smallest_type(values: np.ndarray) -> np.ndarray:
         levels = _whole(values.astype(np.float32), 255, _HALF_TOLERANCE)
         return values.astype(np.float32) if levels is None else levels.astype(np.uint8)
     if values.dtype.kind == "f":
+        levels = _whole(values, 255, _COUNT_TOLERANCE / 257)  # the frequent case, in one pass
+        if levels is not None:
+            return levels.astype(np.uint8)
         counts = _whole(values, 65535, _COUNT_TOLERANCE)
         if counts is None:
             return values.astype(np.float32, copy=False)
