@@ -1,8 +1,10 @@
-"""Headers that tell browsers to be careful, on every answer; and the handler of what nobody foresaw."""
+"""Headers that tell browsers to be careful, on every answer; and limits on those of a request."""
 
 from __future__ import annotations
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.problem import Problem, problem_response
 
 _HEADERS = (
     (b"content-security-policy", b"default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'; "
@@ -15,6 +17,21 @@ _HEADERS = (
 )  # fmt: skip
 _NO_STORE = (b"cache-control", b"no-store")
 _TLS = (b"strict-transport-security", b"max-age=31536000")
+
+
+MOST_HEADERS, MOST_HEADER_BYTES, MOST_QUERY_BYTES = 64, 32_768, 8_192
+
+
+def _too_much(scope: Scope) -> Problem | None:
+    headers = scope["headers"]
+    if (
+        len(headers) > MOST_HEADERS
+        or sum(len(name) + len(value) for name, value in headers) > MOST_HEADER_BYTES
+    ):
+        return Problem(431, f"at most {MOST_HEADERS} headers of {MOST_HEADER_BYTES} bytes together are taken")
+    if len(scope["query_string"]) + len(scope["path"]) > MOST_QUERY_BYTES:
+        return Problem(414, f"an address has at most {MOST_QUERY_BYTES} bytes")
+    return None
 
 
 class SecurityHeaders:
@@ -39,4 +56,8 @@ class SecurityHeaders:
                 message["headers"] = headers
             await send(message)
 
-        await self._app(scope, receive, with_headers)
+        problem = _too_much(scope)
+        if problem is not None:
+            await problem_response(problem)(scope, receive, with_headers)
+        else:
+            await self._app(scope, receive, with_headers)

@@ -143,6 +143,7 @@ class _Server(uvicorn.Server):
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, self._drain)
             yield
+            self._captured_signals.clear()  # a stop that was asked for is no death by a signal
 
     def _drain(self, number: int, frame: FrameType | None) -> None:
         if self._service.draining or self._listen.drain_s <= 0:

@@ -10,8 +10,8 @@ import asyncio
 import json
 from typing import Any
 
-from starlette.datastructures import UploadFile
-from starlette.requests import Request
+from starlette.datastructures import FormData, UploadFile
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
@@ -19,6 +19,7 @@ from service.about import read_idempotency_key, read_image_ref
 from service.auth.guard import allow
 from service.auth.who import Who
 from service.problem import Problem
+from service.settings import Settings
 from service.state import Service, service_of
 
 _AT_ONCE = 16
@@ -48,10 +49,7 @@ async def lots(request: Request) -> Response:
     query = dict(request.query_params)
     if "inspection_point" in query:
         raise Problem(400, "inspection_point is the name of each file's field, not a query parameter")
-    async with asyncio.timeout(10 * settings.body_s):
-        form = await request.form(
-            max_files=settings.most_lot_images, max_fields=16, max_part_size=settings.most_body
-        )
+    form = await _form(request, settings)
     who: Who = request.state.who
     try:
         files = [(name, value) for name, value in form.multi_items() if isinstance(value, UploadFile)]
@@ -75,6 +73,20 @@ async def lots(request: Request) -> Response:
         {"lot": query.get("lot"), "wafer_id": query.get("wafer_id"), "decision": decision,
          "counts": counts, "results": results}
     )  # fmt: skip
+
+
+async def _form(request: Request, settings: Settings) -> FormData:
+    try:
+        async with asyncio.timeout(10 * settings.body_s):
+            return await request.form(
+                max_files=settings.most_lot_images, max_fields=16, max_part_size=settings.most_body
+            )
+    except TimeoutError:
+        raise Problem(408, f"the form was not here within {10 * settings.body_s:g} s") from None
+    except ClientDisconnect:
+        raise Problem(400, "the client went away before the whole form was here") from None
+    except OSError as error:
+        raise Problem(507, f"the form cannot be held: {error.strerror}", retry_after=30) from error
 
 
 async def _one(

@@ -163,6 +163,13 @@ def test_who_sends_too_much_is_told_to_wait(client: TestClient, service: Service
     assert int(client.get("/api/v1/wafers/none").headers["retry-after"]) >= 1
 
 
+def test_too_many_headers_and_too_long_addresses_are_refused(client: TestClient) -> None:
+    assert client.get("/healthz", headers={f"x-{n}": "1" for n in range(80)}).status_code == 431
+    assert client.get("/healthz", headers={"x-long": "1" * 40_000}).status_code == 431
+    refused = client.get("/healthz", params={"x": "1" * 9000})
+    assert refused.status_code == 414 and "content-security-policy" in refused.headers
+
+
 def test_roles_and_scopes_are_refused_when_unknown(service: Service) -> None:
     migrate(service.database)
     with pytest.raises(Exception, match="roles are"), service.database.write() as connection:
