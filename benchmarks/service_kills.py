@@ -58,6 +58,8 @@ class Ledger(threading.Thread):
             key = f"{self._number}-{count}"
             for attempt in range(2):
                 client = self._clients[(first + attempt) % len(self._clients)]
+                if attempt:
+                    client.close()  # a connection from before that worker's last death would be no second try
                 try:
                     answer = client.inspect(image, idempotency_key=key, **place)
                 except NoDecision as error:

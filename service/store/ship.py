@@ -16,6 +16,7 @@ import sqlalchemy as sa
 
 from service.store import audit, record
 from service.store.database import Database
+from service.store.evidence import deflated
 from service.store.image_files import Images
 from service.store.journal import Entry, Journal
 from service.store.tables import attempts, images, inspections, nodes, review_tasks, wafers
@@ -124,7 +125,7 @@ class Shipper:
             "entry": entry.seq,
             "digest": record.digest(row),
             "latent": entry.latent,
-            "map": entry.map,
+            "map": deflated(entry.map),
         }
 
     def _insert_images(self, connection: sa.Connection, rows: Sequence[dict[str, Any]]) -> None:

@@ -21,7 +21,7 @@ from service.retention import DAY_S, sweep
 from service.state import Service
 from service.store import record
 from service.store.database import Database, sqlite_url
-from service.store.evidence import pack_latent, pack_map, unpack_latent, unpack_map
+from service.store.evidence import deflated, pack_latent, pack_map, unpack_latent, unpack_map
 from service.store.journal import Entry, Journal
 from service.store.migrate import migrate
 from service.store.ship import Shipper
@@ -40,8 +40,10 @@ def test_the_migrations_lead_to_the_tables_that_the_code_uses(tmp_path: Path) ->
 @given(arrays(np.float32, (6, 9), elements=st.floats(0, 2**20, width=32)))
 def test_maps_come_back_with_three_digits(anomaly_map: np.ndarray) -> None:
     packed = pack_map(anomaly_map)
-    assert packed is not None
+    small = deflated(packed)
+    assert packed is not None and small is not None
     np.testing.assert_allclose(unpack_map(packed), np.minimum(anomaly_map, 65504), rtol=1e-3, atol=1e-7)
+    np.testing.assert_array_equal(unpack_map(small), unpack_map(packed))
 
 
 @given(arrays(np.float32, 128, elements=st.floats(width=32)))
