@@ -73,8 +73,8 @@ def main() -> None:
     print(f"| every cluster-corrected KS p < 0.01 | {naive / months:.1f} |\n")
     print("| planted on one tool (simulated) | found in the first week | of |\n|---|---|---|")
     for text, plant in (
-        ("scores + 0.5 spreads", {"shift": 0.5}),
-        ("scores + 1 spread", {"shift": 1.0}),
+        ("scores + 0.5 robust standard deviations", {"shift": 0.5}),
+        ("scores + 1 robust standard deviation", {"shift": 1.0}),
         ("brightness + 3 wafer deviations", {"gain": 3.0}),
         ("brightness + 5 wafer deviations", {"gain": 5.0}),
     ):

@@ -93,11 +93,11 @@ def main() -> None:
     print(f"\nDelay: images from the change (at image {CHANGE_AT}) to the first alarm, normal scores.\n")
     print("| change | calibration normals | noticed | median delay | 90 % |\n|---|---|---|---|---|")
     changes: dict[str, tuple[Callable[[np.ndarray], np.ndarray], float]] = {
-        "log-scores up by 0.25 spreads": (lambda v: v + 0.25, REFUSED),
-        "up by 0.5 spreads": (lambda v: v + 0.5, REFUSED),
-        "up by 1 spread": (lambda v: v + 1, REFUSED),
-        "down by 0.5 spreads": (lambda v: v - 0.5, REFUSED),
-        "spread x 1.5": (lambda v: 1.5 * v, REFUSED),
+        "log-scores up by 0.25 robust standard deviations": (lambda v: v + 0.25, REFUSED),
+        "up by 0.5 robust standard deviations": (lambda v: v + 0.5, REFUSED),
+        "up by 1 robust standard deviation": (lambda v: v + 1, REFUSED),
+        "down by 0.5 robust standard deviations": (lambda v: v - 0.5, REFUSED),
+        "standard deviation x 1.5": (lambda v: 1.5 * v, REFUSED),
         "every 10th image a strong defect": (lambda v: np.where(np.arange(len(v)) % 10, v, 9.0), REFUSED),
         "5 % of images cannot be judged": (lambda v: v, 0.05),
     }

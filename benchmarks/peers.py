@@ -109,7 +109,7 @@ class Case:
         return histograms.auroc() if masked else None
 
     def own_scores(self) -> np.ndarray:
-        """Routed scores of the run, (N,); an image that the gate refused counts as strangest, as in the report."""
+        """Routed scores of the run, (N,); an image that the gate refused counts as the most anomalous."""
         rows = files.read_json(self.run / "report" / "predictions.json")["images"]
         scores = {row["path"]: row["routed_score"] for row in rows}
         return np.array([np.inf if scores[path] is None else scores[path] for path in self.paths])

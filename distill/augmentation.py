@@ -98,4 +98,4 @@ def _judge(name: str, measured: dict[str, Any], limit: float) -> tuple[bool, str
     told = f"AUROC {auroc:.2f} (95 % interval {low:.2f} to {high:.2f}, limit {limit:.2f})"
     if auroc < limit:
         return True, f"{_WORDS[name]}, normals are hardly told from others, with {told}: used"
-    return False, f"{_WORDS[name]}, normals are told apart with {told}: this surface has no such symmetry"
+    return False, f"{_WORDS[name]}, normals are distinguished with {told}: this surface has no such symmetry"

@@ -29,7 +29,7 @@ from wafer_data.store import ImageStore
 
 HEAD = (
     "| student | convolutions in 8 bits | float ms | 8-bit ms | times as fast | bytes float / 8-bit | decisions, "
-    "routes that differ | largest score deviation, spreads | taken |"
+    "routes that differ | largest score deviation, robust standard deviations | taken |"
 )
 
 

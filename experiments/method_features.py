@@ -176,7 +176,7 @@ def _pixel_blocks(store: ImageStore, indices: np.ndarray) -> Tensor:
 
 
 def routing_curve(run: Path, models: dict[str, Any]) -> list[dict[str, float]]:
-    """Defects missed at 5 % false alarms if the strangest share of normals by the small student is escalated.
+    """Defects missed at 5 % false alarms if the highest-scoring share of normals by the small student is escalated.
 
     An image counts as flagged if it is escalated and the full student's score is above the threshold that leaves 5 %
     false alarms. Shares and thresholds are those of the test images themselves: a curve of what is possible, not of

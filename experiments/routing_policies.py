@@ -9,8 +9,8 @@ Four rules, each with one number per image that says who is escalated first:
   the score, mean, spread and peak of the map, KL, distance to the nearest calibration latent, and the quality
   figures. Not escalated: the low-resolution student decides alone, PASS or REVIEW.
 - learned, flag: P(the full student flags the image), the same regression. Not escalated: PASS.
-- two-sided band: escalated inside a band of the low-resolution score; PASS below it, REVIEW above it (the strangest
-  1 % of normals).
+- two-sided band: escalated inside a band of the low-resolution score; PASS below it, REVIEW above it (the
+  highest-scoring 1 % of normals).
 
 The regressions are fitted on calibration normals and on SYNTHETIC anomalies painted into them, in 5 folds by image; an
 unseen image gets the mean of the folds' log odds. Nothing is fitted on test images. Thresholds, though, are set on the

@@ -4,7 +4,7 @@
 
 For both students of a run: bytes of the graph, processor time to load it, speed against the 32-bit graph (both in
 turn, one thread, batch 1), what is left of the unpacking once onnxruntime has loaded the graph, and the largest
-deviation of a score on calibration images and synthetic defects, in spreads of a normal's log-score.
+deviation of a score on calibration images and synthetic defects, in robust standard deviations of normal log-scores.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def main() -> None:
     reference = pytorch_scores(students, checked.images)
     exact = {name: scoring_graph(student) for name, student in students.items()}
     print(
-        "| student | tables | bytes | load, ms | times as fast | casts left | deviation, spreads | "
+        "| student | tables | bytes | load, ms | times as fast | casts left | deviation, robust standard deviations | "
         f"decisions that differ |\n|{'---|' * 8}"
     )
     for name in STUDENTS:

@@ -104,7 +104,7 @@ class LikelihoodConfig(BaseModel):
         0.05,
         gt=0,
         le=1,
-        description="share of a level's cells, the strangest ones, whose mean is the level's score",
+        description="share of a level's cells, the top-k ones, whose mean is the level's score",
     )
     map_smoothing: int = Field(
         5,

@@ -91,7 +91,7 @@ class FeatureLevel(nn.Module):
         return whitened.square().mean(1).sqrt()
 
     def score(self, distance: Tensor) -> Tensor:
-        """Mean of the strangest cells, (B, g, g) -> (B,)."""
+        """Mean of the top-k cells, (B, g, g) -> (B,)."""
         return distance.flatten(1).topk(self.top, dim=1).values.mean(1)
 
     def covariance(self, residual: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ from router.policy import PASS, RoutingPolicy
 from router.risk_control import certified_steps, cheapest_reject_order, cheapest_step
 from router.samples import Defects, checked_defects, checked_pair, optional_pair, picking_mask, require_enough
 from router.standardise import best_weight, standardisation
-from router.thresholds import Path, fixed_path, scores_of, single, target_order
+from router.thresholds import ThresholdPath, fixed_path, scores_of, single, target_order
 from wafer_data.errors import DataError, InputError
 
 
@@ -150,7 +150,7 @@ class _Choice:
     """
 
     policy: RoutingPolicy
-    path: Path
+    path: ThresholdPath
     step: int
     certified: int | None
 

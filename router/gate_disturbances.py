@@ -106,7 +106,7 @@ class Directions:
         if not np.isfinite(values).all():
             return ["its figures are not finite"]
         return [
-            f"{self.names[i]}: {values[i]:.3g} spreads of a normal image along that change, at most "
+            f"{self.names[i]}: {values[i]:.3g} standard deviations of a normal image along that change, at most "
             f"{self.limits[i]:.3g}"
             for i in np.flatnonzero(values > self.limits)
         ]

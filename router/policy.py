@@ -62,7 +62,7 @@ class RoutingPolicy:
     """Everything that turns raw scores into decisions.
 
     Scores are standardised on calibration normals, z = (log(score) - location) / scale, so that both
-    students speak in the same unit (spreads of a normal wafer's log-score) and the thresholds can be read.
+    students speak in the same unit (robust standard deviations of normal log-scores) and the thresholds can be read.
 
     Attributes:
         lowres_location, lowres_scale: centre and spread of the low-resolution student's log-score; scale >

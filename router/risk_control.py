@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from router.config import RouterCosts
-from router.thresholds import Path
+from router.thresholds import ThresholdPath
 
 
 def certified_steps(misses: np.ndarray, defects: int, max_fnr: float, confidence: float) -> int:
@@ -33,12 +33,12 @@ def certified_steps(misses: np.ndarray, defects: int, max_fnr: float, confidence
 
 
 def cheapest_step(
-    path: Path, certified: int, misses: np.ndarray, defects: int, normals: int, costs: RouterCosts
+    path: ThresholdPath, certified: int, misses: np.ndarray, defects: int, normals: int, costs: RouterCosts
 ) -> int:
     """The step to use among the first `certified` >= 1 of `path`.
 
     Escalation comes first: as near its target as is certified. Of the steps with that escalation, those that miss
-    equally many defects cannot be told apart by this sample, and the safest stands for them. Among these the
+    equally many defects cannot be distinguished by this sample, and the safest stands for them. Among these the
     expected cost of an image decides, escapes against reviews of normal images.
     """
     orders = path.escalation_order[:certified]

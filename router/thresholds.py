@@ -12,7 +12,7 @@ from router.policy import RoutingPolicy
 
 
 @dataclass(frozen=True)
-class Path:
+class ThresholdPath:
     """S pairs of thresholds, ever less safe: what one pair passes, every later one passes too.
 
     Attributes:
@@ -80,15 +80,15 @@ def target_order(count: int, config: RouterConfig) -> int:
     return nearest_order(count, config.escalation_target, *config.escalation_budget)
 
 
-def single(z_lowres: np.ndarray, blend: np.ndarray, order: int, config: RouterConfig) -> Path:
+def single(z_lowres: np.ndarray, blend: np.ndarray, order: int, config: RouterConfig) -> ThresholdPath:
     """The one pair that escalates `order` of n + 1 normals and flags as many as the flag rate allows."""
     escalate_above, review_above, flag_order = pair_at(z_lowres, blend, order, config.flag_rate)
-    return Path(
+    return ThresholdPath(
         np.array([escalate_above]), np.array([review_above]), np.array([order]), np.array([flag_order])
     )
 
 
-def fixed_path(z_lowres: np.ndarray, blend: np.ndarray, config: RouterConfig) -> Path:
+def fixed_path(z_lowres: np.ndarray, blend: np.ndarray, config: RouterConfig) -> ThresholdPath:
     """The pairs that defects may choose from, in the order in which they are tested.
 
     The first escalates as much as the budget allows and flags as much as the flag rate allows. Then escalation
@@ -112,7 +112,7 @@ def fixed_path(z_lowres: np.ndarray, blend: np.ndarray, config: RouterConfig) ->
     ranked = np.sort(blend[z_lowres > escalate_above[-1]])[::-1]
     rising = np.arange(int(flag_orders[-1]) - 1, 0, -1)
     higher = ranked[rising - 1]
-    return Path(
+    return ThresholdPath(
         np.r_[escalate_above, np.full(rising.size, escalate_above[-1])],
         np.r_[np.full(orders.size, review_above), np.maximum(higher, review_above)],
         np.r_[orders, np.full(rising.size, target)],

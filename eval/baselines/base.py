@@ -9,7 +9,7 @@ from wafer_data.errors import InputError
 
 
 class Baseline(Protocol):
-    """A fitted baseline: larger scores and map values mean stranger."""
+    """A fitted baseline: larger scores and map values mean more anomalous."""
 
     parameter_count: int
     """Numbers that fitting produced and scoring needs."""

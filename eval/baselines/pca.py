@@ -1,4 +1,4 @@
-"""PCA reconstruction error: what the leading directions of normal images cannot explain is strange."""
+"""PCA reconstruction error: what the leading directions of normal images cannot explain is anomalous."""
 
 from collections.abc import Iterable
 

@@ -100,7 +100,9 @@ def _reason(row: TypeRow, figures: dict[str, float | None], easiest: bool) -> st
     if _stands_out(area, other_area, easiest):
         explaining.append("larger" if easiest else "smaller")
     if contrast is not None and other_contrast is not None:
-        said.append(f"median contrast {contrast:.2f} spreads of the surround, others {other_contrast:.2f}")
+        said.append(
+            f"median contrast {contrast:.2f} standard deviations of the surround, others {other_contrast:.2f}"
+        )
         if _stands_out(contrast, other_contrast, easiest):
             explaining.append("stronger in contrast" if easiest else "fainter")
     if not easiest and row.edge_share is not None and row.edge_share >= 0.5:
@@ -138,7 +140,7 @@ def median_area(figures: list[DefectFigures]) -> float | None:
 
 
 def median_contrast(figures: list[DefectFigures]) -> float | None:
-    """Size of the contrast, in spreads of the surround; None of nothing."""
+    """Size of the contrast, in standard deviations of the surround; None of nothing."""
     return _median([abs(one.contrast) for one in figures if one.contrast is not None])
 
 

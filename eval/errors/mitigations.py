@@ -1,7 +1,7 @@
 """What to do about a failure mode: a setting or a kind of image to add, with what it would change and cost.
 
 Router settings are tried by calibrating again on the calibration images (`levers`). That they would put test errors
-right is an after-thought on the test set: every such sentence says that new images must confirm it.
+right is measured on test data and therefore optimistic: every such sentence says that new images must confirm it.
 """
 
 from collections import Counter

@@ -10,7 +10,7 @@ FAINT = 0.5
 """A defect is faint if its mean grey differs from its surround's by less than this many standard deviations of it."""
 
 NARROW = 0.5
-"""A decision is narrow within this many spreads of normal scores from its threshold."""
+"""A decision is narrow within this many robust standard deviations of normal scores from its threshold."""
 
 RARE = 0.025
 """An image looks unlike any training normal if at most this share of the calibration normals is less like one."""
@@ -87,7 +87,8 @@ RULES: tuple[Rule, ...] = (
         "narrow_miss",
         "missed",
         "Judged at full resolution and passed by a narrow margin",
-        f"the full student looked, and the score lies at most {NARROW} spreads of normal scores below its threshold",
+        f"the full student looked, and the score lies at most {NARROW} robust standard deviations of normal scores "
+        "below its threshold",
         lambda error, _: _narrow(error),
     ),
     Rule(
@@ -167,7 +168,7 @@ RULES: tuple[Rule, ...] = (
         "narrow_alarm",
         "false alarm",
         "Normal images just above the threshold",
-        f"the score lies at most {NARROW} spreads of normal scores above its threshold",
+        f"the score lies at most {NARROW} robust standard deviations of normal scores above its threshold",
         lambda error, _: _narrow(error),
     ),
     Rule(
@@ -187,7 +188,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "diffuse",
         "false alarm",
-        "The whole image looks strange",
+        "The whole image looks anomalous",
         "well above the threshold, without one place that stands out",
         lambda error, _: True,
     ),

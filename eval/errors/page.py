@@ -14,7 +14,7 @@ from eval.pages.wording import counted, percent
 
 LABELS = {
     "area": "area of the mask",
-    "contrast": "contrast of the mask against its surround, size, in spreads of the surround",
+    "contrast": "contrast of the mask against its surround, size, in standard deviations of the surround",
     "texture": "spread inside the mask / of its surround",
     "edge_distance": "distance of its centre from the edge, in sides of the image",
     "similarity": "similarity to the nearest training normal",
@@ -101,7 +101,7 @@ def _scatter(points: list[tuple[float, float, bool]]) -> str:
                 area[chosen], np.maximum(contrast[chosen], low), s=size, c=colour, marker=mark, linewidths=0
             )
         axes.set(xscale="log", yscale="log", xlabel="area of the mask, share of the image")
-        axes.set(ylabel="contrast, spreads of the surround")
+        axes.set(ylabel="contrast, standard deviations of the surround")
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g} %"))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.xaxis.set_minor_formatter(NullFormatter())

@@ -63,7 +63,7 @@ class HeatFigures:
     Attributes:
         peak: Largest value.
         peak_edge_distance: As `DefectFigures.edge_distance`.
-        hot_share: Of the map above half its peak: small for a spot, large when the whole image is strange.
+        hot_share: Of the map above half its peak: small for a spot, large when the whole image is anomalous.
     """
 
     peak: float

@@ -122,7 +122,7 @@ def describe_drift(found: Exploration) -> Answer:
     if drift.differs:
         sentences.append(
             "Normals of the test do not come from quite the same source as those of training; part of what a model "
-            "calls strange there may be this difference."
+            "calls anomalous there may be this difference."
         )
     return Answer(
         "Do test normals look like training normals?",

@@ -1,4 +1,4 @@
-"""How two groups of images differ in single numbers, and how much of that picking the best number feigns."""
+"""How two groups of images differ in single numbers, and how much of that picking the best number overstates."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

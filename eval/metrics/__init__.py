@@ -1,4 +1,4 @@
-"""Detection metrics. Scores follow one convention throughout: the larger, the stranger the image or pixel."""
+"""Detection metrics. Scores follow one convention throughout: the larger, the more anomalous the image or pixel."""
 
 from eval.metrics.binomial import clopper_pearson, clopper_pearson_upper, samples_to_certify
 from eval.metrics.bootstrap import (

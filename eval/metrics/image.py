@@ -1,6 +1,6 @@
 """Image-level metrics: one label and one score an image.
 
-`labels` are 0 (normal) and 1 (defective), `scores` any real numbers, larger = stranger; infinite scores are
+`labels` are 0 (normal) and 1 (defective), `scores` any real numbers, larger = more anomalous; infinite scores are
 allowed and only rank. Every function raises `InputError` for NaN scores, unequal lengths, other labels, and
 for samples that lack a class it needs.
 """

@@ -38,7 +38,7 @@ class PixelHistograms:
         """One a map, in the order of their arrival."""
 
     def update(self, maps: np.ndarray, masks: np.ndarray) -> None:
-        """Add maps of shape (B, H, W) or (H, W), larger = stranger, with boolean masks of the same shape.
+        """Add maps of shape (B, H, W) or (H, W), larger = more anomalous, with boolean masks of the same shape.
 
         A mask without a set pixel marks an image that is normal everywhere. Raises `InputError` for NaN
         scores, masks that are not boolean, and unequal shapes; nothing is added then.

@@ -51,7 +51,7 @@ def limits(evaluation: Evaluation) -> list[str]:
     if data.test_normal:
         found.append(
             f"One false alarm is {percent(1 / data.test_normal, 2)} of the normals here: "
-            "rates finer than that cannot be told apart."
+            "rates finer than that cannot be distinguished."
         )
     found.append(
         "Intervals assume that the test images are independent draws of what the tool will see. A new "

@@ -50,7 +50,10 @@ def roc_plot(evaluation: Evaluation, limit: float = 1.0) -> str:
 def histogram_plot(
     labels: np.ndarray, standard: np.ndarray, thresholds: dict[str, float | None], what: str
 ) -> str:
-    """Shares of normals and defects by standardised score (log-score in spreads of the normals), with thresholds."""
+    """Shares of normals and defects by standardised score, with thresholds.
+
+    The unit is robust standard deviations of the normals' log-scores.
+    """
     with canvas(f"histogram-{what}") as (figure, axes):
         finite = standard[np.isfinite(standard)]
         marks = [value for value in thresholds.values() if value is not None]

@@ -26,8 +26,8 @@ LEVEL, LATENT_MEAN, LATENT_VARIANCE, DISTRIBUTION, APPEARANCE = (
 WATCHES = (LEVEL, LATENT_MEAN, LATENT_VARIANCE, DISTRIBUTION, APPEARANCE)
 
 LEAST_EFFECT = {LEVEL: 0.25, LATENT_MEAN: 1.0, LATENT_VARIANCE: 1.0, DISTRIBUTION: 0.1, APPEARANCE: 1.0}
-"""Smaller effects are no drift, however certain: spreads of normal scores; standard deviations between reference
-units; the Kolmogorov-Smirnov distance itself."""
+"""Smaller effects are no drift, however certain: robust standard deviations of normal scores; standard
+deviations between reference units; the Kolmogorov-Smirnov distance itself."""
 
 LEAST_UNITS = 8
 """Reference units without which nothing is compared, and lots below which wafers are the unit."""
@@ -138,7 +138,7 @@ def _compare_means(watch: str, reference: np.ndarray, recent: np.ndarray, names:
     t = difference / (spread * np.sqrt(1 / m + 1 / n))
     most = int(np.abs(t).argmax())
     p = -np.expm1(len(t) * np.log1p(-min(t_two_sided(float(t[most]), n - 1), 1 - 1e-16)))
-    # a score counts in spreads of normal scores already; other columns have no unit of their own
+    # a score counts in robust standard deviations of normal scores already; other columns have no unit of their own
     effect = abs(difference[most]) if watch == LEVEL else abs(difference[most] / spread[most])
     way = "higher" if difference[most] > 0 else "lower"
     return Finding(watch, float(p), float(effect), f"{names[most]} {way}", (n, m))

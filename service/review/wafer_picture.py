@@ -1,7 +1,7 @@
 """A wafer's inspection points as an SVG picture: at their places where `DATA/stage.json` gives them, else in rows.
 
-Decisions differ in shape and in colour, so that they are told apart without colour: a circle PASSed, a triangle is
-REVIEW, a square REJECT; a cross says that a person called it defective, a ring that a person called it good.
+Decisions differ in shape and in colour, so that they can be distinguished without colour: a circle PASSed, a triangle
+is REVIEW, a square REJECT; a cross says that a person called it defective, a ring that a person called it good.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ def test_only_changes_that_are_hardly_told_are_used(measured):
         "hardly told from others, with AUROC 0.70 (95 % interval 0.68 to 0.72, limit 0.80): used"
     )
     assert choice.reasons["vertical_flip"] == (
-        "mirrored top-bottom, normals are told apart with AUROC 0.95 (95 % interval 0.93 to 0.97, limit 0.80): this "
+        "mirrored top-bottom, normals are distinguished with AUROC 0.95 (95 % interval 0.93 to 0.97, limit 0.80): this "
         "surface has no such symmetry; copies so mirrored join as anomalies"
     )
 

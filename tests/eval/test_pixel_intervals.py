@@ -85,7 +85,7 @@ def test_the_interval_holds_the_metric_and_is_fixed_by_its_seed():
     assert found["pixel_aupro"][0] < histograms.aupro() < found["pixel_aupro"][1]
 
 
-def test_many_pixels_of_few_images_do_not_feign_certainty():
+def test_many_pixels_of_few_images_do_not_overstate_certainty():
     # The same four images at twice the side: four times the pixels, but no more images.
     maps, masks = random_maps(6, side=32, images=6, levels=None)
     large = filled(maps.repeat(2, axis=1).repeat(2, axis=2), masks.repeat(2, axis=1).repeat(2, axis=2))

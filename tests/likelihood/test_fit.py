@@ -183,7 +183,7 @@ class TestKeepOrdinary:
 
     @settings(deadline=None)
     @given(SCORES, st.floats(0, 0.3))
-    def test_never_leaves_out_more_than_its_share_and_only_the_strangest(self, values, share):
+    def test_never_leaves_out_more_than_its_share_and_only_the_highest_scoring(self, values, share):
         scores = np.array(values)
         kept = keep_ordinary(scores, share)
         assert (~kept).sum() <= share * len(scores)

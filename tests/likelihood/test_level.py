@@ -124,7 +124,7 @@ class TestDistance:
 class TestScore:
     @settings(max_examples=50, deadline=None)
     @given(seed=st.integers(0, 999), share=st.floats(0.001, 1.0))
-    def test_is_the_mean_of_the_strangest_cells(self, seed, share):
+    def test_is_the_mean_of_the_top_k_cells(self, seed, share):
         level, distance = level_of(top_positions=share), random(3, 8, 8, seed=seed).abs()
         count = max(1, round(share * 64))
         expected = np.sort(distance.flatten(1).numpy())[:, -count:].mean(1)
@@ -132,7 +132,7 @@ class TestScore:
 
     @settings(max_examples=50, deadline=None)
     @given(seed=st.integers(0, 999), share=st.floats(0.001, 1.0), cell=st.integers(0, 63))
-    def test_never_falls_when_a_cell_becomes_stranger(self, seed, share, cell):
+    def test_never_falls_when_a_cell_becomes_more_anomalous(self, seed, share, cell):
         level, distance = level_of(top_positions=share), random(1, 8, 8, seed=seed).abs()
         stranger = distance.clone()
         stranger.view(-1)[cell] += 1.0

@@ -176,7 +176,7 @@ class TestScore:
 
     @settings(deadline=None)
     @given(st.floats(-500, FARTHEST - 1), st.floats(0.01, 1))
-    def test_is_positive_and_larger_the_stranger(self, value, step):
+    def test_is_positive_and_larger_the_more_anomalous(self, value, step):
         low, high = positive(torch.tensor([value, value + step], dtype=torch.float64))
         assert 0 < low < high
         assert low.log().item() == pytest.approx(UNIT * value, abs=1e-9)

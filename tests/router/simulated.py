@@ -16,7 +16,7 @@ from scipy import stats
 from router.bounds import exceedance_interval, exceedance_order, miss_rate_upper
 from router.config import RouterConfig
 from router.risk_control import certified_steps
-from router.thresholds import Path, fixed_path, single, target_order
+from router.thresholds import ThresholdPath, fixed_path, single, target_order
 
 CALIBRATIONS = 2000
 DELTA = 0.05
@@ -33,15 +33,15 @@ class Case:
     defects: int
     max_fnr: float
 
-    def missed(self, path: Path) -> np.ndarray:
+    def missed(self, path: ThresholdPath) -> np.ndarray:
         """True miss rate of every step."""
         return 1 - self.defect.sf(path.escalate_above) * self.defect.sf(path.review_above)
 
-    def escalated(self, path: Path) -> np.ndarray:
+    def escalated(self, path: ThresholdPath) -> np.ndarray:
         """True share of escalated normals of every step."""
         return np.asarray(self.normal.sf(path.escalate_above))
 
-    def flagged(self, path: Path) -> np.ndarray:
+    def flagged(self, path: ThresholdPath) -> np.ndarray:
         """True share of flagged normals of every step."""
         return np.asarray(self.normal.sf(path.escalate_above) * self.normal.sf(path.review_above))
 
@@ -61,9 +61,9 @@ BREAKABLE = [name for name in CASES if name != "all missed"]
 class Calibration:
     """One simulated calibration: the path and the single pair, with the misses counted on its own defects."""
 
-    path: Path
+    path: ThresholdPath
     misses: np.ndarray
-    pair: Path
+    pair: ThresholdPath
     pair_misses: int
 
 

@@ -110,7 +110,7 @@ def test_one_image_alone_goes_the_way_that_arrays_go(
 
 
 @given(score=st.floats(0.01, 1e4), more=st.floats(1.0, 10.0))
-def test_a_stranger_image_never_gets_a_milder_decision(score: float, more: float) -> None:
+def test_a_more_anomalous_image_never_gets_a_milder_decision(score: float, more: float) -> None:
     policy = RoutingPolicy.from_dict(POLICY)
     order = ["PASS", "REVIEW", "REJECT"]
     mild, strange = decide(policy, [score, score * more], [score, score * more])

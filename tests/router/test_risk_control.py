@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from router.bounds import miss_rate_upper
 from router.config import RouterCosts
 from router.risk_control import certified_steps, cheapest_reject_order, cheapest_step
-from router.thresholds import Path
+from router.thresholds import ThresholdPath
 
 
 @settings(max_examples=40, deadline=None)
@@ -32,9 +32,9 @@ def test_known_samples() -> None:
     assert certified_steps(np.array([40, 40]), 40, 0.9, 0.95) == 0
 
 
-def path(escalation: list[int], flags: list[int]) -> Path:
+def path(escalation: list[int], flags: list[int]) -> ThresholdPath:
     steps = np.arange(len(escalation), dtype=float)
-    return Path(steps, steps, np.array(escalation), np.array(flags))
+    return ThresholdPath(steps, steps, np.array(escalation), np.array(flags))
 
 
 def test_escalation_comes_as_near_its_target_as_is_certified() -> None:

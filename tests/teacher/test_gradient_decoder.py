@@ -1,4 +1,4 @@
-"""The bottleneck decoder: it reconstructs normal features, not strange ones, and leaves images for the residuals."""
+"""The bottleneck decoder: it reconstructs normal features, not anomalous ones, and leaves images for the residuals."""
 
 import csv
 
@@ -66,7 +66,7 @@ def test_every_learned_number_is_counted():
 
 
 @torch.no_grad()
-def test_normal_features_are_reconstructed_and_strange_ones_are_not(fitted):
+def test_normal_features_are_reconstructed_and_anomalous_ones_are_not(fitted):
     decoder = fitted[0].decoder
     normal = synthetic_features(1, 20)
     strange = normal.clone()

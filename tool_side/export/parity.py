@@ -27,7 +27,7 @@ from wafer_data.store import ImageStore
 IMAGES = 400
 """At most so many normals are looked at, evenly spaced, and as many synthetic defects."""
 ON_THRESHOLD = 2e-5
-"""Spreads of a normal's log-score: what the order of additions changes in single precision."""
+"""Robust standard deviations of normal log-scores: what the order of additions changes in single precision."""
 
 PaintDefect = Callable[[ImageStore, np.ndarray, int], np.ndarray]
 """(store, normals, place) -> the normal image at `place` with a synthetic defect, (S, S) float32."""
@@ -54,7 +54,7 @@ class Agreement:
         on_threshold: Images whose reference score lies on a threshold to within `ON_THRESHOLD`.
         on_threshold_differ: Those of them that go another way.
         deviation: By student, the largest relative difference of a raw score.
-        deviation_spreads: The same in spreads of a normal's log-score, the unit of the thresholds.
+        deviation_spreads: The same in robust standard deviations of normal log-scores, the unit of the thresholds.
     """
 
     normals: int

@@ -23,8 +23,8 @@ def transplant(
     because many defects belong to a place in the pattern; the whole mask stays inside the image. Each connected part
     is shifted by one grey value, so that what surrounds it has the mean of what it comes to lie on, and over a narrow
     border outside the mask (1.2 % of the shorter side) the old surroundings fade into the new ones: otherwise the
-    patch's outline would be the strangest thing in the image. Pixels beyond that border are those of `normal` to the
-    bit. The same state of `rng` gives the same result.
+    patch's outline would be the most anomalous thing in the image. Pixels beyond that border are those of `normal` to
+    the bit. The same state of `rng` gives the same result.
 
     Args:
         normal, defect: float32 (H, W) in [0, 1], of one shape; neither is changed.
