@@ -8,6 +8,8 @@ import tomllib
 from importlib.metadata import PackageNotFoundError, distribution, packages_distributions
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 PACKAGES = (
     "waferroute",
@@ -167,3 +169,13 @@ def test_a_walk_opens_files_that_exist_and_no_more_than_it_may():
     files = re.findall(r"^\d+\. `([^`]+)`", walk, re.M)
     assert 10 < len(files) <= 20 and len(set(files)) == len(files)
     assert [name for name in files if not (ROOT / name).is_file()] == []
+
+
+@pytest.mark.parametrize(("walk", "most"), [("a", 10), ("b", 20), ("c", 20)])
+def test_the_walks_through_the_code_are_short_and_their_files_exist(walk: str, most: int):
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    steps = re.search(rf"^\*\*\({walk}\).*?(?=^\*\*\(|^## )", text, re.M | re.S)
+    assert steps is not None
+    files = re.findall(r"\d+\. `([^`]+)`", steps[0])
+    assert 5 < len(files) <= most
+    assert [file for file in files if not (ROOT / file).is_file()] == []

@@ -20,13 +20,15 @@ from router.policy import RoutingPolicy
 from router.recipe_names import FIRST_RECIPE
 from router.route_scores import look
 from tool_side.bundle.load import Bundle, ModelEntry, load_bundle
-from tool_side.runtime.image_source import ImageSource, read_source
 from tool_side.runtime.inspection import IMAGE, LATENT, RECONSTRUCTION, Draft, Inspection
 from tool_side.runtime.session import DecoderGraph, StudentGraph, StudentOutput
 from wafer_data.errors import BundleError, ConfigurationError, InputError, RecipeError
 from wafer_data.image_ref import ImageRef
-from wafer_data.imaging.arrays import ChannelOrder
-from wafer_data.imaging.read import UnreadableImage, to_square
+from wafer_data.imaging.arrays import ChannelOrder, grey_from_array
+from wafer_data.imaging.read import UnreadableImage, read_grey, to_square
+
+ImageSource = str | Path | bytes | np.ndarray | ImageRef
+"""A path, the bytes of an image file, an array, or an `ImageRef` to one of these."""
 
 
 class Inspector:
@@ -190,7 +192,11 @@ class Inspector:
         return self._square(self._read(image))
 
     def _read(self, image: ImageSource) -> np.ndarray:
-        return read_source(image, self.preprocessing, self._reduce_to, self._channel_order)
+        limits = {"max_pixels": self.preprocessing.max_pixels, "min_side": self.preprocessing.min_side}
+        content = ImageRef.of(image).content
+        if isinstance(content, np.ndarray):
+            return grey_from_array(content, channel_order=self._channel_order, **limits)
+        return read_grey(content, reduce_to=self._reduce_to, **limits)
 
     def _square(self, grey: np.ndarray) -> np.ndarray:
         return np.ascontiguousarray(self._levels.apply(to_square(grey, self.preprocessing.image_size)))
