@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import sqlalchemy as sa
+from tool_side.runtime.image_source import read_source
 
 from service.problem import Problem
 from service.reading import Kept, find_inspection, heatmap_of, image_of, png_of, square_of
@@ -11,7 +12,6 @@ from service.review.tasks import Leased
 from service.state import Service
 from service.store.evidence import unpack_latent
 from service.store.tables import images, inspections
-from tool_side.runtime.image_source import read_source
 from wafer_data.imaging.refused import UnreadableImage
 
 _ALIKE_AMONG = 400
