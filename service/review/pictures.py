@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import sqlalchemy as sa
-from tool_side.runtime.image_source import read_source
 
 from service.problem import Problem
 from service.reading import Kept, find_inspection, heatmap_of, image_of, png_of, square_of
@@ -48,7 +47,7 @@ def original(service: Service, kept: Kept) -> bytes:
     """The image's own pixels in 8-bit grey, at its own size."""
     inspector = service.models.current().inspector
     try:
-        grey = read_source(image_of(service, kept), inspector.preprocessing, None)
+        grey = inspector.read(image_of(service, kept))
     except UnreadableImage as error:
         raise Problem(422, f"the image cannot be shown: {error.reason}") from error
     levelled = inspector.preprocessing.levels.apply(grey.astype(np.float32))

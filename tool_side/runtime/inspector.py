@@ -117,7 +117,7 @@ class Inspector:
             result.reasons.append(self._unknown_recipe(recipe))
             return result.finished(perf_counter() - started)
         try:
-            grey = self._read(ref)
+            grey = self.read(ref)
             other_size = self._other_size(grey.shape, policy)
             square = None if other_size else self._square(grey)
         except UnreadableImage as error:
@@ -189,9 +189,10 @@ class Inspector:
 
     def prepare(self, image: ImageSource) -> np.ndarray:
         """The models' input for an image, float32 (S, S) in [0, 1]. Raises UnreadableImage."""
-        return self._square(self._read(image))
+        return self._square(self.read(image))
 
-    def _read(self, image: ImageSource) -> np.ndarray:
+    def read(self, image: ImageSource) -> np.ndarray:
+        """The grey image as it was taken, 2-D, of any size that the bundle allows. Raises UnreadableImage."""
         limits = {"max_pixels": self.preprocessing.max_pixels, "min_side": self.preprocessing.min_side}
         content = ImageRef.of(image).content
         if isinstance(content, np.ndarray):
