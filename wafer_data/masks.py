@@ -58,8 +58,7 @@ def _marked(path: Path, max_pixels: int) -> np.ndarray:
             colour = planes[:, :, :-1] if has_alpha else planes
             if has_alpha and (colour == colour[0, 0]).all():
                 return planes[:, :, -1] > 0
-            marked: np.ndarray = (colour > 0).any(axis=2)
-            return marked
+            return np.asarray((colour > 0).any(axis=2))
     return grey > 0
 
 

@@ -320,6 +320,15 @@ class TestPages:
         else:
             assert "2 pages" in reason(buffer.getvalue())
 
+    def test_a_stack_behind_one_directory_is_one_too(self) -> None:
+        """ImageJ writes large stacks so; only its description tells."""
+        buffer = io.BytesIO()
+        tifffile.imwrite(buffer, GREY16, metadata=None, description="ImageJ=1.54f\nimages=7\nslices=7\n")
+        assert reason(buffer.getvalue()).startswith("a stack of 7 pages")
+        buffer = io.BytesIO()
+        tifffile.imwrite(buffer, GREY16, metadata=None, description="ImageJ=1.54f\nimages=1\n")
+        np.testing.assert_array_equal(read_grey(buffer.getvalue()), GREY16)
+
     def test_a_ring_of_pages_ends(self) -> None:
         data = by_hand(plain(), GREY8.tobytes())
         start = 8 + GREY8.size

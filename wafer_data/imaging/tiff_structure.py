@@ -4,6 +4,7 @@ TIFF 6.0, section 2, and its 64-bit variant BigTIFF. Standard library only. No d
 file itself (see `tiff_pixels`), so what they hold beyond the tags read here does no harm.
 """
 
+import re
 import struct
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -25,6 +26,8 @@ _WHOLE_NUMBERS = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
 _SUBFILE, _OLD_SUBFILE, _SUB_DIRECTORIES, _WIDTH = 254, 255, 330, 256
 _REDUCED, _MASK, _OLD_REDUCED = 1, 4, 2
 _MANY_PAGES = 1000
+_DESCRIPTION = 270
+_IMAGEJ_STACK = re.compile(rb"^ImageJ=.*?\nimages=(\d{1,9})\n", re.DOTALL)
 
 
 class _Entry(NamedTuple):
@@ -112,6 +115,9 @@ def find_picture(data: bytes) -> Directory:
         pictures += [page] if page.is_picture else []
         if len(pictures) == _MANY_PAGES:
             break
+    hidden = _IMAGEJ_STACK.search(pictures[0].raw(_DESCRIPTION)) if len(pictures) == 1 else None
+    if hidden is not None and int(hidden[1]) > 1:  # one directory, and all planes behind its pixels
+        raise Refused(f"a stack of {int(hidden[1])} pages as ImageJ writes it: save one image a file")
     if len(pictures) > 1:
         many = f"{_MANY_PAGES} or more" if len(pictures) == _MANY_PAGES else str(len(pictures))
         raise Refused(f"{many} pages in one file, and each would need a look: save one image a file")
