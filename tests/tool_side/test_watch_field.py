@@ -216,7 +216,7 @@ class TestSize:
         assert inspector.inspect(np.asarray(image.resize(shape[::-1]))).decision == "REVIEW"
 
     @pytest.mark.parametrize(("shape", "fits"), [((300, 400), True), ((260, 470), True), ((90, 120), False),
-                                                 ((300, 150), False), ((450, 600), False)])  # fmt: skip
+                                                 ((300, 150), False), ((600, 800), False)])  # fmt: skip
     def test_where_they_differed_a_range(
         self, sized: Callable[..., Inspector], wafer: Wafer, shape: tuple[int, int], fits: bool
     ) -> None:

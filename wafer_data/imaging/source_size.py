@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from wafer_data.errors import InputError
 
-TOLERANCE = 1.25
+TOLERANCE = 1.5
 """Where training images differ in size, others may lie this factor beyond the smallest and largest."""
 
 
