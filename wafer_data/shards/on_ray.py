@@ -60,12 +60,10 @@ def on_ray(
     started = not ray.is_initialized()
     try:
         if started:
-            ray.init(
-                address=None if address == LOCAL else address,
-                num_cpus=workers if address == LOCAL else None,
-                log_to_driver=False,
-                **({"include_dashboard": False} if address == LOCAL else {}),
+            local: dict[str, Any] = (
+                {"num_cpus": workers, "include_dashboard": False} if address == LOCAL else {}
             )
+            ray.init(address=None if address == LOCAL else address, log_to_driver=False, **local)
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise InputError(
             f"no Ray cluster at {address} ({error}): start one with `ray start --head`"
@@ -73,8 +71,9 @@ def on_ray(
     try:
         ray.data.DataContext.get_current().enable_progress_bars = False
         count = workers or int(ray.cluster_resources().get("CPU", 1))
+        worker: Any = _Worker
         rows = ray.data.range(len(tasks), override_num_blocks=len(tasks)).map(
-            _Worker, fn_constructor_args=(make, list(tasks)), concurrency=min(count, len(tasks)), num_cpus=1
+            worker, fn_constructor_args=(make, list(tasks)), concurrency=min(count, len(tasks)), num_cpus=1
         )
         for row in rows.iter_rows():
             if row["error"]:
