@@ -9,6 +9,7 @@ import logging
 import shutil
 import time
 import uuid
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
@@ -250,7 +251,7 @@ def _decided_columns(result: Inspection, decided: Decided, policy: RoutingPolicy
         "review_above": policy.review_above,
         "reject_above": policy.reject_above,
         "confidence": figures.confidence(result.score, policy),
-        "defect": None,
+        "defect": _plain(result.evidence.get("defect")),
         "inference_ms": steps.get("total", 0.0),
         "steps_ms": steps,
     }
@@ -289,6 +290,11 @@ def _with_latent(answer: str, latent: np.ndarray | None) -> str:
     else:
         text = json.dumps([float(f"{v:.7g}") if np.isfinite(v) else None for v in latent.tolist()])
     return f'{answer[:-1]},"latent_vector":{text}}}'
+
+
+def _plain(evidence: Any) -> dict[str, Any] | None:
+    """What a classifier added to the result (see `Inspection.with_evidence`), if one ran."""
+    return dict(evidence) if isinstance(evidence, Mapping) else None
 
 
 def _finite(value: float | None) -> float | None:
