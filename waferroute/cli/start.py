@@ -31,6 +31,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     _prepare_streams()
     log_to_stderr()
+    # Threads that wait for each other sleep: spinning, they keep each other off the cores of a busy computer, where a
+    # step of a training then takes tens of times as long (benchmarks/busy_training.py). Read when torch is loaded.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         refuse_foreign_packages()
         try:
