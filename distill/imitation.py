@@ -16,6 +16,7 @@ from distill.batches import check_split
 from distill.config import StageConfig
 from distill.pool import Pool
 from distill.targets import LiveTargets, Targets
+from likelihood.answers import PAINTED
 from training.batches import epoch_batches, hold_out
 from training.loop import Inputs, Part, Settings, Training, train
 
@@ -26,7 +27,7 @@ class ImitationTask:
 
     name: stage. model: maps (B, 1, 256, 256) images in [0, 1] to (B, d, map, map) features.
     targets: features of the teacher, aligned with the pool; averaged down to the student's map. directions: how many
-    of them are imitated, the first ones; None: all.
+    of them are imitated, the first ones; None: all. answers: names of the answers that they begin with.
     """
 
     name: str
@@ -36,12 +37,36 @@ class ImitationTask:
     config: StageConfig
     seed: int
     directions: int | None = None
+    answers: tuple[str, ...] = ()
 
     def target(self, rows: np.ndarray) -> Tensor:
         """What the teacher says about images `rows`, (B, d, map, map) float32."""
         targets = self.targets.rows(rows, self.directions)
+        if PAINTED in self.answers:
+            self._correct(targets[:, self.answers.index(PAINTED)], rows)
         factor = targets.shape[-1] // self.config.student.map_size
-        return F.avg_pool2d(targets, factor) if factor > 1 else targets
+        if factor == 1:
+            return targets
+        count = len(self.answers)
+        # a defect of one cell would vanish in a mean of its neighbours; the directions say what a cell looks like
+        largest, mean = F.max_pool2d(targets[:, :count], factor), F.avg_pool2d(targets[:, count:], factor)
+        return torch.cat([largest, mean], 1) if count else mean
+
+    def _correct(self, answer: Tensor, rows: np.ndarray) -> None:
+        """Where the teacher overlooks a defect that is known to be there, its answer becomes `SURE`, in place."""
+        if self.pool.cover is None:
+            return
+        cover = torch.from_numpy(self.pool.cover[rows].astype(np.float32) / 255.0).to(answer.device)
+        cover = F.interpolate(cover[:, None], size=answer.shape[-2:], mode="area")[:, 0]
+        answer[cover > DEFECTIVE] = answer[cover > DEFECTIVE].clamp_min(SURE)
+
+
+SURE = 4.0
+"""What a sure answer is, in standard deviations of normal cells."""
+DEFECTIVE = 0.1
+"""A cell shows a defect from this share of its pixels on."""
+HUBER = 1.0
+"""Errors of answers count by their square up to here, beyond it by their size: those on defects are large."""
 
 
 def direction_weights(task: ImitationTask, rows: np.ndarray) -> Tensor:
@@ -50,23 +75,34 @@ def direction_weights(task: ImitationTask, rows: np.ndarray) -> Tensor:
     Plain squared error would spend the trunk on the few directions of largest variance; full whitening would spend
     it on noise. The root of whitening lies between.
     """
-    std = task.target(rows[task.pool.is_normal[rows]][:200]).std((0, 2, 3))
-    return (1.0 / std.clamp_min(1e-3)).view(1, -1, 1, 1)
+    std = task.target(rows[task.pool.is_normal[rows]][:200]).std((0, 2, 3)).clamp_min(1e-3)
+    std[: len(task.answers)] = 1.0  # they are standard already
+    return (1.0 / std).view(1, -1, 1, 1)
 
 
 class Imitation(nn.Module):
-    """A model and its losses: the squared error of its features, each direction with its weight, (1, d, 1, 1)."""
+    """A model and its losses: the error of its features, each with its weight, (1, Q + d, 1, 1).
+
+    Directions by the square of it, the `answers` (Q) that come first by Huber's loss; all answers together count as
+    much as all directions.
+    """
 
     weights: Tensor
 
-    def __init__(self, model: nn.Module, weights: Tensor) -> None:
+    def __init__(self, model: nn.Module, weights: Tensor, answers: int = 0) -> None:
         super().__init__()
-        self.model = model
+        self.model, self.answers = model, answers
         self.register_buffer("weights", weights, persistent=False)
 
     def forward(self, images: Tensor, targets: Tensor, normal: Tensor) -> dict[str, Tensor]:
         """Losses of (B, 1, S, S) images against (B, d, h, h) features; normal: (B,) bool, the rest is synthetic."""
-        error = ((self.model(images).float() - targets) * self.weights).square().flatten(1).mean(1)
+        difference = (self.model(images).float() - targets) * self.weights
+        error = difference[:, self.answers :].square().flatten(1).mean(1)
+        if self.answers:
+            asked = difference[:, : self.answers].flatten(1)
+            error = error + 2 * F.huber_loss(
+                asked, torch.zeros_like(asked), reduction="none", delta=HUBER
+            ).mean(1)
         return {"loss": error, "normal": error[normal], "synthetic": error[~normal]}
 
 
@@ -116,7 +152,7 @@ def imitation_training(task: ImitationTask, accelerator: Accelerator, checkpoint
         title=f"{task.name}: imitation{slow}",
         section=f"distill.{task.name}",
         remedy=f"lower distill.{task.name}.learning_rate={config.learning_rate} or its gradient_clip",
-        task=Imitation(model, direction_weights(task, learned)).to(accelerator.device),
+        task=Imitation(model, direction_weights(task, learned), len(task.answers)).to(accelerator.device),
         inputs=inputs,
         steps_of=lambda epoch: epoch_batches(learned, config.batch_size, (task.seed, epoch)),
         settings=Settings.of(config, checkpoint_epochs=checkpoint_epochs),

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from distill.config import PoolConfig
 from wafer_data.arrays import to_counts, write_stack
@@ -25,8 +26,11 @@ from wafer_data.store import ImageStore
 from wafer_data.synthetic import add_random_anomaly
 from wafer_data.synthetic.transplant import transplant
 
-VERSION = 3
+VERSION = 4
 """Changes with the way a pool is made, so that one made otherwise is not gone on with."""
+
+
+COVER_SIDE = 32
 
 
 @dataclass(frozen=True)
@@ -34,13 +38,15 @@ class Pool:
     """Pool images (memory-mapped, M x 256 x 256, 8 or 16 bit) and which of them are normal.
 
     originals: how many of the first images are untouched training normals. is_normal: (M,) bool; false where an
-    image shows a defect, painted or labelled.
+    image shows a defect, painted or labelled. cover: (M, 32, 32) uint8, share of each part of an image that is known to
+    be defective, 255 is all; None: nothing is known.
     """
 
     images: np.ndarray
     is_normal: np.ndarray
     originals: int
     key: str
+    cover: np.ndarray | None = None
 
     def batch(self, indices: np.ndarray) -> np.ndarray:
         """(B, 1, 256, 256) float32 in [0, 1]."""
@@ -74,7 +80,8 @@ def open_pool(
         maker.build(folder)
     about = read_json(folder / "pool.json")
     images = np.load(folder / "images.npy", mmap_mode="r")
-    return Pool(images, np.load(folder / "is_normal.npy"), about["originals"], key)
+    is_normal, cover = np.load(folder / "is_normal.npy"), np.load(folder / "cover.npy", mmap_mode="r")
+    return Pool(images, is_normal, about["originals"], key, cover)
 
 
 class _Maker:
@@ -114,41 +121,52 @@ class _Maker:
                 "GB free; free some space, or lower distill.pool.generated or distill.pool.max_originals"
             )
         is_normal = np.ones(self.total, bool)
+        cover = np.zeros((self.total, COVER_SIDE, COVER_SIDE), np.uint8)
 
         def rows() -> Iterator[np.ndarray]:
             for i in track(range(self.total), "training pool"):
-                image, is_normal[i] = self.image(i)
+                image, is_normal[i], mask = self.image(i)
+                if mask is not None:
+                    cover[i] = _cover(mask)
                 yield to_counts(image, bits)
 
         with new_directory(folder) as new:
             write_stack(new / "images.npy", rows(), self.total, self.store.size, bits)
             np.save(new / "is_normal.npy", is_normal)
+            np.save(new / "cover.npy", cover)
             counts = {"originals": len(self.normals), "labelled": len(self.defects), "images": self.total}
             write_json(new / "pool.json", {"key": self.key, **counts})
 
-    def image(self, i: int) -> tuple[np.ndarray, bool]:
-        """Image `i` of the pool, float32 (S, S) in [0, 1], and whether it is normal."""
+    def image(self, i: int) -> tuple[np.ndarray, bool, np.ndarray | None]:
+        """Image `i` of the pool, float32 (S, S) in [0, 1], whether it is normal, and its defect's mask if known."""
         untouched = len(self.normals) + len(self.defects)
         if i < untouched:
             is_normal = i < len(self.normals)
-            index = self.normals[i] if is_normal else self.defects[i - len(self.normals)]
-            return self.store.grey(int(index)), is_normal
+            index = int(self.normals[i] if is_normal else self.defects[i - len(self.normals)])
+            return self.store.grey(index), is_normal, self.store.mask(index)
         rng = np.random.default_rng((self.seed, i))
         if len(self.defects) and rng.random() < self.config.labelled_share:
-            return self._labelled(rng), False
+            return self._labelled(rng)
         source, donor = (self.store.grey(int(index)) for index in rng.choice(self.normals, 2))
         image = augment(source, rng, self.changes)
         mirrored = augment(image, rng, self.foreign)
         if rng.random() >= self.config.synthetic_share:
-            return mirrored, np.array_equal(mirrored, image)
-        image = mirrored
-        return add_random_anomaly(image, rng, donor)[0], False
+            return mirrored, np.array_equal(mirrored, image), None
+        painted, mask, _ = add_random_anomaly(mirrored, rng, donor)
+        return painted, False, mask
 
-    def _labelled(self, rng: np.random.Generator) -> np.ndarray:
+    def _labelled(self, rng: np.random.Generator) -> tuple[np.ndarray, bool, np.ndarray | None]:
         """A labelled defect, augmented; where its mask is known, every other time cut out and put into a normal."""
         chosen = int(rng.choice(self.defects))
         defect, mask = self.store.grey(chosen), self.store.mask(chosen)
         if mask is None or not mask.any() or rng.random() < 0.5:
-            return augment(defect, rng, self.changes)
+            return augment(defect, rng, self.changes), False, None  # its mask is not turned along
         normal = augment(self.store.grey(int(rng.choice(self.normals))), rng, self.changes)
-        return transplant(normal, defect, mask, rng, self.changes)[0]
+        image, placed = transplant(normal, defect, mask, rng, self.changes)
+        return image, False, placed
+
+
+def _cover(mask: np.ndarray) -> np.ndarray:
+    """(S, S) bool -> (COVER_SIDE, COVER_SIDE) uint8 shares."""
+    part = Image.fromarray(mask.astype(np.uint8) * 255).resize((COVER_SIDE, COVER_SIDE), Image.Resampling.BOX)
+    return np.asarray(part)

@@ -22,8 +22,10 @@ from distill.elbo_phase import train_elbo
 from distill.imitation import ImitationTask, imitate
 from distill.pool import Pool, open_pool
 from distill.targets import CACHE, Targets, load_model, open_targets, weights_file
+from likelihood.answers import Answers, attach_answers
 from likelihood.labels import fit_with_labels
 from student_vae import StudentVAE, save_student
+from teacher.model import teacher_answers
 from training.checkpoints import FORMAT, forget_other_work
 from training.tracking import LossLog, WandbRun
 from wafer_data.errors import InputError
@@ -82,7 +84,10 @@ def run_stage(name: str, config: DistillConfig, run_dir: Path, store: ImageStore
         log.add(phase, epoch, **losses)
         tracker.log({f"{phase}/{k}": v for k, v in losses.items()} | {"epoch": epoch})
 
-    task = ImitationTask(name, TrunkFeatures(student), pool, targets, stage, config.seed, student.channels)
+    answers = student.likelihood.answers
+    names = tuple(answers.names[1:]) if answers is not None else ()
+    imitated = student.channels + len(names)
+    task = ImitationTask(name, TrunkFeatures(student), pool, targets, stage, config.seed, imitated, names)
     imitate(
         task, accelerator, work / "state", config.checkpoint_epochs, lambda e, v: record("imitation", e, v)
     )
@@ -114,9 +119,12 @@ def _new_student(name: str, stage: StageConfig, targets: Targets, run_dir: Path)
             f"distill.{name}.student.map_size={stage.student.map_size} must divide {side}, the map of its teacher "
             f"{stage.teacher}"
         )
+    answers = teacher_answers(run_dir / "teacher")
     # only what its likelihood looks at: a small trunk that imitates more of its teacher imitates all of it worse
-    imitated = stage.student.likelihood.channels_used(available)
-    student = StudentVAE(stage.student, imitated, stage.student.likelihood.coordinates, has_decoder=False)
+    directions = available - (answers.count if answers is not None else 0)
+    imitated = stage.student.likelihood.channels_used(directions)
+    coordinates = stage.student.likelihood.coordinates
+    student = StudentVAE(stage.student, imitated, coordinates, has_decoder=False, answers=answers)
     if stage.start_from:
         start = load_model(run_dir, stage.start_from)
         assert isinstance(start, StudentVAE)
@@ -157,13 +165,19 @@ def _fit_and_decode(
         for images in normals_and_copies(store, indices, changes, config.folds):
             yield student.features(torch.from_numpy(images).to(device)).cpu()
 
+    answers = student.likelihood.answers
+    count = student.likelihood.answer_count
     normals, defects = (store.indices("train", label=label) for label in (0, 1))
-    likelihood = fit_with_labels(
-        lambda: features_of(normals, changes),
-        features_of(defects, [SAME]),
+    fit = fit_with_labels(
+        lambda: (part[:, count:] for part in features_of(normals, changes)),
+        (part[:, count:] for part in features_of(defects, [SAME])),
         config.for_images(len(normals), len(changes)),
         seed,
     )
+    likelihood = fit.likelihood
+    if answers is not None:
+        answers = Answers(**answers.describe())
+        attach_answers(likelihood, answers, fit.normal_scores, features_of(normals, [SAME]))
     set_seed(seed)
     complete = StudentVAE(
         stage.student,
@@ -172,6 +186,7 @@ def _fit_and_decode(
         has_decoder=stage.elbo_epochs > 0,
         has_head=likelihood.head is not None,
         prototypes=likelihood.prototype_count,
+        answers=answers,
     )
     complete.trunk.load_state_dict(student.trunk.state_dict())
     complete.likelihood.load_state_dict(likelihood.state_dict())

@@ -96,7 +96,9 @@ class Tested:
         normals = torch.cat([self.normals, self.features[unnoticed]])
         order = torch.from_numpy(np.random.default_rng(seed).permutation(len(normals)))
         normals = normals[order] if len(unnoticed) else normals
-        return fit_with_labels(lambda: iter(normals.split(64)), defects, config or self.config, seed)
+        return fit_with_labels(
+            lambda: iter(normals.split(64)), defects, config or self.config, seed
+        ).likelihood
 
     def figures(self, likelihood: FeatureLikelihood, rows: np.ndarray) -> tuple[float, float]:
         """AUROC and FNR at 5 % FPR over the test images `rows`."""

@@ -47,11 +47,32 @@ class Unseen(NamedTuple):
 
 
 class Fit(NamedTuple):
-    """A fitted likelihood, what those of the folds say about images they have not seen, and which it kept (N,)."""
+    """A fitted likelihood, what those of the folds say about images they have not seen, and which it kept (N,).
+
+    held_out: the likelihood of each fold, which has seen nothing of the images whose place, modulo the folds, is its
+    number.
+    """
 
     likelihood: FeatureLikelihood
     unseen: Unseen
     kept: np.ndarray
+    held_out: list[FeatureLikelihood]
+
+    @property
+    def normal_scores(self) -> np.ndarray:
+        """(n,) combined scores of the images that were kept, from likelihoods that have not seen them."""
+        return self.likelihood.combine(torch.from_numpy(self.unseen.scores[self.kept])).numpy()
+
+    @torch.no_grad()
+    def unseen_scores(self, features: Tensor, fold: int) -> np.ndarray:
+        """Combined scores (B,) of features (B, d, h, h) of a fold's images or of changed copies of them.
+
+        Unlike in `unseen`, covariances have not seen the fold either. With few images it matters: an image that takes
+        part in them is closer to them than any changed copy of it.
+        """
+        own = self.held_out[fold]
+        residuals = own.residuals(features, own.encode(features))
+        return self.likelihood.combine(own.compare(features, residuals)[0]).numpy()
 
 
 def fit_likelihood(batches: FeatureBatches, config: LikelihoodConfig) -> FeatureLikelihood:
@@ -115,7 +136,7 @@ def _fit(batches: FeatureBatches, config: LikelihoodConfig, kept: np.ndarray | N
         model.prototypes = fit_prototypes(cells.rows(), config.prototypes, config.floor)
     model.level_centre.copy_(torch.from_numpy(unseen.scores[kept].mean(0)))
     model.level_spread.copy_(torch.from_numpy(unseen.scores[kept].std(0) + 1e-6))
-    return Fit(model, unseen, kept)
+    return Fit(model, unseen, kept, held_out)
 
 
 def _judge_unseen(
@@ -203,18 +224,28 @@ def _fit_covariances(
     kept: np.ndarray,
     cells: CellSample | None,
 ) -> None:
-    """Whitening matrices of every level from cross-fitted residuals, in place; fills `cells` with the first level's."""
-    totals = [torch.zeros_like(level.whitening, dtype=torch.float64) for level in model.level_list]
-    count = 0
+    """Whitening matrices of every level from cross-fitted residuals, in place; fills `cells` with the first level's.
+
+    The folds' likelihoods get the same from all residuals but their own fold's.
+    """
+    sums = [
+        [torch.zeros_like(level.whitening, dtype=torch.float64) for level in model.level_list]
+        for _ in held_out
+    ]
+    counts = [0] * len(held_out)
     for fold, places, part in _by_fold(batches, config.folds, kept):
-        count += len(part)
+        counts[fold] += len(part)
         if cells is not None:
             cells.add(places, model.level_list[0].average(part))
         residuals = held_out[fold].residuals(part, held_out[fold].encode(part))
-        for total, level, residual in zip(totals, model.level_list, residuals, strict=True):
-            total += level.covariance(residual)
-    for total, level in zip(totals, model.level_list, strict=True):
-        level.whitening.copy_(_whitening(total, count, level, config.floor))
+        for own, level, residual in zip(sums[fold], model.level_list, residuals, strict=True):
+            own += level.covariance(residual)
+    for i, level in enumerate(model.level_list):
+        total = sum((own[i] for own in sums[1:]), sums[0][i])
+        level.whitening.copy_(_whitening(total, sum(counts), level, config.floor))
+        for fold, other in enumerate(held_out):
+            own, count = total - sums[fold][i], sum(counts) - counts[fold]
+            other.level_list[i].whitening.copy_(_whitening(own, count, level, config.floor))
 
 
 def _whitening(total: Tensor, images: int, level: FeatureLevel, floor: float) -> Tensor:

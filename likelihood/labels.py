@@ -10,14 +10,14 @@ from torch import Tensor
 
 from likelihood.config import LikelihoodConfig
 from likelihood.defect_head import fit_head
-from likelihood.fit import FeatureBatches, fit_folds
+from likelihood.fit import FeatureBatches, Fit, fit_folds
 from likelihood.model import FeatureLikelihood
 
 
 def fit_with_labels(
     batches: FeatureBatches, labelled: Iterable[Tensor], config: LikelihoodConfig, seed: int
-) -> FeatureLikelihood:
-    """The likelihood of normal images, and a defect head where there are labelled defects.
+) -> Fit:
+    """The likelihood of normal images, with a defect head where there are labelled defects.
 
     Args:
         batches: features of the training normals, see `likelihood.fit.FeatureBatches`.
@@ -29,7 +29,7 @@ def fit_with_labels(
     likelihood = fit.likelihood
     found = [_describe(likelihood, features.float().cpu()) for features in labelled]
     if not found:
-        return likelihood
+        return fit
     ordinary = fit.kept[fit.unseen.described]
     scores = likelihood.combine(torch.from_numpy(fit.unseen.scores[fit.unseen.described][ordinary]))
     likelihood.head = fit_head(
@@ -40,7 +40,7 @@ def fit_with_labels(
         config.folds,
         seed,
     )
-    return likelihood
+    return fit
 
 
 @torch.no_grad()

@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from likelihood.answers import Answers
 from likelihood.config import LevelConfig, LikelihoodConfig
 from likelihood.defect_head import DefectHead, describe
 from likelihood.level import ENCODER, FIRST, OWN, FeatureLevel, enlarge
@@ -49,6 +50,7 @@ class FeatureLikelihood(nn.Module):
         coordinates: k really fitted, of the latent and what takes part in the conditional mean beyond it.
         has_head: whether labelled defects taught a `DefectHead`.
         prototypes: how many the heat map compares cells with, really fitted.
+        answers: to further questions, which come with the features, before the directions; None: there are none.
     """
 
     pooled_mean: Tensor
@@ -64,6 +66,7 @@ class FeatureLikelihood(nn.Module):
         coordinates: int,
         has_head: bool = False,
         prototypes: int = 0,
+        answers: Answers | None = None,
     ) -> None:
         super().__init__()
         config = config.within(map_size)
@@ -83,6 +86,7 @@ class FeatureLikelihood(nn.Module):
         )
         self.head = DefectHead(self.level_list[0].channels) if has_head else None
         self.prototypes = Prototypes(self.level_list[0].channels, prototypes) if prototypes else None
+        self.answers = answers
 
     def _mean_from(self, level: LevelConfig) -> str:
         """What the level's conditional mean follows from; the fewest numbers that give the same mean."""
@@ -107,15 +111,25 @@ class FeatureLikelihood(nn.Module):
 
     @property
     def map_side(self) -> int:
-        """Side of the heat map: the finest level's grid."""
-        return self.config.map_side
+        """Side of the heat map: the finest level's grid, or with answers theirs."""
+        return self.map_size if self.answers is not None else self.config.map_side
 
     @property
     def parameter_count(self) -> int:
         """Numbers that were learned."""
         own = self.pooled_mean.numel() + self.encoder.numel() + 2 * self.level_centre.numel()
-        parts = [*self.level_list, *(part for part in (self.head, self.prototypes) if part is not None)]
+        further = (self.head, self.prototypes, self.answers)
+        parts = [*self.level_list, *(part for part in further if part is not None)]
         return own + sum(part.parameter_count for part in parts)
+
+    @property
+    def answer_count(self) -> int:
+        """How many answers come with the features, before the directions."""
+        return self.answers.count if self.answers is not None else 0
+
+    def directions_of(self, features: Tensor) -> Tensor:
+        """The directions among the features, (B, Q + d, h, h) -> (B, d, h, h)."""
+        return features[:, self.answer_count :] if self.answer_count else features
 
     def pool(self, features: Tensor) -> Tensor:
         """What the latent is taken from, (B, d, h, h) -> (B, latent_channels * latent_grid^2)."""
@@ -172,10 +186,15 @@ class FeatureLikelihood(nn.Module):
         return standard.logsumexp(1) - math.log(standard.shape[1])
 
     def forward(self, features: Tensor) -> Scores:
-        """Scores of a batch of features (B, d, h, h)."""
-        coordinates = self.encode(features)
-        level_scores, heat, description = self.compare(features, self.residuals(features, coordinates))
+        """Scores of a batch of features (B, d, h, h); with answers (B, Q + d, h, h), see `likelihood.answers`."""
+        directions = self.directions_of(features)
+        coordinates = self.encode(directions)
+        level_scores, heat, description = self.compare(directions, self.residuals(directions, coordinates))
         standard = self.combine(level_scores)
+        if self.answers is not None:
+            answers = features[:, : self.answers.count]
+            standard = self.answers.combine(standard, answers)
+            heat = self.answers.heat_map(heat, enlarge(answers, self.map_side))
         if self.head is not None:
             standard = standard + self.head(description)
         return Scores(positive(standard), heat, coordinates[:, : self.latent])

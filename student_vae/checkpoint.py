@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from likelihood.answers import Answers
 from student_vae.config import StudentConfig
 from student_vae.model import StudentVAE
 from training.tensors import load_weights, save_tensors
 from wafer_data.errors import InputError
 from wafer_data.files import read_json, write_json
 
-SCHEMA = 4
+SCHEMA = 5
 
 
 def save_student(model: StudentVAE, directory: Path, extra: dict[str, Any] | None = None) -> None:
@@ -25,6 +26,7 @@ def save_student(model: StudentVAE, directory: Path, extra: dict[str, Any] | Non
         "has_decoder": model.decoder is not None,
         "has_head": model.likelihood.head is not None,
         "prototypes": model.likelihood.prototype_count,
+        "answers": model.likelihood.answers.describe() if model.likelihood.answers is not None else None,
         "parameters": model.parameter_count,
         **(extra or {}),
     }
@@ -52,6 +54,7 @@ def load_student(directory: str | Path) -> StudentVAE:
         description["has_decoder"],
         description["has_head"],
         description["prototypes"],
+        Answers(**description["answers"]) if description["answers"] else None,
     )
     load_weights(model, directory / "student.safetensors")
     return model.eval()

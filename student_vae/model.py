@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from likelihood.answers import Answers
 from likelihood.model import FeatureLikelihood, Scores
 from student_vae.config import StudentConfig
 from student_vae.decoder import ImageDecoder
@@ -28,6 +29,7 @@ class StudentVAE(nn.Module):
         has_decoder: whether the ELBO phase ran.
         has_head: whether labelled defects taught a defect head.
         prototypes: of the heat map, actually fitted (`likelihood.prototypes`).
+        answers: to further questions, which the trunk gives too (`likelihood.answers`); None: there are none.
     """
 
     def __init__(
@@ -38,12 +40,13 @@ class StudentVAE(nn.Module):
         has_decoder: bool = True,
         has_head: bool = False,
         prototypes: int = 0,
+        answers: Answers | None = None,
     ) -> None:
         super().__init__()
         self.config, self.channels = config, channels
-        self.trunk = Trunk(config, channels)
+        self.trunk = Trunk(config, channels + (answers.count if answers is not None else 0))
         self.likelihood = FeatureLikelihood(
-            config.likelihood, channels, config.map_size, coordinates, has_head, prototypes
+            config.likelihood, channels, config.map_size, coordinates, has_head, prototypes, answers
         )
         latent = self.likelihood.latent
         self.log_variance = nn.Linear(latent, latent) if has_decoder else None
@@ -61,7 +64,7 @@ class StudentVAE(nn.Module):
         return learned + self.likelihood.parameter_count
 
     def features(self, image: Tensor) -> Tensor:
-        """(B, 1, 256, 256) grey in [0, 1] -> (B, d, map, map)."""
+        """(B, 1, 256, 256) grey in [0, 1] -> (B, Q + d, map, map): Q answers, if there are any, then the directions."""
         return self.trunk(self.prepare(image))
 
     def prepare(self, image: Tensor) -> Tensor:
@@ -85,7 +88,8 @@ class StudentVAE(nn.Module):
         """Mean and log variance of q(z|x), both (B, k)."""
         if self.log_variance is None:
             raise RuntimeError("this student was trained without the ELBO phase")
-        mean = self.likelihood.encode(features)[:, : self.likelihood.latent]
+        directions = self.likelihood.directions_of(features)
+        mean = self.likelihood.encode(directions)[:, : self.likelihood.latent]
         return mean, self.log_variance_at(mean)
 
     def log_variance_at(self, mean: Tensor) -> Tensor:

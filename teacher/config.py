@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from likelihood.config import LevelConfig, LikelihoodConfig
 from teacher.gradient.config import GradientConfig
 from teacher.pretrain.config import PretrainConfig
+from teacher.questions.config import QuestionsConfig
 from wafer_data.home import PathText
 
 BackboneSource = Literal["efficientnet_lite0", "timm", "transformers", "file"]
@@ -64,6 +65,10 @@ class TeacherConfig(BaseModel):
     pretrain: PretrainConfig = Field(
         default_factory=PretrainConfig,
         description="continued pretraining of the backbone before it is adapted",
+    )
+    questions: QuestionsConfig = Field(
+        default_factory=QuestionsConfig,
+        description="what else is asked of a cell, and how it is decided which answers count",
     )
     exact_symmetry: float = Field(
         0.6,

@@ -10,11 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from likelihood.answers import PLACE, Answers, attach_answers
+from likelihood.fit import Fit
 from likelihood.labels import fit_with_labels
 from teacher.backbones import Backbone, build_backbone
 from teacher.config import TeacherConfig
@@ -23,6 +26,9 @@ from teacher.model import Teacher, save_teacher
 from teacher.normal_features import NormalFeatures
 from teacher.pretrain.run import pretrained_backbone
 from teacher.project import project_images
+from teacher.questions.sample import draw_sample
+from teacher.questions.trial import RECORD, try_questions
+from teacher.questions.trial import SCHEMA as RECORD_SCHEMA
 from teacher.symmetry import measure_symmetries
 from teacher.symmetry_record import SYMMETRIES
 from training.tensors import weights_digest
@@ -98,12 +104,52 @@ def fit_teacher(
         residuals = _with_copies(teacher, store, changes, config, work, key).batches
     labelled = _labelled(teacher, store, compute, config)
     likelihood = config.likelihood.for_images(len(normals), len(changes))
-    teacher.likelihood = fit_with_labels(residuals, labelled, likelihood, config.seed)
+    fit = fit_with_labels(residuals, labelled, likelihood, config.seed)
+    teacher.likelihood = fit.likelihood
+    record = _ask(teacher, fit, store, config)
     teacher = teacher.cpu().eval()
     with new_directory(out_dir) as folder:
         save_teacher(teacher, config.likelihood, folder)
         write_json(folder / SYMMETRIES, symmetries)
+        write_json(folder / RECORD, record)
     return teacher
+
+
+def _ask(teacher: Teacher, fit: Fit, store: ImageStore, config: TeacherConfig) -> dict[str, Any]:
+    """Try the configured questions; give the teacher those that are worth asking. Returns the record of the choice."""
+    if not config.questions.ask or teacher.decoder is not None:
+        why = "a decoder stands between features and likelihood" if teacher.decoder else "none is configured"
+        return {
+            "schema": RECORD_SCHEMA,
+            "weights": {PLACE: 1.0},
+            "sentences": [f"no further question: {why}"],
+        }
+    asked, device = config.questions, teacher.projection.device
+    looked_at = min(asked.directions, teacher.backbone.channels)
+
+    def features_of(images: Tensor) -> Tensor:
+        with torch.autocast(device.type, torch.bfloat16, enabled=config.bf16 and device.type == "cuda"):
+            return teacher.project(images.to(device), looked_at)
+
+    sample = draw_sample(store, features_of, asked.images, asked.folds, config.batch_size, config.seed)
+    folds = config.likelihood.folds
+
+    def place_scores(features: Tensor, places: np.ndarray) -> np.ndarray:
+        found = np.zeros(len(places))
+        for fold in np.unique(places % folds):
+            rows = places % folds == fold
+            found[rows] = fit.unseen_scores(features[torch.from_numpy(rows), : teacher.directions], int(fold))
+        return found
+
+    trial = try_questions(sample, place_scores, asked, config.seed)
+    if trial.questions is not None:
+        normals = (
+            torch.cat([trial.questions(part), part[:, : teacher.directions]], 1) for part in sample.batches()
+        )
+        answers = Answers(trial.weights, asked.top_cells)
+        attach_answers(fit.likelihood, answers, fit.normal_scores, normals, trial.known)
+        teacher.questions = trial.questions.to(device)
+    return trial.record
 
 
 def _with_copies(
@@ -158,7 +204,7 @@ def fit_projection(teacher: Teacher, store: ImageStore, indices: np.ndarray, con
     _, vectors = torch.linalg.eigh(covariance / torch.outer(std, std))
     teacher.channel_mean.copy_(mean.view(1, -1, 1, 1))
     teacher.channel_std.copy_(std.view(1, -1, 1, 1))
-    teacher.projection.copy_(vectors[:, -config.directions :].flip(1).T)
+    teacher.projection.copy_(vectors.flip(1).T)
 
 
 @torch.no_grad()

@@ -8,16 +8,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from likelihood.answers import Answers
 from likelihood.config import LikelihoodConfig
 from likelihood.model import FeatureLikelihood, Scores
 from teacher.backbones import Backbone, rebuild
 from teacher.gradient.decoder import BottleneckDecoder, rebuild_decoder
+from teacher.questions.asked import Questions, rebuild_questions
 from training.tensors import load_weights, save_tensors
 from wafer_data.errors import InputError
 from wafer_data.files import read_json, write_json
 from wafer_data.image_size import require_model_images
 
-SCHEMA = 4
+SCHEMA = 5
 
 
 class Teacher(nn.Module):
@@ -28,6 +30,7 @@ class Teacher(nn.Module):
         directions: d, principal directions kept.
         likelihood: fitted conditional Gaussian, or None before the fit.
         decoder: reconstructs normal features; the likelihood then judges what is left of them.
+        questions: that are asked beside the likelihood; None: it stands alone.
     """
 
     channel_mean: Tensor
@@ -41,19 +44,18 @@ class Teacher(nn.Module):
         directions: int,
         likelihood: FeatureLikelihood | None = None,
         decoder: BottleneckDecoder | None = None,
+        questions: Questions | None = None,
     ) -> None:
         super().__init__()
         self.backbone = backbone
         self.register_buffer("channel_mean", torch.zeros(1, backbone.channels, 1, 1))
         self.register_buffer("channel_std", torch.ones(1, backbone.channels, 1, 1))
-        self.register_buffer("projection", torch.zeros(directions, backbone.channels))
+        self.directions = directions
+        # all directions, those of largest variance first: questions look at more than the likelihood does
+        self.register_buffer("projection", torch.zeros(backbone.channels, backbone.channels))
         self.likelihood = likelihood
         self.decoder = decoder
-
-    @property
-    def directions(self) -> int:
-        """d, features a position after projection."""
-        return self.projection.shape[0]
+        self.questions = questions
 
     @property
     def parameter_count(self) -> int:
@@ -61,14 +63,23 @@ class Teacher(nn.Module):
         learned = sum(p.numel() for p in self.backbone.parameters())
         learned += self.channel_mean.numel() + self.channel_std.numel() + self.projection.numel()
         learned += self.decoder.parameter_count if self.decoder else 0
+        learned += self.questions.parameter_count if self.questions else 0
         return learned + (self.likelihood.parameter_count if self.likelihood else 0)
 
     @torch.no_grad()
-    def features(self, image: Tensor) -> Tensor:
-        """(B, 1, 256, 256) grey in [0, 1] -> (B, d, map, map), standardised and projected."""
+    def project(self, image: Tensor, directions: int) -> Tensor:
+        """(B, 1, 256, 256) grey in [0, 1] -> (B, directions, map, map), standardised and projected."""
         require_model_images(image.shape, "the teacher")
         raw = (self.backbone(image) - self.channel_mean) / self.channel_std
-        return torch.einsum("bchw,dc->bdhw", raw, self.projection)
+        return torch.einsum("bchw,dc->bdhw", raw, self.projection[:directions])
+
+    def features(self, image: Tensor) -> Tensor:
+        """What students imitate: answers to the questions that are asked, then directions, (B, Q + d, map, map)."""
+        if self.questions is None:
+            return self.project(image, self.directions)
+        every = self.project(image, max(self.questions.channels, self.directions))
+        asked = self.questions(every[:, : self.questions.channels])
+        return torch.cat([asked, every[:, : self.directions]], 1)
 
     def score(self, image: Tensor) -> Scores:
         """Score, map and latent of (B, 1, 256, 256) grey images in [0, 1]."""
@@ -95,10 +106,28 @@ def save_teacher(teacher: Teacher, likelihood: LikelihoodConfig, directory: Path
         "coordinates": teacher.likelihood.coordinates,
         "has_head": teacher.likelihood.head is not None,
         "prototypes": teacher.likelihood.prototype_count,
+        "questions": teacher.questions.describe() if teacher.questions else None,
+        "answers": teacher.likelihood.answers.describe() if teacher.likelihood.answers else None,
         "likelihood": likelihood.model_dump(mode="json"),
         "parameters": teacher.parameter_count,
     }
     write_json(directory / "teacher.json", description)
+
+
+def teacher_answers(directory: Path) -> Answers | None:
+    """What the teacher in a folder asks beside its likelihood, for a student that imitates it; nothing fitted."""
+    described = _read(directory)["answers"]
+    return Answers(**described) if described else None
+
+
+def _read(directory: Path) -> dict[str, Any]:
+    about: dict[str, Any] = read_json(directory / "teacher.json")
+    if about.get("schema") != SCHEMA:
+        raise InputError(
+            f"{directory / 'teacher.json'}: schema {about.get('schema')}, expected {SCHEMA}; another version of "
+            "waferroute wrote it: run the stage `adapt` again"
+        )
+    return about
 
 
 def load_teacher(directory: str | Path) -> Teacher:
@@ -108,12 +137,7 @@ def load_teacher(directory: str | Path) -> Teacher:
         InputError: a file is missing, broken or of another schema.
     """
     directory = Path(directory)
-    about = read_json(directory / "teacher.json")
-    if about.get("schema") != SCHEMA:
-        raise InputError(
-            f"{directory / 'teacher.json'}: schema {about.get('schema')}, expected {SCHEMA}; another version of "
-            "waferroute wrote it: run the stage `adapt` again"
-        )
+    about = _read(directory)
     lik = LikelihoodConfig.model_validate(about["likelihood"])
     likelihood = FeatureLikelihood(
         lik,
@@ -122,8 +146,11 @@ def load_teacher(directory: str | Path) -> Teacher:
         about["coordinates"],
         about["has_head"],
         about["prototypes"],
+        Answers(**about["answers"]) if about["answers"] else None,
     )
+    questions = rebuild_questions(about["questions"]) if about["questions"] else None
     decoder = rebuild_decoder(about["decoder"]) if about["decoder"] else None
-    teacher = Teacher(rebuild(about["backbone"], about["map_size"]), about["directions"], likelihood, decoder)
+    backbone = rebuild(about["backbone"], about["map_size"])
+    teacher = Teacher(backbone, about["directions"], likelihood, decoder, questions)
     load_weights(teacher, directory / "teacher.safetensors")
     return teacher.eval()

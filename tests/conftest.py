@@ -95,6 +95,7 @@ def tiny_teacher_config(tiny_weights: Path):
     """A teacher on the tiny backbone with a 16 x 16 map and 8 directions."""
     from likelihood import LevelConfig, LikelihoodConfig
     from teacher import TeacherConfig
+    from teacher.questions.config import QuestionsConfig
 
     levels = [LevelConfig(grid=4, mean_grid=4), LevelConfig(grid=16, mean_grid=4, covariance_block=2)]
     likelihood = LikelihoodConfig(
@@ -107,6 +108,7 @@ def tiny_teacher_config(tiny_weights: Path):
         map_size=16,
         directions=8,
         likelihood=likelihood,
+        questions=QuestionsConfig(images=20, prototypes=32, hidden=4, steps=20),
     )
 
 

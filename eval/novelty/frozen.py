@@ -73,6 +73,7 @@ class FrozenStudents:
 
     def __init__(self, students: Mapping[str, StudentVAE], run: FinishedRun, chosen: Chosen) -> None:
         self.configs = {name: student.config.likelihood for name, student in students.items()}
+        self._answers = {name: student.likelihood.answers for name, student in students.items()}
         networks = {name: _features_of(student) for name, student in students.items()}
 
         def whole(indices: np.ndarray, what: str) -> dict[str, Tensor]:
@@ -102,12 +103,17 @@ class FrozenStudents:
             trained: Indices of the defects among the labelled training images.
             seed: Of the folds.
         """
+        answers = self._answers[name]
+        first = answers.count if answers is not None else 0
         sources = ((self.test, tested), (self._labelled, trained))
-        parts = [features[name][rows] for features, rows in sources if len(rows)]
+        parts = [features[name][rows][:, first:] for features, rows in sources if len(rows)]
         defects = [torch.cat(parts)] if parts else []
-        return fit_with_labels(
-            lambda: iter(self._normals[name].split(2 * BATCH)), defects, self.configs[name], seed
-        )
+        normals = self._normals[name][:, first:]
+        found = fit_with_labels(
+            lambda: iter(normals.split(2 * BATCH)), defects, self.configs[name], seed
+        ).likelihood
+        found.answers = answers  # a defect teaches the likelihood alone
+        return found
 
 
 @torch.inference_mode()

@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,10 +11,11 @@ import torch
 from accelerate import Accelerator
 
 from distill.config import StageConfig
-from distill.imitation import imitation_training
+from distill.imitation import SURE, imitation_training
 from distill.stages import run_stage
+from distill.targets import CachedTargets
 from tests.conftest import tiny_distill_config
-from tests.distill.toy import copy_of_state, normalised_model, plain_model, toy_task, train
+from tests.distill.toy import DIRECTIONS, MAP, copy_of_state, normalised_model, plain_model, toy_task, train
 from training import loop
 from training.average import WeightAverage
 from training.batches import hold_out
@@ -224,3 +226,25 @@ def test_a_whole_stage_with_everything_on_resumes_to_the_same_files(tiny_run, tm
     with (tmp_path / "killed" / "lowres" / "losses.csv").open(newline="") as handle:
         rows = [row for row in csv.DictReader(handle) if row["phase"] == "imitation"]
     assert all(float(row["held_out"]) > 0 for row in rows)
+
+
+def test_answers_are_imitated_by_their_largest_cell_and_directions_by_the_mean():
+    task = toy_task(plain_model())
+    fine = np.zeros((40, 1 + DIRECTIONS, 2 * MAP, 2 * MAP), np.float16)
+    fine[:, :, 0, 0] = 3.0
+    halved = replace(task, targets=CachedTargets(fine), answers=("context",))
+    found = halved.target(np.arange(2))
+    assert found[0, 0, 0, 0] == 3.0
+    assert found[0, 1, 0, 0] == 0.75
+
+
+def test_the_answer_to_painted_defects_is_sure_where_the_paint_is_known_to_be():
+    task = toy_task(plain_model())
+    cover = np.zeros((40, 32, 32), np.uint8)
+    cover[3, :4, :4] = 255
+    known = replace(task, pool=replace(task.pool, cover=cover), answers=("context", "painted"))
+    before, after = task.target(np.arange(5)), known.target(np.arange(5))
+    assert (after[3, 1, 0, 0] == SURE) and (after[3, 0] == before[3, 0]).all()
+    unpainted = torch.ones(MAP, MAP, dtype=torch.bool)
+    unpainted[0, 0] = False
+    torch.testing.assert_close(after[:, 1][:, unpainted], before[:, 1][:, unpainted])

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from likelihood import LevelConfig, LikelihoodConfig
+from likelihood.answers import Answers
 from router.policy import RoutingPolicy
 from student_vae import StudentConfig, StudentVAE, load_student
 from tool_side import Inspector, load_bundle
@@ -32,6 +33,7 @@ def random_student(
     has_head: bool = False,
     prototypes: int = 0,
     block: str = "residual",
+    answers: dict[str, float] | None = None,
     **likelihood,
 ) -> StudentVAE:
     """Every weight and table at random; spreads stay positive."""
@@ -40,7 +42,8 @@ def random_student(
     config = StudentConfig(
         input_size=size, map_size=side, width=0.5, block=block, likelihood=LikelihoodConfig(**values)
     )
-    student = StudentVAE(config, CHANNELS, LATENT, has_head=has_head, prototypes=prototypes)
+    asked = Answers(answers, 0.01) if answers else None
+    student = StudentVAE(config, CHANNELS, LATENT, has_head=has_head, prototypes=prototypes, answers=asked)
     student.train()
     with torch.no_grad():
         student.score(torch.rand(8, 1, 256, 256))  # gives batch normalisation statistics of its own
@@ -54,7 +57,14 @@ def in_onnxruntime(student: StudentVAE, images: torch.Tensor) -> list[np.ndarray
     return session.run(None, {"image": images.numpy()})
 
 
+PLACED = {"place": 0.4, "context": 0.35, "painted": 0.25}
+FREE = {"place": 0.0, "context": 0.6, "painted": 0.4}
+
 VARIANTS = {
+    "answers beside the likelihood": (256, 32, {"answers": PLACED, "prototypes": 9}),
+    "answers alone": (256, 32, {"answers": FREE}),
+    "answers, labelled defects": (128, 16, {"answers": FREE, "has_head": True}),
+    "answers on a finer map than any level's": (256, 32, {"answers": PLACED, "levels": [COARSE]}),
     "default": (256, 32, {"levels": LikelihoodConfig().levels}),
     "levels finer than the map": (64, 16, {"levels": LikelihoodConfig().levels}),
     "one level, tied": (128, 16, {"latent_directions": None, "levels": [COARSE]}),

@@ -21,6 +21,7 @@ from likelihood.prototypes import Prototypes
 from student_vae import StudentVAE
 from student_vae.decoder import ImageDecoder
 from student_vae.trunk import InvertedBlock, ResidualBlock
+from tool_side.export.answers import answered, split_features
 from tool_side.export.graph_builder import GraphBuilder
 from wafer_data.image_size import IMAGE_SIZE
 
@@ -92,8 +93,12 @@ def _blocks(b: GraphBuilder, x: str, blocks: nn.Sequential) -> str:
 
 def _likelihood(b: GraphBuilder, student: StudentVAE, features: str) -> None:
     lik = student.likelihood
+    answers, features = split_features(b, lik, features)
     encoder = b.constant(lik.encoder)
     coordinates = _coordinates(b, lik, features, encoder)
+    if lik.answers is not None and not lik.answers.asks_place and lik.head is None:
+        score, heat = answered(b, lik.answers, answers, lik, "", "")
+        return _outputs(b, lik, score, heat)
     first, cells, scores, maps = "", "", [], []
     for i, level in enumerate(lik.level_list):
         averaged = _averaged(b, level, features, lik.map_size, lik.channels)
@@ -112,15 +117,22 @@ def _likelihood(b: GraphBuilder, student: StudentVAE, features: str) -> None:
         heat = b.reshape(distance, -1, 1, level.grid, level.grid)
         maps.append(b.enlarge(heat, lik.map_side // level.grid))
     score = _combined(b, lik, scores)
-    if lik.head is not None:
-        score = b.node("Add", score, added)
-    score = b.node("Clip", score, b.constant(-FARTHEST), b.constant(FARTHEST))
-    b.node("Exp", b.node("Mul", score, b.constant(UNIT)), out="score")
     heat, window = _heat(b, lik, maps, cells), lik.config.map_smoothing
     if window > 1:
         heat = b.node(
             "AveragePool", heat, kernel_shape=[window] * 2, pads=[window // 2] * 4, count_include_pad=0
         )
+    if lik.answers is not None:
+        score, heat = answered(b, lik.answers, answers, lik, score, heat)
+    if lik.head is not None:
+        score = b.node("Add", score, added)
+    _outputs(b, lik, score, heat)
+
+
+def _outputs(b: GraphBuilder, lik: FeatureLikelihood, score: str, heat: str) -> None:
+    """`positive` of the score (N,), and the map (N, 1, side, side)."""
+    score = b.node("Clip", score, b.constant(-FARTHEST), b.constant(FARTHEST))
+    b.node("Exp", b.node("Mul", score, b.constant(UNIT)), out="score")
     b.reshape(heat, -1, lik.map_side, lik.map_side, out="map")
 
 

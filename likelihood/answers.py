@@ -1,0 +1,147 @@
+"""Answers to further questions, one map each, which count beside the likelihood's own score.
+
+A teacher may ask more of a cell than whether a few directions are expected at its place (`teacher.questions`). Each
+answer is a map, larger where a cell is more anomalous, in standard deviations of normal cells. Students do not repeat
+the questions: they imitate the answers, as further channels of their features, so a question costs them one channel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from likelihood.model import FeatureLikelihood
+
+CONTRAST = 0.35
+"""The heat map's logarithm for a cell one standard deviation above the mean of normal cells, in all answers."""
+SMALLEST = 1e-4
+PLACE, PAINTED = "place", "painted"
+"""Questions by name: the likelihood's own, and the one for which a painted defect's true answer is known."""
+FEWEST_CELLS = 2
+"""A single cell would be a noisy score."""
+
+
+class Answers(nn.Module):
+    """Scores and heat maps from the likelihood and the answers together.
+
+    Args:
+        weights: question -> weight; first "place", the likelihood's own score, 0 where that is not asked, then the Q
+            answers in the order of their channels.
+        top_cells: share of cells, the most anomalous ones, whose mean is an image's answer.
+    """
+
+    centre: Tensor
+    spread: Tensor
+    map_centre: Tensor
+    map_spread: Tensor
+
+    def __init__(self, weights: Mapping[str, float], top_cells: float) -> None:
+        super().__init__()
+        total = sum(weights.values())
+        self.names = list(weights)
+        self.weights = [weight / total for weight in weights.values()]
+        self.top_cells, count = top_cells, len(weights) - 1
+        # first the likelihood's, then those of the answers; of maps the likelihood's alone, the others are standard
+        self.register_buffer("centre", torch.zeros(1 + count))
+        self.register_buffer("spread", torch.ones(1 + count))
+        self.register_buffer("map_centre", torch.zeros(()))
+        self.register_buffer("map_spread", torch.ones(()))
+
+    @property
+    def count(self) -> int:
+        """Q."""
+        return len(self.weights) - 1
+
+    @property
+    def asks_place(self) -> bool:
+        """Whether the likelihood's own score counts at all."""
+        return self.weights[0] > 0
+
+    @property
+    def parameter_count(self) -> int:
+        """Numbers that were learned."""
+        return 3 * len(self.weights) + 2
+
+    def describe(self) -> dict[str, Any]:
+        """What makes the same again, but for centres and spreads."""
+        return {"weights": dict(zip(self.names, self.weights, strict=True)), "top_cells": self.top_cells}
+
+    def top(self, cells: int) -> int:
+        """How many of an image's cells make its answer."""
+        return max(FEWEST_CELLS, round(self.top_cells * cells))
+
+    def image_scores(self, answers: Tensor) -> Tensor:
+        """(B, Q, h, h) -> (B, Q): the mean of the most anomalous cells."""
+        cells = answers.flatten(2)
+        return cells.topk(self.top(cells.shape[2]), dim=2).values.mean(2)
+
+    def standard(self, own: Tensor, answers: Tensor) -> Tensor:
+        """(B,) scores of the likelihood and (B, Q, h, h) answers -> (B, 1 + Q), about 0 +- 1 on unseen normals."""
+        # without the inverse hyperbolic sine a defect far outside would count by the likelihood alone: its score is
+        # linear in the distance, the answers are logarithms of theirs
+        columns = torch.cat([own.asinh()[:, None], self.image_scores(answers)], 1)
+        return (columns - self.centre) / self.spread
+
+    def combine(self, own: Tensor, answers: Tensor) -> Tensor:
+        """One score (B,): the weighted mean."""
+        return self.standard(own, answers) @ own.new_tensor(self.weights)
+
+    def heat_map(self, heat: Tensor, answers: Tensor) -> Tensor:
+        """(B, side, side) of the likelihood and (B, Q, side, side) answers -> (B, side, side), about 1 on normals."""
+        total = (answers * answers.new_tensor(self.weights[1:])[:, None, None]).sum(1)
+        if self.asks_place:
+            total = total + self.weights[0] * (self._log(heat) - self.map_centre) / self.map_spread
+        return (CONTRAST * total).exp()
+
+    def fit_map(self, heats: Iterable[Tensor]) -> None:
+        """Centre and spread of the likelihood's heat map on normal images, (B, side, side) each."""
+        logs = torch.cat([self._log(heat).flatten() for heat in heats])
+        self.map_centre.copy_(logs.mean())
+        self.map_spread.copy_(logs.std().clamp_min(SMALLEST))
+
+    def fit_scores(self, own: np.ndarray, answers: np.ndarray) -> None:
+        """Centre and spread on normal images: of the likelihood's scores (N,) and those of the answers (M, Q)."""
+        columns: Sequence[np.ndarray] = [np.arcsinh(own), *answers.T]
+        self.centre.copy_(torch.tensor([float(column.mean()) for column in columns]))
+        self.spread.copy_(torch.tensor([max(float(column.std()), SMALLEST) for column in columns]))
+
+    @staticmethod
+    def _log(heat: Tensor) -> Tensor:
+        return (heat + SMALLEST).log()
+
+
+MOST_MAPS = 256
+"""Maps of at most so many normals set the centre and spread of the likelihood's heat map."""
+
+
+@torch.no_grad()
+def attach_answers(
+    likelihood: FeatureLikelihood,
+    answers: Answers,
+    unseen: np.ndarray,
+    batches: Iterable[Tensor],
+    known: np.ndarray | None = None,
+) -> None:
+    """Give a fitted likelihood the answers that come with its features; sets their centres and spreads.
+
+    Args:
+        unseen: (N,) the likelihood's combined scores of normal images, from likelihoods that have not seen them.
+        batches: (B, Q + d, h, h), answers and directions of normal images, the first ones for the map.
+        known: (M, Q) scores of the answers on normal images that the questions have not seen; default: taken from
+            `batches`.
+    """
+    scores, heats, seen = [], [], 0
+    for features in batches:
+        found = answers.image_scores(features[:, : answers.count].float())
+        scores.append(found.cpu().numpy())
+        if seen < MOST_MAPS:
+            heats.append(likelihood(features[:, answers.count :].float()).map)
+            seen += len(features)
+    answers.fit_scores(unseen, np.concatenate(scores) if known is None else known)
+    answers.fit_map(heats)
+    likelihood.answers = answers
