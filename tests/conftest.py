@@ -108,7 +108,7 @@ def tiny_teacher_config(tiny_weights: Path):
         map_size=16,
         directions=8,
         likelihood=likelihood,
-        questions=QuestionsConfig(images=20, prototypes=32, hidden=4, steps=20),
+        questions=QuestionsConfig(ask=[]),
     )
 
 

@@ -35,12 +35,14 @@ def other_type(count: int, seed: int) -> torch.Tensor:
 
 @pytest.fixture(scope="module")
 def plain():
-    return fit_with_labels(batches_of(NORMALS), [], CONFIG, seed=0)
+    return fit_with_labels(batches_of(NORMALS), [], CONFIG, seed=0).likelihood
 
 
 @pytest.fixture(scope="module")
 def taught():
-    return fit_with_labels(batches_of(NORMALS), labelled_type(12, seed=60).split(5), CONFIG, seed=0)
+    return fit_with_labels(
+        batches_of(NORMALS), labelled_type(12, seed=60).split(5), CONFIG, seed=0
+    ).likelihood
 
 
 def test_without_labels_there_is_no_head(plain):
@@ -79,18 +81,18 @@ def test_half_of_the_normals_gain_nothing(plain, taught):
 
 def test_one_single_labelled_defect_is_enough(plain):
     defect = labelled_type(1, seed=61)
-    model = fit_with_labels(batches_of(NORMALS), [defect], CONFIG, seed=0)
+    model = fit_with_labels(batches_of(NORMALS), [defect], CONFIG, seed=0).likelihood
     assert model(defect).score > plain(defect).score
 
 
 def test_batches_of_normals_and_defects_may_be_of_any_size(taught):
-    other = fit_with_labels(batches_of(NORMALS, 100), [labelled_type(12, seed=60)], CONFIG, seed=0)
+    other = fit_with_labels(batches_of(NORMALS, 100), [labelled_type(12, seed=60)], CONFIG, seed=0).likelihood
     torch.testing.assert_close(standard(other(FRESH).score), standard(taught(FRESH).score), rtol=0, atol=0.2)
 
 
 def test_the_seed_is_of_the_heads_folds(taught):
     again, other = (
-        fit_with_labels(batches_of(NORMALS), labelled_type(12, seed=60).split(5), CONFIG, seed=s)
+        fit_with_labels(batches_of(NORMALS), labelled_type(12, seed=60).split(5), CONFIG, seed=s).likelihood
         for s in (0, 1)
     )
     assert torch.equal(again(FRESH).score, taught(FRESH).score)
@@ -108,7 +110,7 @@ def test_normals_that_a_robust_fit_leaves_out_do_not_argue_against_the_labels():
 
     def added(normals: torch.Tensor, contamination: float) -> float:
         config = with_values(CONFIG, contamination=contamination)
-        model = fit_with_labels(batches_of(normals), [labelled], config, seed=0)
+        model = fit_with_labels(batches_of(normals), [labelled], config, seed=0).likelihood
         with_head = standard(model(fresh).score)
         model.head = None
         return (with_head - standard(model(fresh).score)).mean().item()

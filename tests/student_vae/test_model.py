@@ -122,7 +122,7 @@ def test_a_student_of_another_schema_is_refused(tmp_path, schema):
     save_student(small_student(), tmp_path)
     path = tmp_path / "student.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"schema": schema}))
-    with pytest.raises(InputError, match=f"schema {schema}, expected 4"):
+    with pytest.raises(InputError, match=f"schema {schema}, expected 5"):
         load_student(tmp_path)
 
 

@@ -11,6 +11,10 @@ from sklearn.decomposition import PCA
 from teacher import fit, load_teacher
 from teacher.fit import fit_teacher
 from teacher.gradient.config import DecoderConfig, GradientConfig
+from teacher.model import teacher_answers
+from teacher.questions import trial
+from teacher.questions.choice import Choice
+from teacher.questions.config import QuestionsConfig
 from wafer_data.config import DataConfig
 from wafer_data.errors import InputError
 from wafer_data.spread import spread
@@ -37,7 +41,7 @@ def test_projection_is_pca_of_standardised_features(teacher_dir, tiny_store):
     images = images_of(tiny_store, tiny_store.indices("train", label=0))
     with torch.no_grad():
         raw = ((teacher.backbone(images) - teacher.channel_mean) / teacher.channel_std).permute(0, 2, 3, 1)
-        ours = teacher.features(images).permute(0, 2, 3, 1).reshape(-1, 8).numpy()
+        ours = teacher.project(images, 8).permute(0, 2, 3, 1).reshape(-1, 8).numpy()
     reference = PCA(8).fit_transform(raw.reshape(-1, teacher.backbone.channels).numpy())
     np.testing.assert_allclose(ours.std(0), reference.std(0), rtol=1e-3)
 
@@ -100,7 +104,7 @@ def test_a_teacher_of_another_schema_is_refused(teacher_dir, tmp_path, schema):
     shutil.copytree(teacher_dir, tmp_path / "teacher")
     path = tmp_path / "teacher" / "teacher.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"schema": schema}))
-    with pytest.raises(InputError, match=f"schema {schema}, expected 4"):
+    with pytest.raises(InputError, match=f"schema {schema}, expected 5"):
         load_teacher(tmp_path / "teacher")
 
 
@@ -131,7 +135,12 @@ class TestDecoder:
         assert not any(p.requires_grad for p in again.decoder.parameters())
 
     def test_the_folder_holds_what_was_announced_and_no_work(self, saved):
-        assert sorted(contents(saved[1])) == ["symmetries.json", "teacher.json", "teacher.safetensors"]
+        assert sorted(contents(saved[1])) == [
+            "questions.json",
+            "symmetries.json",
+            "teacher.json",
+            "teacher.safetensors",
+        ]
 
     def test_it_scores_residuals_and_hands_students_the_features(self, saved, tiny_store):
         teacher, _ = saved
@@ -185,3 +194,39 @@ def test_spread_keeps_ends_and_count():
     chosen = spread(indices, 10)
     assert len(chosen) == 10 and chosen[0] == 100 and chosen[-1] == 199
     assert (spread(indices, 500) == indices).all()
+
+
+class TestQuestions:
+    @pytest.fixture(scope="class")
+    def asked(self, tiny_store, tiny_teacher_config, tmp_path_factory):
+        """A teacher that asks for the surroundings too, whatever the evidence says of so small a set."""
+        chosen = Choice({"place": 0.4, "context": 0.6}, {"place": 0.6, "context": 0.7}, 0.7, {}, {})
+        config = tiny_teacher_config.model_copy(
+            update={"questions": QuestionsConfig(ask=["context"], images=20)}
+        )
+        out = tmp_path_factory.mktemp("asked") / "teacher"
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(trial, "choose", lambda *_: chosen)
+            patch.setattr(Choice, "sentences", lambda _: ["chosen by the test"])
+            teacher = fit_teacher(config, tiny_store, out)
+        return teacher, out
+
+    def test_its_features_begin_with_the_answers(self, asked, tiny_store):
+        teacher, _ = asked
+        images = images_of(tiny_store, tiny_store.indices("test"))[:4]
+        features = teacher.features(images)
+        assert features.shape[1] == 1 + 8
+        torch.testing.assert_close(features[:, 1:], teacher.project(images, 8), atol=1e-5, rtol=1e-4)
+
+    def test_it_scores_the_same_after_loading_and_says_what_it_asks(self, asked, tiny_store):
+        teacher, out = asked
+        images = images_of(tiny_store, tiny_store.indices("test"))[:4]
+        with torch.no_grad():
+            torch.testing.assert_close(load_teacher(out).score(images).score, teacher.score(images).score)
+        assert json.loads((out / "questions.json").read_text())["weights"] == {"place": 0.4, "context": 0.6}
+        assert teacher_answers(out).names == ["place", "context"]
+
+    def test_without_questions_the_record_says_so(self, teacher_dir):
+        record = json.loads((teacher_dir / "questions.json").read_text())
+        assert record["weights"] == {"place": 1.0}
+        assert teacher_answers(teacher_dir) is None
