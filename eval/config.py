@@ -47,8 +47,8 @@ class EvalConfig(BaseModel):
 
     baselines: list[Baseline] = Field(
         default=["pca", "gabor_lbp_ocsvm"],
-        description="Baselines fitted on the training normals and scored on the same test images. pixel_vae too is one; "
-        "it takes longer than both students and is left out unless asked for (`configs/reference_vae.yaml`).",
+        description="Baselines fitted on the training normals and scored on the same test images. There is pixel_vae, "
+        "too: it takes longer than both students and is left out unless asked for (`configs/reference_vae.yaml`).",
     )
     baseline_images: int = Field(
         default=2000, ge=20, description="At most this many training normals (drawn by seed) fit a baseline."
