@@ -125,7 +125,7 @@ def _ask(teacher: Teacher, fit: Fit, store: ImageStore, config: TeacherConfig) -
             "sentences": [f"no further question: {why}"],
         }
     asked, device = config.questions, teacher.projection.device
-    looked_at = min(asked.directions, teacher.backbone.channels)
+    looked_at = min(max(asked.directions, teacher.directions), teacher.backbone.channels)
 
     def features_of(images: Tensor) -> Tensor:
         with torch.autocast(device.type, torch.bfloat16, enabled=config.bf16 and device.type == "cuda"):
