@@ -22,13 +22,14 @@ def config_file(given: str | Path) -> Path:
     """Find the file that a command line means.
 
     Args:
-        given: A path, or the name of a ready-made configuration (`quickstart`). A file of that path comes first, so
-            that one's own configuration of the same name is what is read.
+        given: A path, or a ready-made configuration by its name (`quickstart`) or as the documents write it
+            (`configs/quickstart.yaml`). A file of that path comes first, so that one's own configuration of the same
+            name is what is read.
 
     Returns:
         The path. It need not exist: whoever reads it says so.
     """
     path = Path(given)
-    if path.is_file() or path.parent != Path() or path.suffix not in ("", ".yaml"):
+    if path.is_file() or path.parent not in (Path(), Path("configs")) or path.suffix not in ("", ".yaml"):
         return path
     return shipped_configs().get(path.stem, path)

@@ -113,6 +113,10 @@ class TestReadyMadeByName:
         assert load_config("quickstart") == load_config(CONFIGS / "quickstart.yaml")
         assert load_config("mvtec", ["data.root=DIR"]).data.format == "mvtec"
 
+    def test_the_path_of_the_documents_works_anywhere(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        assert load_config("configs/quickstart.yaml").data.format == "elpv"
+
     def test_all_of_the_folder_are_known(self):
         assert set(shipped_configs()) == {path.stem for path in (CONFIGS).glob("*.yaml")}
 
