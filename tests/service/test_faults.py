@@ -73,6 +73,8 @@ def test_on_a_full_disk_nothing_is_answered_that_is_not_kept(
         answered.append(said)
         while client.app.state.background.shipper.lag() and time.monotonic() < deadline:
             time.sleep(0.1)
+    # What the busy disk kept the worker from shipping before it stopped is in its journal, and no less safe.
+    Manager(settings.data).ship()
     with service.database.read() as connection:
         ids = set(connection.execute(sa.select(inspections.c.id)).scalars())
     assert ids == {said.json()["id"] for said in answered}
