@@ -65,7 +65,7 @@ def test_the_readme_shows_every_folder():
     packages = {path.parent.name for path in ROOT.glob("*/__init__.py") if path.parent.name != "tests"}
     missing = [
         name
-        for name in sorted(packages | {"configs", "docs", "tests", "benchmarks"})
+        for name in sorted(packages | {"configs", "docs", "tests", "benchmarks", "experiments"})
         if f"\n{name}/" not in text
     ]
     assert missing == []
