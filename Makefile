@@ -15,7 +15,10 @@ DEV_STAMP := $(VENV)/.installed-dev
 TRITON_VENV := .venv-triton
 TRITON_STAMP := $(TRITON_VENV)/.installed
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
-UNIT_TESTS := tests/router tests/likelihood tests/wafer_data tests/wafer_map tests/waferroute tests/test_documents.py
+# what trains, simulates calibrations by the thousand or starts processes is left to `make test`
+UNIT_TESTS := tests/router tests/waferroute tests/test_documents.py \
+  $(addprefix --ignore=tests/router/,test_bounds.py test_calibrate.py test_guarantees.py test_canary_arms.py) \
+  $(addprefix --ignore=tests/waferroute/,test_library.py test_processes.py test_analysis_commands.py test_explore_command.py)
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 
 .PHONY: help demo serve test check docs triton triton-test clean
@@ -49,7 +52,7 @@ test: $(DEV_STAMP)
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
 
-# Everything that neither trains nor starts servers; `make test` runs all.
+# The quick part; `make test` runs all.
 check: $(DEV_STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
