@@ -50,8 +50,8 @@ def original(service: Service, kept: Kept) -> bytes:
         grey = inspector.read(image_of(service, kept))
     except UnreadableImage as error:
         raise Problem(422, f"the image cannot be shown: {error.reason}") from error
-    levelled = inspector.preprocessing.levels.apply(grey.astype(np.float32))
-    return png_of(_eight_bits(levelled))
+    white = np.float32(np.iinfo(grey.dtype).max if grey.dtype.kind == "u" else 1)
+    return png_of(_eight_bits(inspector.preprocessing.levels.apply(grey.astype(np.float32) / white)))
 
 
 def _reconstruction(service: Service, kept: Kept) -> bytes:

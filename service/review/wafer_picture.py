@@ -58,7 +58,7 @@ def wafer_svg(service: Service, wafer: str, *, marked: str | None = None, bare: 
             parts.append(_ring(x, y, size * 2, 3))
         parts.append("</g>")
     if not known:
-        caption = "points in order: their places on the wafer are not known (no stage.json)"
+        caption = "points in order; places unknown (no stage.json)"
     else:
         caption = "points at their places on the wafer"
         parts.insert(0, _ring(_SIDE / 2, _SIDE / 2, _SIDE / 2 - 2, 1))

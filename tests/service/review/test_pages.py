@@ -3,6 +3,7 @@
 import io
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 from PIL import Image
 from starlette.testclient import TestClient
@@ -62,7 +63,9 @@ def test_from_the_queue_to_a_verdict(queue: list[str], log_in: LogIn):
     for name in ("image", "heatmap", "normal"):
         picture = ann.client.get(f"/review/{task['task']}/{name}.png")
         assert picture.status_code == 200, (name, picture.text)
-        assert Image.open(io.BytesIO(picture.content)).size == (256, 256)
+        shown = Image.open(io.BytesIO(picture.content))
+        assert shown.size == (256, 256)
+        assert 90 < np.asarray(shown.convert("L")).mean() < 180
     assert ann.client.get(f"/review/{task['task']}/wafer.svg").text.startswith("<svg")
     told = ann.say(task["task"], "defect", defect="scratch", seconds=1.2, boxes=[[0.1, 0.2, 0.3, 0.4]])
     assert told.status_code == 200
