@@ -40,6 +40,8 @@ ROUTE_MODULES = (
     "service.auth.login",
     "service.retention",
     "service.review.pages",
+    "service.monitor.metrics",
+    "service.monitor.page",
 )
 
 

@@ -42,6 +42,7 @@ class Service:
         upheld: What people said of decisions like this one, by the model's decision (see `decide.upheld`).
         probe: When the graphs were last tried (time.monotonic()), and what was wrong with them.
         started: time.monotonic() of the start.
+        metrics: Of this worker (`service.monitor.metrics.Metrics`), once they are attached.
     """
 
     settings: Settings
@@ -60,6 +61,7 @@ class Service:
     upheld: dict[str, dict[str, Any]] = field(default_factory=dict)
     probe: tuple[float, str | None] = (-1e9, None)
     started: float = field(default_factory=time.monotonic)
+    metrics: Any = None
 
 
 def service_of(request: Request) -> Service:

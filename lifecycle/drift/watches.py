@@ -17,8 +17,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lifecycle.drift.distributions import kolmogorov, t_two_sided
 from lifecycle.drift.wafer_summary import WaferSummary, unit_means, unit_of
+from router.tails import kolmogorov, ks_distance, t_two_sided
 
 LEVEL, LATENT_MEAN, LATENT_VARIANCE, DISTRIBUTION, APPEARANCE = (
     "level", "latent mean", "latent variance", "distribution", "appearance",
@@ -165,17 +165,6 @@ def _grouped(part: Sequence[WaferSummary], by_lot: bool) -> list[np.ndarray]:
         if summary.scores.size:
             groups.setdefault(unit_of(summary, by_lot), []).append(summary.scores)
     return [np.concatenate(parts) for parts in groups.values()]
-
-
-def ks_distance(first: np.ndarray, second: np.ndarray) -> tuple[float, str]:
-    """The largest distance between two empirical distributions, and whether `second` lies higher or lower there."""
-    first, second = np.sort(first), np.sort(second)
-    every = np.concatenate([first, second])
-    gaps = np.searchsorted(first, every, "right") / len(first) - np.searchsorted(
-        second, every, "right"
-    ) / len(second)
-    most = int(np.abs(gaps).argmax())
-    return float(abs(gaps[most])), "higher" if gaps[most] > 0 else "lower"
 
 
 def correlation(units: Sequence[np.ndarray]) -> float:

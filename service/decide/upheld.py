@@ -11,7 +11,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from service.decide.binomial import exact_interval
+from router.exact_binomial import interval as exact_interval
 from service.store.database import Database
 from service.store.tables import inspections, review_tasks
 

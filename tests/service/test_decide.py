@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.stats import beta, norm
 
 from router.decision import Decision, Route
-from service.decide.binomial import exact_interval
+from router.exact_binomial import interval as exact_interval
 from service.decide.engine import STRICTNESS, decide
 from service.decide.figures import anomaly_score, confidence, thresholds
 from service.decide.rules import Rule, SiteRules, read_rules

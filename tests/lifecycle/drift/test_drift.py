@@ -15,9 +15,9 @@ from lifecycle.drift.watches import (
     Finding,
     correlation,
     design_effect,
-    ks_distance,
     watch_stream,
 )
+from router.tails import ks_distance
 
 IMAGES = 60
 FIGURES = ("brightness", "sharpness")

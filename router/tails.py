@@ -1,8 +1,10 @@
-"""Tail probabilities that drift needs, without scipy: serving machines do not have it. Tests compare with scipy."""
+"""Distances and tail probabilities for drift without scipy: serving machines do not have it. Tests compare with it."""
 
 from __future__ import annotations
 
 import math
+
+import numpy as np
 
 
 def t_two_sided(t: float, freedom: float) -> float:
@@ -34,6 +36,17 @@ def kolmogorov(d: float, n: float) -> float:
         return 1.0
     total = sum((-1) ** (j - 1) * math.exp(-2 * (j * x) ** 2) for j in range(1, 101))
     return min(1.0, max(0.0, 2 * total))
+
+
+def ks_distance(first: np.ndarray, second: np.ndarray) -> tuple[float, str]:
+    """The largest distance between two empirical distributions, and whether `second` lies higher or lower there."""
+    first, second = np.sort(first), np.sort(second)
+    every = np.concatenate([first, second])
+    gaps = np.searchsorted(first, every, "right") / len(first) - np.searchsorted(
+        second, every, "right"
+    ) / len(second)
+    most = int(np.abs(gaps).argmax())
+    return float(abs(gaps[most])), "higher" if gaps[most] > 0 else "lower"
 
 
 def _incomplete_beta(a: float, b: float, x: float) -> float:

@@ -1,0 +1,1 @@
+"""What can be watched: `/metrics` for Prometheus, and `/monitor`, a page that shows the same without Grafana."""
