@@ -49,8 +49,8 @@ class ImitationTask:
             return targets
         count = len(self.answers)
         # a defect of one cell would vanish in a mean of its neighbours; the directions say what a cell looks like
-        largest, mean = F.max_pool2d(targets[:, :count], factor), F.avg_pool2d(targets[:, count:], factor)
-        return torch.cat([largest, mean], 1) if count else mean
+        mean = F.avg_pool2d(targets[:, count:], factor)
+        return torch.cat([F.max_pool2d(targets[:, :count], factor), mean], 1) if count else mean
 
     def _correct(self, answer: Tensor, rows: np.ndarray) -> None:
         """Where the teacher overlooks a defect that is known to be there, its answer becomes `SURE`, in place."""
