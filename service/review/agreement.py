@@ -16,8 +16,15 @@ DRAWS = 1000
 
 
 class Kappa(NamedTuple):
-    """value: kappa, in [-1, 1]; None where it is not defined (everybody says the same). low, high: 95 % interval.
-    agreement: share of images on which both, or any two, say the same. images: how many."""
+    """Kappa and its interval.
+
+    Attributes:
+        value: kappa, in [-1, 1]; None where it is not defined (everybody says the same).
+        low: lower end of the 95 % interval.
+        high: its upper end.
+        agreement: share of images on which both, or any two, say the same, in [0, 1].
+        images: how many.
+    """
 
     value: float | None
     low: float | None

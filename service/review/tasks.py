@@ -114,8 +114,14 @@ def held_task(database: Database, who: Who, seq: int, now: float | None = None) 
 
 @dataclass(frozen=True)
 class Said:
-    """A verdict. verdict: one of `VERDICTS`. defect: its type, where one was named. seconds: from showing the image to
-    the verdict. mask: PNG of what was drawn, or None."""
+    """A verdict.
+
+    Attributes:
+        verdict: one of `VERDICTS`.
+        defect: its type, where one was named.
+        seconds: from showing the image to the verdict.
+        mask: PNG of what was drawn, or None.
+    """
 
     verdict: str
     defect: str | None = None

@@ -81,7 +81,7 @@ class ContextMoments:
         self.product += (rows.T @ rows).double()
 
     def combine(self, other: ContextMoments, sign: int) -> ContextMoments:
-        """self + sign * other."""
+        """Sum of these moments and `sign` times the other's."""
         found = ContextMoments(self.channels)
         found.count = self.count + sign * other.count
         found.sum, found.product = self.sum + sign * other.sum, self.product + sign * other.product
