@@ -65,55 +65,82 @@ class Metrics:
     def __init__(self, service: Service) -> None:
         self._service = service
         self.registry = CollectorRegistry()
-        new = {"registry": self.registry}
         self.decisions = Counter(
             "waferroute_inspections_total", "Inspected images by decision, layer and tool.",
-            ("decision", "route", "tool", "version"), **new,
+            ("decision", "route", "tool", "version"), registry=self.registry,
         )  # fmt: skip
         self.unjudged = Counter(
-            "waferroute_unjudged_total", "Images that no model could score.", ("tool",), **new
+            "waferroute_unjudged_total",
+            "Images that no model could score.",
+            ("tool",),
+            registry=self.registry,
         )
         self.seconds = Histogram(
             "waferroute_inference_seconds",
             "From the decoded request to the decision.",
             buckets=TIME_EDGES,
-            **new,
+            registry=self.registry,
         )
         self.scores = Histogram(
-            "waferroute_score", "Routed score of images that were scored.", buckets=SCORE_EDGES, **new
+            "waferroute_score",
+            "Routed score of images that were scored.",
+            buckets=SCORE_EDGES,
+            registry=self.registry,
         )
         self.frozen = Gauge(
-            "waferroute_frozen_camera", "Images of the same bytes in a row, by tool.", ("tool",), **new
+            "waferroute_frozen_camera",
+            "Images of the same bytes in a row, by tool.",
+            ("tool",),
+            registry=self.registry,
         )
         self.ks_d = Gauge(
-            "waferroute_drift_ks_distance", "Kolmogorov-Smirnov distance of PASS scores, this worker.", **new
+            "waferroute_drift_ks_distance",
+            "Kolmogorov-Smirnov distance of PASS scores, this worker.",
+            registry=self.registry,
         )
-        self.ks_p = Gauge("waferroute_drift_ks_p", "Its p-value with images taken for independent.", **new)
+        self.ks_p = Gauge(
+            "waferroute_drift_ks_p", "Its p-value with images taken for independent.", registry=self.registry
+        )
         self.escalation_low = Gauge(
-            "waferroute_escalation_low", "Lowest certified share of escalated images.", **new
+            "waferroute_escalation_low", "Lowest certified share of escalated images.", registry=self.registry
         )
         self.escalation_high = Gauge(
-            "waferroute_escalation_high", "Highest certified share of escalated images.", **new
+            "waferroute_escalation_high",
+            "Highest certified share of escalated images.",
+            registry=self.registry,
         )
         self.journal = Gauge(
-            "waferroute_journal_waiting", "Decisions kept here and not yet in the database.", **new
+            "waferroute_journal_waiting",
+            "Decisions kept here and not yet in the database.",
+            registry=self.registry,
         )
-        self.disk = Gauge("waferroute_disk_free_bytes", "Free for the data folder.", **new)
-        self.queue = Gauge("waferroute_review_queue", "Open review tasks.", **new)
-        self.queue_age = Gauge("waferroute_review_oldest_seconds", "Age of the oldest open task.", **new)
-        self.verdicts = Gauge("waferroute_reviews", "Verdicts of people, by verdict.", ("verdict",), **new)
+        self.disk = Gauge("waferroute_disk_free_bytes", "Free for the data folder.", registry=self.registry)
+        self.queue = Gauge("waferroute_review_queue", "Open review tasks.", registry=self.registry)
+        self.queue_age = Gauge(
+            "waferroute_review_oldest_seconds", "Age of the oldest open task.", registry=self.registry
+        )
+        self.verdicts = Gauge(
+            "waferroute_reviews", "Verdicts of people, by verdict.", ("verdict",), registry=self.registry
+        )
         self.overrides = Gauge(
-            "waferroute_overrides", "Decisions that people called wrong.", ("decision",), **new
+            "waferroute_overrides",
+            "Decisions that people called wrong.",
+            ("decision",),
+            registry=self.registry,
         )
         self.agreement = Gauge(
-            "waferroute_inspector_agreement", "Share of images with two looks on which both agree.", **new
+            "waferroute_inspector_agreement",
+            "Share of images with two looks on which both agree.",
+            registry=self.registry,
         )
-        self.ready = Gauge("waferroute_up_since_seconds", "Seconds since this worker started.", **new)
+        self.ready = Gauge(
+            "waferroute_up_since_seconds", "Seconds since this worker started.", registry=self.registry
+        )
         self.gpu = Gauge(
             "waferroute_gpu_memory_share",
             "Used share of the GPU's memory; absent without one.",
             ("gpu",),
-            **new,
+            registry=self.registry,
         )
         self._last: dict[str, tuple[str, int]] = {}
         self._tools: set[str] = set()

@@ -120,6 +120,7 @@ class Said:
         verdict: one of `VERDICTS`.
         defect: its type, where one was named.
         seconds: from showing the image to the verdict.
+        note: the inspector's own words.
         mask: PNG of what was drawn, or None.
     """
 
