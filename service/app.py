@@ -81,7 +81,7 @@ def open_service(settings: Settings, version: Version) -> Service:
 
 def create_app(service: Service) -> Starlette:
     """The ASGI application of one worker. It starts and ends the background work, and closes the service."""
-    modules = [import_module(name) for name in ROUTE_MODULES]
+    modules = [import_module(name) for name in (*ROUTE_MODULES, *service.settings.modules)]
     routes = [route for module in modules for route in _routes(module)]
     jobs = [job for module in modules for job in _jobs(module)]
     for module in modules:
@@ -98,6 +98,8 @@ def create_app(service: Service) -> Starlette:
         try:
             yield
         finally:
+            for close in service.closing:
+                close()
             service.inspecting.close()
             background.stop()
             service.journal.close()

@@ -31,6 +31,7 @@ class Settings:
         image_budget: Bytes that the images may take; the oldest PASS images go first. None: no limit.
         secure_cookies: Whether the session's cookie is only for TLS.
         metrics_public: Whether `/metrics` needs no key.
+        modules: Names of further modules with ROUTES, JOBS or `attach`, beside `service.app.ROUTE_MODULES`.
     """
 
     data: Path
@@ -49,6 +50,7 @@ class Settings:
     image_budget: int | None = None
     secure_cookies: bool = False
     metrics_public: bool = True
+    modules: tuple[str, ...] = ()
 
     @property
     def journals(self) -> Path:

@@ -43,6 +43,8 @@ class Service:
         probe: When the graphs were last tried (time.monotonic()), and what was wrong with them.
         started: time.monotonic() of the start.
         metrics: Of this worker (`service.monitor.metrics.Metrics`), once they are attached.
+        shadow: Of this worker, where a module of further work brought one.
+        closing: Called when the worker stops, before what it keeps is closed.
     """
 
     settings: Settings
@@ -62,6 +64,8 @@ class Service:
     probe: tuple[float, str | None] = (-1e9, None)
     started: float = field(default_factory=time.monotonic)
     metrics: Any = None
+    shadow: Any = None
+    closing: list[Callable[[], None]] = field(default_factory=list)
 
 
 def service_of(request: Request) -> Service:

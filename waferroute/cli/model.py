@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from waferroute.cli.arguments import Commands, Run, add_command, add_group, add_json
 
 if TYPE_CHECKING:
+    from service.store.database import Database
     from service.versions.folder import Registered, VersionFolder
     from service.versions.switch import Switched
 
@@ -21,7 +22,7 @@ def add(commands: Commands) -> None:
     actions = add_group(
         commands,
         "model",
-        summary="versions of a model: push, list, show, gate, promote, rollback, archive",
+        summary="versions of a model: push, gate, shadow, canary, promote, rollback, drift",
         description="The versions of a service are sealed bundles named vae-wafer-vMAJOR.MINOR.PATCH (MAJOR: input or "
         "answer change, MINOR: a new training, PATCH: thresholds alone). A pointer says which one decides; "
         "running workers follow it between two requests.",
@@ -100,6 +101,45 @@ def add(commands: Commands) -> None:
         parser.add_argument(
             "--by", metavar="NAME", default="command line", help="who (default: command line)"
         )
+    shadow = part(
+        "shadow",
+        _shadow,
+        "let a version score beside production, deciding nothing",
+        "The version scores what production decides; under load its work is dropped first. Without VERSION the "
+        "differences so far are shown: decisions, layers, tools, the share of images compared. --stop ends it.",
+        "waferroute model shadow v1.1.0 --data service-data",
+    )
+    shadow.add_argument("version", metavar="VERSION", nargs="?")
+    shadow.add_argument("--stop", action="store_true", help="end the shadow")
+    canary = part(
+        "canary",
+        _canary,
+        "let a version decide a share of wafers for some days",
+        "Whole wafers go to the version, drawn by a hash of their ids, so that no wafer is decided by two versions. "
+        "Guardrails look all the time and take it back by themselves; rates are compared once, at the end. Without "
+        "VERSION the running canary is looked at.",
+        "waferroute model canary v1.1.0 --share 0.1 --days 7 --data service-data",
+    )
+    canary.add_argument("version", metavar="VERSION", nargs="?")
+    canary.add_argument("--share", metavar="SHARE", type=float, default=0.1, help="of wafers (default: 0.1)")
+    canary.add_argument("--days", metavar="DAYS", type=float, default=7.0, help="until the end (default: 7)")
+    canary.add_argument(
+        "--promote", action="store_true", help="promote at the end if nothing speaks against it"
+    )
+    drift = part(
+        "drift",
+        _drift,
+        "has something changed since this version was trained?",
+        "Compare each tool's, layer's and recipe's wafers of the last week with its first ones under the version in "
+        "use. Exit status 1 if something has drifted.",
+        "waferroute model drift --data service-data",
+    )
+    for parser in (shadow, canary, drift):
+        parser.add_argument(
+            "--database", metavar="URL", help="of the service (default: the SQLite file in DIR)"
+        )
+    canary.add_argument("--reason", metavar="TEXT", default="canary", help="why")
+    canary.add_argument("--by", metavar="NAME", default="command line", help="who (default: command line)")
     archive = part(
         "archive", _archive, "take a version out of use for good",
         "An archived version is not loaded and cannot be promoted; its files stay.",
@@ -207,6 +247,83 @@ def _switched(args: argparse.Namespace, folder: "VersionFolder", done: "Switched
         found,
         f"{done.pointer.champion} decides; every live worker followed in {done.seconds:.2f} s",
     )
+
+
+def _database(args: argparse.Namespace) -> "Database":
+    from service.store.database import Database, sqlite_url
+
+    return Database(args.database or sqlite_url(args.data / "waferroute.db"))
+
+
+def _shadow(args: argparse.Namespace) -> int:
+    from lifecycle.conductor.differences import differences
+    from lifecycle.conductor.shadow import shadow_of, start_shadow, stop_shadow
+    from wafer_data.errors import InputError
+
+    folder = _folder(args)
+    if args.stop:
+        stop_shadow(folder)
+        return _finish(args, folder, {"shadow": None}, "no version scores beside production now")
+    if args.version is not None:
+        name = start_shadow(folder, args.version)
+        return _finish(args, folder, {"shadow": name}, f"{name} scores beside production")
+    running = shadow_of(folder.path)
+    if running is None:
+        raise InputError("no version scores beside production: waferroute model shadow VERSION --data DIR")
+    found = differences(_database(args), running[0], running[1])
+    share = (
+        "nothing inspected yet"
+        if found["share"] is None
+        else f"{found['share']:.1%} of {found['inspected']} images"
+    )
+    lines = [f"{running[0]}: compared {share}", "production -> shadow:"]
+    lines += [f"  {a} -> {b}: {n}" for a, row in found["confusion"].items() for b, n in row.items()]
+    for one in found["images"][:10]:
+        lines.append(f"  wafer {one['wafer_id']} point {one['point']}: {one['decision']} -> {one['other']}")
+    return _finish(args, folder, found, "\n".join(lines))
+
+
+def _canary(args: argparse.Namespace) -> int:
+    from lifecycle.conductor.canary import look, start_canary
+    from service.versions.trial import try_bundle
+    from wafer_data.errors import InputError
+
+    folder = _folder(args)
+    if args.version is None:
+        judged = look(_database(args), folder)
+        if judged is None:
+            raise InputError("no canary is running: waferroute model canary VERSION --data DIR")
+        return _finish(args, folder, asdict(judged), f"{judged.action}: {judged.text}\n{judged.misses.text}")
+    version = folder.get(args.version)
+    problem = try_bundle(folder.bundle(version.name), folder.public_key)
+    if problem is not None:
+        raise InputError(f"{version.name} cannot be a canary: {problem}")
+    pointer = start_canary(
+        folder,
+        version.name,
+        share=args.share,
+        days=args.days,
+        by=args.by,
+        reason=args.reason,
+        promote=args.promote,
+    )
+    seconds, waiting = folder.wait(pointer.seq)
+    text = f"{version.name} decides {args.share:.0%} of wafers for {args.days:g} days"
+    if waiting:
+        text += f"; these workers do not follow: {waiting}"
+    return _finish(args, folder, {**asdict(pointer), "seconds": round(seconds, 3), "waiting": waiting}, text)
+
+
+def _drift(args: argparse.Namespace) -> int:
+    from lifecycle.conductor.drift import check_drift
+    from service.versions.follow import first_version
+
+    folder = _folder(args)
+    version, _ = first_version(folder)
+    found = check_drift(_database(args), version.name, version.inspector)
+    text = "\n".join(alarm.text for alarm in found) or "nothing has drifted, as far as can be told"
+    _finish(args, folder, [asdict(alarm) for alarm in found], text)
+    return 1 if found else 0
 
 
 def _archive(args: argparse.Namespace) -> int:

@@ -82,6 +82,7 @@ def run(args: argparse.Namespace) -> int:
         rules=args.rules,
         image_budget=None if args.image_budget is None else round(args.image_budget * 1e9),
         secure_cookies=args.tls_cert is not None or args.proxy is not None,
+        modules=("lifecycle.conductor.shadow", "lifecycle.conductor.canary", "lifecycle.conductor.drift"),
     )
     listen = Listen(args.host, args.port, args.tls_cert, args.tls_key, args.drain, args.proxy)
     return run_worker(

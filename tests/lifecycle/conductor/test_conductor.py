@@ -1,0 +1,310 @@
+"""Shadow, canary and drift on a real worker with a real database."""
+
+import importlib.util
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import sqlalchemy as sa
+from starlette.testclient import TestClient
+
+from lifecycle.conductor.canary import COMPLETE_AFTER_S, audited, look, start_canary, wafers_of
+from lifecycle.conductor.differences import differences
+from lifecycle.conductor.drift import check_drift
+from lifecycle.conductor.shadow import Shadow, start_shadow, stop_shadow
+from router.canary import arm_of
+from service.app import create_app, open_service
+from service.auth.keys import make_key
+from service.settings import Settings
+from service.state import Service
+from service.store.evidence import pack_latent
+from service.store.migrate import migrate
+from service.store.ship import Shipper
+from service.store.tables import drift_checks, inspections, rollouts, shadow_scores
+from service.versions.folder import VersionFolder
+from service.versions.follow import Follower, first_version
+from wafer_data.errors import InputError
+
+_path = Path(__file__).parents[2] / "service" / "conftest.py"
+_spec = importlib.util.spec_from_file_location("conductor_test_service", _path)
+assert _spec is not None and _spec.loader is not None
+_service_tests = importlib.util.module_from_spec(_spec)
+sys.modules["conductor_test_service"] = _service_tests
+_spec.loader.exec_module(_service_tests)
+png = _service_tests.png
+
+
+@pytest.fixture
+def folder(tmp_path: Path, bundles: list[Path]) -> VersionFolder:
+    """Production and a candidate, pushed; production decides."""
+    folder = VersionFolder(tmp_path / "data" / "models")
+    for bundle in bundles[:2]:
+        folder.push(bundle)
+    folder.promote("v1.0.0", by="eva", reason="first")
+    return folder
+
+
+@pytest.fixture
+def service(folder: VersionFolder) -> Service:
+    version, _ = first_version(folder)
+    return open_service(Settings(data=folder.path.parent, node="a"), version)
+
+
+@pytest.fixture
+def client(service: Service) -> Iterator[TestClient]:
+    migrate(service.database)
+    with service.database.write() as connection:
+        key = make_key(connection, "tester", ["inspect", "read"])
+    with TestClient(create_app(service), headers={"Authorization": f"Bearer {key}"}) as running:
+        yield running
+
+
+def send(client: TestClient, count: int, wafer: str = "W1", first: int = 0) -> list[str]:
+    ids = []
+    for i in range(first, first + count):
+        path = f"/api/v1/inspect?wafer_id={wafer}&inspection_point={i}&tool=T1&layer=M1"
+        answer = client.post(path, content=png(7000 + i, 0.4 * (i % 2)))
+        assert answer.status_code == 200, answer.text
+        ids.append(answer.json()["id"])
+    return ids
+
+
+def ship(service: Service) -> None:
+    shipper = Shipper(service.journal, service.database, service.images)
+    while shipper.ship():
+        pass
+
+
+class TestShadow:
+    def test_it_scores_what_production_decides_and_decides_nothing(
+        self, client: TestClient, service: Service, folder: VersionFolder
+    ):
+        start_shadow(folder, "v1.1.0")
+        shadow = Shadow(service)
+        shadow.close()  # by hand, not by its thread
+        shadow.look()
+        service.after.append(shadow.take)
+        ids = send(client, 8)
+        assert shadow.score_waiting() == 8
+        ship(service)
+        assert shadow.write() == 8
+        assert shadow.write() == 0
+        found = differences(service.database, "vae-wafer-v1.1.0")
+        assert (found["compared"], found["inspected"], found["share"]) == (8, 8, 1.0)
+        assert sum(n for row in found["confusion"].values() for n in row.values()) == 8
+        assert found["by_tool"]["T1"]["compared"] == 8
+        with service.database.read() as connection:
+            versions = set(connection.execute(sa.select(inspections.c.version)).scalars())
+            scored = set(connection.execute(sa.select(shadow_scores.c.inspection_id)).scalars())
+        assert versions == {"vae-wafer-v1.0.0"}
+        assert scored == set(ids)
+
+    def test_what_it_cannot_keep_up_with_is_dropped_and_the_share_is_said(
+        self, client: TestClient, service: Service, folder: VersionFolder
+    ):
+        start_shadow(folder, "v1.1.0")
+        shadow = Shadow(service)
+        shadow.close()
+        shadow.look()
+        shadow._waiting = type(shadow._waiting)(maxlen=3)
+        service.after.append(shadow.take)
+        send(client, 6)
+        shadow.score_waiting()
+        ship(service)
+        shadow.write()
+        assert differences(service.database, "vae-wafer-v1.1.0")["share"] == 0.5
+
+    def test_a_shadow_that_does_not_load_leaves_the_worker_alone(
+        self, client: TestClient, service: Service, folder: VersionFolder
+    ):
+        start_shadow(folder, "v1.1.0")
+        (folder.bundle("vae-wafer-v1.1.0") / "full.onnx").write_bytes(b"x")
+        shadow = Shadow(service)
+        shadow.close()
+        shadow.look()
+        service.after.append(shadow.take)
+        assert len(send(client, 2)) == 2
+        assert shadow.score_waiting() == 0
+
+    def test_it_ends_when_it_is_told_to(self, service: Service, folder: VersionFolder):
+        start_shadow(folder, "v1.1.0")
+        stop_shadow(folder)
+        shadow = Shadow(service)
+        shadow.close()
+        shadow.look()
+        assert shadow._version is None
+
+    def test_production_is_no_shadow_of_itself(self, folder: VersionFolder):
+        with pytest.raises(InputError, match="its own shadow"):
+            start_shadow(folder, "v1.0.0")
+
+
+def insert(service: Service, rows: list[dict]) -> None:
+    """Inspections as production leaves them behind, without their images: thousands of those say nothing more."""
+    from service.store.tables import images, wafers
+
+    now = time.time()
+    usual = {
+        "point": "1", "model_decision": "PASS", "reasons": [], "route": "lowres", "score": 0.0, "bundle": "b",
+        "node": "a", "inference_ms": 1.0, "steps_ms": {}, "digest": "d", "image_sha256": "0" * 64, "tool": "T1",
+        "layer": "M1", "received_at": now - 2 * COMPLETE_AFTER_S, "version": "vae-wafer-v1.0.0", "decision": "PASS",
+        "rollout_id": None, "arm": None, "verdict": None, "audit_share": None, "lot": None, "latent": None,
+        "recipe": None,
+    }  # fmt: skip
+    with service.database.write() as connection:
+        connection.execute(
+            service.database.insert_new(images).values(sha256="0" * 64, bytes=1, format="png", stored_at=now)
+        )
+        names = {row["wafer_id"] for row in rows}
+        connection.execute(
+            service.database.insert_new(wafers),
+            [
+                {
+                    "wafer_id": n,
+                    "lot": None,
+                    "first_at": now,
+                    "last_at": now,
+                    "passed": 0,
+                    "review": 0,
+                    "rejected": 0,
+                }
+                for n in names
+            ],
+        )
+        filled = [{**usual, **row, "id": f"{i:036d}", "entry": i} for i, row in enumerate(rows)]
+        connection.execute(sa.insert(inspections), filled)
+
+
+def rollout_rows(folder: VersionFolder, factor: float, wafers: int = 500, images: int = 20) -> list[dict]:
+    pointer = folder.pointer()
+    assert pointer is not None and pointer.canary is not None
+    rng, rows = np.random.default_rng(3), []
+    for w in range(wafers):
+        arm = arm_of(pointer.canary.rollout, f"W{w}", pointer.canary.share)
+        rate = 0.03 * np.exp(rng.normal(0, 0.4)) * (factor if arm == "canary" else 1)
+        for reject in rng.random(images) < rate:
+            decision = "REJECT" if reject else "PASS"
+            rows.append(
+                {"wafer_id": f"W{w}", "arm": arm, "rollout_id": pointer.canary.rollout, "decision": decision}
+            )
+    return rows
+
+
+class TestCanary:
+    def test_an_equal_version_goes_on_and_is_promoted_at_its_end_if_asked_for(
+        self, service: Service, folder: VersionFolder
+    ):
+        migrate(service.database)
+        start_canary(folder, "v1.1.0", share=0.3, days=7, by="eva", reason="try", promote=True)
+        insert(service, rollout_rows(folder, 1.0))
+        first = look(service.database, folder)
+        assert first is not None and first.action == "go on"
+        assert folder.pointer().canary is not None  # type: ignore[union-attr]
+        last = look(service.database, folder, time.time() + 8 * 86400)
+        assert last is not None and last.action == "promote"
+        assert folder.pointer().champion == "vae-wafer-v1.1.0"  # type: ignore[union-attr]
+        assert look(service.database, folder) is None
+        with service.database.read() as connection:
+            row = connection.execute(sa.select(rollouts)).mappings().one()
+        assert row["state"] == "promoted"
+        assert [one["action"] for one in row["looks"]] == ["go on", "promote"]
+
+    def test_a_worse_version_is_taken_back_by_itself_and_the_evidence_is_kept(
+        self, service: Service, folder: VersionFolder
+    ):
+        migrate(service.database)
+        start_canary(folder, "v1.1.0", share=0.3, days=7, by="eva", reason="try")
+        insert(service, rollout_rows(folder, 5.0))
+        judged = look(service.database, folder)
+        assert judged is not None and judged.action == "roll back"
+        pointer = folder.pointer()
+        assert pointer is not None
+        assert (pointer.champion, pointer.canary, pointer.by) == ("vae-wafer-v1.0.0", None, "guardrail")
+        assert "reject" in pointer.reason
+
+    def test_misses_are_counted_at_the_same_rate_as_catches(self, service: Service, folder: VersionFolder):
+        migrate(service.database)
+        start_canary(folder, "v1.1.0", share=0.3, days=7, by="eva", reason="try")
+        rollout = folder.pointer().canary.rollout  # type: ignore[union-attr]
+        caught = [
+            {
+                "wafer_id": "W1",
+                "arm": "canary",
+                "rollout_id": rollout,
+                "decision": "REVIEW",
+                "verdict": "defect",
+            }
+            for _ in range(1000)
+        ]
+        audits = [
+            {
+                "wafer_id": "W1",
+                "arm": "canary",
+                "rollout_id": rollout,
+                "audit_share": 0.05,
+                "verdict": "defect",
+            }
+            for _ in range(10)
+        ]
+        insert(service, caught + audits)
+        from service.review.tasks import open_task
+
+        with service.database.write() as connection:
+            for i in range(1000, 1010):
+                open_task(connection, service.database, f"{i:036d}", "audit", 0.0, time.time())
+        with service.database.read() as connection:
+            found = audited(connection, rollout)
+        assert sum(found) == 10
+        assert abs((len(found) - 10) - 50) < 4 * (1000 * 0.05 * 0.95) ** 0.5
+        judged = look(service.database, folder)
+        assert judged is not None and judged.action == "roll back"
+        assert "misses too much" in judged.text
+
+    def test_wafers_that_still_run_do_not_count_yet(self, service: Service, folder: VersionFolder):
+        migrate(service.database)
+        now = time.time()
+        insert(service, [{"wafer_id": "W1", "arm": "canary", "rollout_id": "r", "received_at": now}])
+        with service.database.read() as connection:
+            assert wafers_of(connection, "r", now) == []
+            assert len(wafers_of(connection, "r", now + COMPLETE_AFTER_S + 1)) == 1
+
+    def test_no_wafer_is_decided_by_two_versions_over_a_restart(
+        self, client: TestClient, service: Service, folder: VersionFolder
+    ):
+        start_canary(folder, "v1.1.0", share=0.5, days=7, by="eva", reason="try")
+        for restart in range(2):
+            Follower(folder, service.models, f"w{restart}").look()
+            for w in range(6):
+                send(client, 2, f"W{w}", first=100 * restart)
+        ship(service)
+        with service.database.read() as connection:
+            query = sa.select(inspections.c.wafer_id, sa.func.count(sa.distinct(inspections.c.version)))
+            counts = dict(connection.execute(query.group_by(inspections.c.wafer_id)).all())
+        assert set(counts.values()) == {1}
+
+
+class TestDrift:
+    @pytest.mark.parametrize(("shift", "found"), [(0.0, 0), (3.0, 1)])
+    def test_a_stream_that_moved_is_found_and_one_that_did_not_is_not(
+        self, service: Service, folder: VersionFolder, shift: float, found: int
+    ):
+        migrate(service.database)
+        rng, rows, now = np.random.default_rng(5), [], time.time()
+        for w in range(75):
+            own = rng.normal(0, 0.3) + (shift if w >= 60 else 0.0)
+            latent = pack_latent(rng.normal(0, 1, 4).astype(np.float32))
+            for score in rng.normal(own, 1, 12):
+                at = now - (100 - w) * 3600
+                rows.append(
+                    {"wafer_id": f"W{w:03d}", "score": float(score), "received_at": at, "latent": latent}
+                )
+        insert(service, rows)
+        current = service.models.current()
+        raised = check_drift(service.database, current.name, current.inspector, now)
+        assert len(raised) == found
+        with service.database.read() as connection:
+            kept = connection.execute(sa.select(sa.func.count()).select_from(drift_checks)).scalar_one()
+        assert kept >= 2
