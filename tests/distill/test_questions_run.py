@@ -1,0 +1,67 @@
+"""A run whose teacher asks more than one question, from the teacher to a bundle that the tool reads."""
+
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from distill.calibration import calibrate_run
+from distill.stages import run_stage
+from router.config import RouterConfig
+from student_vae import load_student
+from teacher.fit import fit_teacher
+from teacher.questions import trial
+from teacher.questions.choice import Choice
+from teacher.questions.config import QuestionsConfig
+from tests.conftest import tiny_distill_config
+from tool_side import Inspector
+from tool_side.export.graph import scoring_graph
+from tool_side.export.parity import graph_scores
+from tool_side.export.write import export_bundle
+
+WEIGHTS = {"place": 0.3, "context": 0.4, "painted": 0.3}
+
+
+@pytest.fixture(scope="module")
+def asked_run(tiny_data, tiny_store, tiny_teacher_config, tmp_path_factory):
+    """Teacher, students, policy and bundle, with three questions whatever the evidence says of so small a set."""
+    run_dir = tmp_path_factory.mktemp("asked") / "run"
+    shutil.copytree(tiny_data, run_dir / "data")
+    questions = QuestionsConfig(ask=["context", "painted"], images=20, hidden=4, steps=10)
+    config = tiny_teacher_config.model_copy(update={"questions": questions})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trial, "choose", lambda *_: Choice(WEIGHTS, {}, 0.5, {}, {}))
+        fit_teacher(config, tiny_store, run_dir / "teacher")
+    for name in ("intermediate", "target", "full", "lowres"):
+        run_stage(name, tiny_distill_config(), run_dir, tiny_store)
+    calibrate_run(
+        run_dir, tiny_store, RouterConfig(escalation_target=0.2, escalation_budget=[0.05, 0.5], flag_rate=0.1)
+    )
+    export_bundle(run_dir, run_dir / "bundle")
+    return run_dir
+
+
+def test_students_give_the_answers_before_the_directions_that_they_need(asked_run):
+    for name, directions in (("full", 4), ("lowres", 8)):
+        student = load_student(asked_run / name)
+        assert student.likelihood.answers.names == list(WEIGHTS)
+        assert student.trunk.head.out_channels == 2 + student.channels
+        assert student.channels <= max(directions, 8)
+
+
+def test_the_exported_graphs_score_as_pytorch_does(asked_run, tiny_store):
+    images = torch.from_numpy(tiny_store.batch(tiny_store.indices("test")[:4]))
+    for name in ("full", "lowres"):
+        student = load_student(asked_run / name)
+        with torch.no_grad():
+            expected = student.score(images).score.numpy()
+        found = graph_scores(scoring_graph(student).SerializeToString(), images[:, 0].numpy())
+        np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+def test_the_bundle_is_read_and_decides(asked_run, tiny_store):
+    inspector = Inspector(asked_run / "bundle")
+    images = tiny_store.indices("train", label=0)[:6]
+    scored = [inspector.inspect(tiny_store.grey(int(i))).score for i in images]
+    assert any(score is not None and np.isfinite(score) for score in scored)
