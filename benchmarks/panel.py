@@ -37,7 +37,7 @@ CHANGES = {
     "few": "60 training and calibration normals",
 }
 HEADER = (
-    "| set | seed | model | AUROC | FNR at 5 % FPR | pixel AUROC | AUPRO | parameters | ms | escalated normals | asked |\n"
+    "| set | seed | model | AUROC | FNR at 5 % FPR | pixel AUROC | AUPRO | parameters | ms | escalated | asked |\n"
     + "|---" * 11
     + "|"
 )
