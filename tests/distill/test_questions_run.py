@@ -15,7 +15,6 @@ from teacher.questions import trial
 from teacher.questions.choice import Choice
 from teacher.questions.config import QuestionsConfig
 from tests.conftest import tiny_distill_config
-from tool_side import Inspector
 from tool_side.export.graph import scoring_graph
 from tool_side.export.parity import graph_scores
 from tool_side.export.write import export_bundle
@@ -58,10 +57,3 @@ def test_the_exported_graphs_score_as_pytorch_does(asked_run, tiny_store):
             expected = student.score(images).score.numpy()
         found = graph_scores(scoring_graph(student).SerializeToString(), images[:, 0].numpy())
         np.testing.assert_allclose(found, expected, rtol=1e-4)
-
-
-def test_the_bundle_is_read_and_decides(asked_run, tiny_store):
-    inspector = Inspector(asked_run / "bundle")
-    images = tiny_store.indices("train", label=0)[:6]
-    scored = [inspector.inspect(tiny_store.grey(int(i))).score for i in images]
-    assert any(score is not None and np.isfinite(score) for score in scored)
