@@ -43,10 +43,11 @@ class MaskedDistillation(nn.Module):
         self.target = copy.deepcopy(backbone).requires_grad_(False).eval()
         self.backbone = backbone.requires_grad_(True)
         if config.gradient_checkpointing:
-            _checkpoint_gradients(backbone.net)  # type: ignore[arg-type]
+            _checkpoint_gradients(backbone.net)
         self.hidden = nn.Parameter(torch.tensor(0.5))
         self.predict = nn.Conv2d(backbone.channels, backbone.channels, 1)
         nn.init.dirac_(self.predict.weight)
+        assert self.predict.bias is not None  # for the type checker
         nn.init.zeros_(self.predict.bias)
         self.name = nn.Linear(backbone.channels, kinds) if kinds > 1 and config.label_weight else None
         self.register_buffer("mean", torch.zeros(1, backbone.channels, 1, 1))
