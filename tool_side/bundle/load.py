@@ -1,7 +1,7 @@
 """The deployable bundle: one folder with the ONNX graphs, the routing policy, its certificate and a manifest.
 
 `load_bundle` refuses a folder that is not byte for byte what was exported; `write_manifest` is the last
-step of an export. Standard library and router.policy only.
+step of an export.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from classify.model import FILE as CLASSES
+from classify.model import TypeClassifier
 from router.monitor import Reference
 from router.policy import RoutingPolicy
 from tool_side.bundle.recipes import MONITOR, is_recipe_file, recipe_policies, references
@@ -53,6 +55,7 @@ class Bundle:
         contents: File name to the bytes whose sha256 the manifest holds.
         recipes: The policy of each recipe by its name; `policy` is that of the first.
         references: What the monitor of each recipe compares with, where the bundle holds it.
+        classes: The classifier of defect types, where `waferroute classes` put one in.
         signed_by: Identity of the key whose signature was checked; None if none was asked for.
     """
 
@@ -66,6 +69,7 @@ class Bundle:
     recipes: Mapping[str, RoutingPolicy] = field(default_factory=dict)
     references: Mapping[str, Reference] = field(default_factory=dict)
     signed_by: str | None = None
+    classes: TypeClassifier | None = None
 
     @property
     def id(self) -> str:
@@ -117,11 +121,22 @@ def load_bundle(path: str | Path, *, public_key: str | Path | None = None) -> Bu
         if manifest["thresholds"] != thresholds_of(policy):
             raise InputError(f"the thresholds in {MANIFEST} are not those of {POLICY}")
         recipes, compared = recipe_policies(manifest, contents, policy), references(manifest, contents)
+        classes = TypeClassifier.from_dict(_json(contents, CLASSES)) if CLASSES in contents else None
     except InputError as error:
         kind = SignatureError if isinstance(error, SignatureError) else BundleError
         raise kind(f"bundle {path} refused: {error}") from error
     return Bundle(
-        path, manifest, preprocessing, models, policy, certificate, contents, recipes, compared, signed_by
+        path,
+        manifest,
+        preprocessing,
+        models,
+        policy,
+        certificate,
+        contents,
+        recipes,
+        compared,
+        signed_by,
+        classes,
     )
 
 

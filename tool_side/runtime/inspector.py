@@ -14,13 +14,16 @@ from time import perf_counter
 import numpy as np
 from PIL import Image
 
-from router.decision import REVIEW, STAGES, Route
+from classify.model import FILE as CLASSES
+from classify.model import TypeClassifier
+from router.decision import PASS, REVIEW, STAGES, Route
 from router.gate import QualityFigures
 from router.policy import RoutingPolicy
 from router.recipe_names import FIRST_RECIPE
 from router.route_scores import look
 from tool_side.bundle.load import Bundle, ModelEntry, load_bundle
-from tool_side.runtime.inspection import IMAGE, LATENT, RECONSTRUCTION, Draft, Inspection
+from tool_side.runtime.defect_type import DEFECT, defect_features, describe
+from tool_side.runtime.inspection import IMAGE, LATENT, MAP, RECONSTRUCTION, Draft, Inspection
 from tool_side.runtime.session import DecoderGraph, StudentGraph, StudentOutput
 from wafer_data.errors import BundleError, ConfigurationError, InputError, RecipeError
 from wafer_data.image_ref import ImageRef
@@ -43,7 +46,8 @@ class Inspector:
 
     bundle_id: `Bundle.id`. students: what scores a prepared image at each stage of the route, by its name; an inference
     server puts its own there. source_size: the size that images of the first recipe must have, another is REVIEW; None
-    for any. policy: that of the bundle's first recipe. recipes: the names of all. references: what a
+    for any. classes: the classifier of defect types that flagged images are given to; None where the bundle has none.
+    policy: that of the bundle's first recipe. recipes: the names of all. references: what a
     `router.monitor.Monitor` of a recipe compares with, by name, where the bundle holds it. Raises InputError
     for a bundle that is refused, or whose graphs do not run.
     """
@@ -77,6 +81,7 @@ class Inspector:
         self._levels = bundle.preprocessing.levels
         self.source_size = bundle.preprocessing.source_size
         self.models = dict(bundle.models)
+        self.classes = bundle.classes
         self.students: dict[str, Callable[[np.ndarray], StudentOutput]] = {}
         self._decoders: dict[str, DecoderGraph] = {}
         for name, entry in bundle.models.items():
@@ -84,6 +89,8 @@ class Inspector:
             if entry.decoder is not None:
                 self._decoders[name] = DecoderGraph(entry.decoder, bundle.contents[entry.decoder], threads)
         self._warm_up()
+        if self.classes is not None:
+            self._check_classes(self.classes)
 
     def inspect(
         self,
@@ -135,6 +142,7 @@ class Inspector:
                 result.evidence[IMAGE] = square
             try:
                 seen = self._judge(square, policy, result)
+                self._name_defect(seen, grey.shape, result)
                 if reconstruction and result.score is not None:
                     self._reconstruct(seen, result)
             except Exception as error:  # onnxruntime's exceptions share no base class but this one
@@ -169,6 +177,18 @@ class Inspector:
         low, full = (self.students[stage](square).score for stage in STAGES)
         return low, full
 
+    def defect_features(self, image: ImageSource, *, recipe: str | None = None) -> np.ndarray:
+        """What the classifier of defect types would see of an image, whatever its route and decision.
+
+        Raises UnreadableImage for an image that cannot be judged, RecipeError for an unknown recipe.
+        """
+        policy = self.policy_of(recipe if recipe is not None else self.recipes[0])
+        found = look(policy.gate, self.prepare(image), binned=self._masks, checked=True)
+        if found.reasons:
+            raise UnreadableImage(ImageRef.of(image).source, "; ".join(found.reasons))
+        output = self.students[Route.FULL](found.seen)
+        return defect_features(found.seen, output.map, output.latent, self.map_reference(Route.FULL))
+
     def map_reference(self, route: str) -> float:
         """Unit of the fixed heat-map scale of a stage of the route."""
         return self.models[route].map_reference
@@ -186,6 +206,17 @@ class Inspector:
                 raise
             except Exception as error:  # onnxruntime's exceptions share no base class but this one
                 raise BundleError(f"model {name} of the bundle does not run: {error}") from error
+
+    def _check_classes(self, classes: TypeClassifier) -> None:
+        size = self.preprocessing.image_size
+        image = np.full((size, size), 0.5, dtype=np.float32)
+        output = self.students[Route.FULL](image)
+        given = defect_features(image, output.map, output.latent, self.map_reference(Route.FULL)).size
+        if classes.center.size != given:
+            raise BundleError(
+                f"{CLASSES} was learned with other students: it takes {classes.center.size} features, these "
+                f"give {given}; `waferroute classes learn` makes a new one"
+            )
 
     def prepare(self, image: ImageSource) -> np.ndarray:
         """The models' input for an image, float32 (S, S) in [0, 1]. Raises UnreadableImage."""
@@ -255,6 +286,20 @@ class Inspector:
         routed = policy.route(ask)
         result.decide(routed.decision, routed.score, policy)
         return square
+
+    def _name_defect(self, seen: np.ndarray, shape: tuple[int, int], result: Draft) -> None:
+        """Add the type of a flagged image's defect. Its decision, score and reasons stay what they are."""
+        if (
+            self.classes is None
+            or result.decision is PASS
+            or result.score is None
+            or result.route != Route.FULL
+        ):
+            return
+        reference = self.map_reference(Route.FULL)
+        result.evidence[DEFECT] = describe(
+            self.classes, seen, result.evidence[MAP], result.evidence[LATENT], reference, (shape[1], shape[0])
+        )
 
     def _reconstruct(self, square: np.ndarray, result: Draft) -> None:
         clock = perf_counter()

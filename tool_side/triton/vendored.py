@@ -11,7 +11,7 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-PACKAGES = ("tool_side", "router", "wafer_data")
+PACKAGES = ("tool_side", "router", "wafer_data", "classify", "wafer_map")
 _ROOT = Path(__file__).resolve().parents[2]
 
 

@@ -25,6 +25,7 @@ COMMANDS = (
     "sign",
     "bench",
     "recipe",
+    "classes",
     "klarf",
     "wafer",
     "lot",

@@ -1,0 +1,162 @@
+"""Learn the types of defects from labelled examples: the training side (scikit-learn)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from sklearn.covariance import ledoit_wolf_shrinkage
+from sklearn.model_selection import StratifiedKFold
+
+from classify.model import TypeClassifier, check_type, softmax
+from wafer_data.errors import DataError
+
+FEWEST = 5
+"""Examples that a type needs."""
+_FOLDS = 10
+_TEMPERATURES = np.geomspace(0.25, 64, 65)
+
+
+def learn_types(
+    features: np.ndarray,
+    labels: Sequence[str],
+    *,
+    level: float = 0.05,
+    unknown_level: float = 0.01,
+    seed: int = 0,
+) -> TypeClassifier:
+    """Fit the classifier.
+
+    The covariance common to all types is that within types, every type with the same weight, shrunk towards the
+    identity (Ledoit and Wolf 2004). Temperature, conformal scores and distances come from examples that the
+    classifier which predicted them had not seen (10 stratified folds).
+
+    Args:
+        features: (n, f) of `features.measure`.
+        labels: Type of each.
+        level: Share of a type's defects that its sets may miss.
+        unknown_level: Typicality below which a defect is called unknown.
+        seed: Of the folds.
+
+    Returns:
+        The classifier.
+
+    Raises:
+        DataError: Fewer than two types, fewer than `FEWEST` examples of one, or features that are not finite.
+    """
+    values, names = _checked(features, labels)
+    counts = Counter(names.tolist())
+    few = [f"{name} ({count})" for name, count in counts.items() if count < FEWEST]
+    if len(counts) < 2 or few:
+        raise DataError(
+            f"at least two types of {FEWEST} examples each are needed; too few: {', '.join(few) or 'types'}"
+        )
+    types = tuple(sorted(map(check_type, counts)))
+    index = np.searchsorted(types, names)
+    distance = np.empty((len(values), len(types)))
+    folds = StratifiedKFold(min(_FOLDS, min(counts.values())), shuffle=True, random_state=seed)
+    for seen, unseen in folds.split(values, index):
+        distance[unseen] = _fit(values[seen], index[seen], types).distances(values[unseen])
+    temperature = _temperature(distance, index)
+    chance = softmax(distance, temperature)
+    own = np.arange(len(values)), index
+    return replace(
+        _fit(values, index, types),
+        temperature=temperature,
+        calibration=_by_type(1 - chance[own], index, len(types)),
+        typical=_by_type(distance[own], index, len(types)),
+        level=level,
+        unknown_level=unknown_level,
+        history=(f"learned from {len(values)} examples of {len(types)} types",),
+    )
+
+
+def add_type(model: TypeClassifier, name: str, features: np.ndarray) -> TypeClassifier:
+    """The classifier with one type more, from a few examples; everything it knew stays.
+
+    The new type is its mean in the old whitened features: 5 examples give a mean, they give no covariance. Its
+    conformal scores come from leaving each example out. With fewer than 1 / level - 1 examples no
+    defect's set excludes the type.
+
+    Args:
+        features: (n, f), n >= `FEWEST`.
+
+    Raises:
+        DataError: A name that is taken or no name, too few examples, or features of another length.
+    """
+    if check_type(name) in model.types:
+        raise DataError(f"the classifier knows {name!r} already: it knows {', '.join(model.types)}")
+    values, _ = _checked(features, [name] * len(features))
+    if len(values) < FEWEST:
+        raise DataError(f"{name}: a new type needs at least {FEWEST} examples, got {len(values)}")
+    if values.shape[1] != model.center.size:
+        raise DataError(
+            f"{name}: the classifier takes {model.center.size} features, got {values.shape[1]}: the examples were "
+            "measured with another bundle"
+        )
+    white = model.whitened(values)
+    others = np.square(white[:, None] - model.means).sum(axis=-1)
+    left_out = (white.sum(axis=0) - white) / (len(white) - 1)
+    own = np.square(white - left_out).sum(axis=-1)
+    chance = softmax(np.column_stack([others, own]), model.temperature)[:, -1]
+    return replace(
+        model,
+        types=(*model.types, name),
+        counts=(*model.counts, len(values)),
+        means=np.vstack([model.means, white.mean(axis=0)]),
+        calibration=(*model.calibration, np.sort(1 - chance)),
+        typical=(*model.typical, np.sort(own)),
+        history=(*model.history, f"{name} added from {len(values)} examples"),
+    )
+
+
+def _fit(values: np.ndarray, index: np.ndarray, types: tuple[str, ...]) -> TypeClassifier:
+    """Means and whitening; what has to come from unseen examples is left empty."""
+    counts = np.bincount(index, minlength=len(types))
+    center = values.mean(axis=0)
+    means = np.stack([values[index == c].mean(axis=0) for c in range(len(types))])
+    scale = (values - means[index]).std(axis=0)
+    scale = np.where(scale > 1e-6 * (1 + np.abs(center)), scale, 1.0)
+    standard = (values - center) / scale
+    means = (means - center) / scale
+    # each type with the same weight; n - 1 because its mean was taken from the same examples
+    weight = np.sqrt(len(values) / (len(types) * (counts - 1)))[index]
+    within = (standard - means[index]) * weight[:, None]
+    shrinkage = ledoit_wolf_shrinkage(within, assume_centered=True)
+    covariance = within.T @ within / len(within)
+    covariance *= 1 - shrinkage
+    covariance.flat[:: len(covariance) + 1] += shrinkage * np.square(within).mean()
+    size, direction = np.linalg.eigh(covariance)
+    whiten = direction / np.sqrt(np.maximum(size, 1e-9))
+    empty = (np.empty(0),) * len(types)
+    return TypeClassifier(
+        types, tuple(counts.tolist()), center, scale, whiten, means @ whiten, 1.0, empty, empty
+    )
+
+
+def _temperature(distance: np.ndarray, index: np.ndarray) -> float:
+    """The temperature of the best likelihood, every type with the same weight (Guo et al. 2017, section 4.2)."""
+    weight = 1.0 / np.bincount(index)[index]
+
+    def loss(temperature: float) -> float:
+        chance = softmax(distance, temperature)[np.arange(len(index)), index]
+        return float(-(weight * np.log(np.maximum(chance, 1e-12))).sum())
+
+    return float(min(_TEMPERATURES, key=loss))
+
+
+def _by_type(values: np.ndarray, index: np.ndarray, types: int) -> tuple[np.ndarray, ...]:
+    return tuple(np.sort(values[index == c]) for c in range(types))
+
+
+def _checked(features: np.ndarray, labels: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    values = np.asarray(features, dtype=np.float64)
+    if values.ndim != 2 or len(values) != len(labels):
+        raise DataError(f"features {values.shape} and {len(labels)} labels do not fit together")
+    if not np.isfinite(values).all():
+        raise DataError(
+            f"example {int(np.flatnonzero(~np.isfinite(values).all(axis=1))[0])} has features that are not finite"
+        )
+    return values, np.asarray(labels)

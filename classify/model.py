@@ -1,0 +1,225 @@
+"""The classifier of defect types, as it runs: one Gaussian a type with a common covariance, and conformal sets.
+
+numpy only: this runs on the inspection tool.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from classify.features import VERSION
+from wafer_data.defect import UNKNOWN
+from wafer_data.errors import DataError
+
+FILE = "classes.json"
+"""Its name in a bundle."""
+SCHEMA = 1
+_LONGEST = 64
+_ARRAYS = ("center", "scale", "whiten", "means")
+_FIELDS = (
+    "types", "counts", *_ARRAYS, "temperature", "calibration", "typical", "level", "unknown_level", "history"
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What type a defect is.
+
+    Attributes:
+        type: The most probable one, or "unknown".
+        probability: Of that type, calibrated; of "unknown" None: nothing says how many unknown defects there are.
+        probabilities: Of each known type, given that it is one of them.
+        set: The types that cannot be excluded at the classifier's level, the most probable first, "unknown" last.
+        typicality: p-value in (0, 1] of the defect being of a known type; small where it resembles none.
+    """
+
+    type: str
+    probability: float | None
+    probabilities: Mapping[str, float]
+    set: tuple[str, ...]
+    typicality: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready form."""
+        return {
+            "type": self.type,
+            "probability": self.probability,
+            "probabilities": dict(self.probabilities),
+            "set": list(self.set),
+            "typicality": self.typicality,
+        }
+
+
+@dataclass(frozen=True)
+class TypeClassifier:
+    """Linear discriminant analysis with a distance for what is unknown.
+
+    In whitened features a type is its mean, and the probability of a type is the softmax of -d^2 / (2 temperature),
+    d the distance from its mean. A type is in the set unless fewer than `level` of its own examples, predicted by a
+    classifier that had not seen them, were as improbable (class-conditional, or Mondrian, conformal prediction: Vovk,
+    Gammerman and Shafer 2005, section 4.5; out of folds: Vovk 2015, "Cross-conformal predictors").
+
+    Attributes:
+        types: Names, (c,). counts: how many examples each was learned from.
+        center, scale: Of the features, (f,). whiten: (f, r). means: (c, r) in whitened features.
+        temperature: > 0.
+        calibration: For each type 1 - probability of its own type of its out-of-fold examples, ascending.
+        typical: For each type the out-of-fold distances d^2 to its own mean, ascending.
+        level: The share of a type's defects that its sets may miss. unknown_level: below this typicality the type is
+            "unknown".
+        history: How it was made, in words.
+    """
+
+    types: tuple[str, ...]
+    counts: tuple[int, ...]
+    center: np.ndarray
+    scale: np.ndarray
+    whiten: np.ndarray
+    means: np.ndarray
+    temperature: float
+    calibration: tuple[np.ndarray, ...]
+    typical: tuple[np.ndarray, ...]
+    level: float = 0.05
+    unknown_level: float = 0.01
+    history: tuple[str, ...] = ()
+
+    def whitened(self, features: np.ndarray) -> np.ndarray:
+        """Features (..., f) in the coordinates in which every type is a sphere, (..., r)."""
+        return ((features - self.center) / self.scale) @ self.whiten
+
+    def distances(self, features: np.ndarray) -> np.ndarray:
+        """Squared Mahalanobis distances (..., c) of features (..., f) from each type's mean."""
+        return np.square(self.whitened(features)[..., None, :] - self.means).sum(axis=-1)
+
+    def classify(self, features: np.ndarray) -> Verdict:
+        """The type of a defect from its features (f,); of values that are not finite nothing is known."""
+        distance = self.distances(features)
+        if not np.isfinite(distance).all():
+            return Verdict(UNKNOWN, None, {}, (*self.types, UNKNOWN), 1 / (1 + sum(self.counts)))
+        chance = softmax(distance, self.temperature)
+        order = np.argsort(-chance, kind="stable").tolist()
+        p_values = [p_value(self.calibration[c], 1 - chance[c]) for c in range(len(self.types))]
+        typicality = typicality_of(distance, self.typical)
+        strange = typicality <= self.unknown_level
+        kept = [self.types[c] for c in order if p_values[c] > self.level]
+        if typicality <= self.level or not kept:
+            kept.append(UNKNOWN)
+        return Verdict(
+            UNKNOWN if strange else self.types[order[0]],
+            None if strange else float(chance[order[0]]),
+            {self.types[c]: float(chance[c]) for c in order},
+            tuple(kept),
+            typicality,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready form, read back by `from_dict`."""
+        lists = {
+            name: [values.tolist() for values in getattr(self, name)] for name in ("calibration", "typical")
+        }
+        arrays = {name: getattr(self, name).astype(np.float32).tolist() for name in _ARRAYS}
+        plain = {"types": list(self.types), "counts": list(self.counts), "history": list(self.history)}
+        numbers = {name: float(getattr(self, name)) for name in ("temperature", "level", "unknown_level")}
+        return {"schema": SCHEMA, "features": VERSION, **plain, **numbers, **lists, **arrays}
+
+    @classmethod
+    def from_dict(cls, content: Any) -> TypeClassifier:
+        """Read and check what `to_dict` wrote.
+
+        Raises:
+            DataError: Another schema, or malformed content.
+        """
+        if not isinstance(content, Mapping) or (content.get("schema"), content.get("features")) != (
+            SCHEMA,
+            VERSION,
+        ):
+            raise DataError(f"{FILE} is of another version of waferroute: learn the classes again")
+        if set(content) != {"schema", "features", *_FIELDS}:
+            odd = sorted(set(content) ^ {"schema", "features", *_FIELDS})
+            raise DataError(f"{FILE}: missing or unknown: {', '.join(odd)}")
+        try:
+            types = tuple(check_type(name) for name in content["types"])
+            arrays: dict[str, Any] = {name: np.asarray(content[name], dtype=np.float64) for name in _ARRAYS}
+            lists: dict[str, Any] = {
+                name: tuple(np.asarray(values, dtype=np.float64) for values in content[name])
+                for name in ("calibration", "typical")
+            }
+            made = cls(
+                types, tuple(int(n) for n in content["counts"]), **arrays, **lists,
+                temperature=float(content["temperature"]), level=float(content["level"]),
+                unknown_level=float(content["unknown_level"]), history=tuple(map(str, content["history"])),
+            )  # fmt: skip
+        except (TypeError, ValueError) as error:
+            raise DataError(f"{FILE} is malformed ({error})") from error
+        made._check()
+        return made
+
+    def _check(self) -> None:
+        types, features, rank = len(self.types), self.center.size, self.means.shape[-1]
+        shapes = {
+            "center": (features,),
+            "scale": (features,),
+            "whiten": (features, rank),
+            "means": (types, rank),
+        }
+        good = types > 0 and len(set(self.types)) == types and len(self.counts) == types
+        good &= all(
+            getattr(self, n).shape == shapes[n] and np.isfinite(getattr(self, n)).all() for n in _ARRAYS
+        )
+        good &= bool((self.scale > 0).all()) and 0 < self.temperature < math.inf
+        good &= 0 < self.level < 1 and 0 < self.unknown_level < 1
+        for lists in (self.calibration, self.typical):
+            good &= len(lists) == types
+            good &= all(v.ndim == 1 and np.isfinite(v).all() and (np.diff(v) >= 0).all() for v in lists)
+        if not good:
+            raise DataError(f"{FILE} is malformed: its types, shapes and numbers do not belong together")
+
+
+def softmax(distance: np.ndarray, temperature: float) -> np.ndarray:
+    """Probabilities (..., c) from squared distances (..., c)."""
+    least = distance.min(axis=-1, keepdims=True)
+    chance: np.ndarray = np.exp((least - distance) / (2 * temperature))
+    return chance / chance.sum(axis=-1, keepdims=True)
+
+
+def p_value(calibration: np.ndarray, score: float) -> float:
+    """Conformal p-value: the share of calibration scores, the new one among them, that are at least as large.
+
+    Args:
+        calibration: Ascending.
+        score: Larger is stranger.
+    """
+    at_least = calibration.size - int(np.searchsorted(calibration, score, side="left"))
+    return (1 + at_least) / (calibration.size + 1)
+
+
+def typicality_of(distance: np.ndarray, typical: tuple[np.ndarray, ...]) -> float:
+    """p-value of the hypothesis that a defect is of some known type.
+
+    The statistic is the smallest ratio of a distance to the median of its type; its distribution is that of all types'
+    own examples together, so that few examples of one type still give small p-values.
+    """
+    medians = [float(np.median(v)) if v.size else math.inf for v in typical]
+    ratio = min(float(d) / m for d, m in zip(distance, medians, strict=True))
+    pooled = np.sort(np.concatenate([v / m for v, m in zip(typical, medians, strict=True) if v.size]))
+    return p_value(pooled, ratio)
+
+
+def check_type(name: Any) -> str:
+    """A type's name.
+
+    Raises:
+        DataError: Not a name that fits into every file and page it will stand in.
+    """
+    if not isinstance(name, str) or not name.strip() or len(name) > _LONGEST or not name.isprintable():
+        raise DataError(
+            f"a type's name is 1 to {_LONGEST} printable characters, got {str(name)[:_LONGEST]!r}"
+        )
+    if name in (UNKNOWN, "good"):
+        raise DataError(f"{name!r} is no name for a type of defects: rename the folder")
+    return name

@@ -1,0 +1,214 @@
+"""`waferroute classes`: teach a bundle the types of defects. The students stay as they are."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+
+from classify.group import group_unknown
+from classify.learn import add_type, learn_types
+from classify.model import FILE, TypeClassifier
+from tool_side.bundle.load import LINEAGE, MANIFEST, Bundle, lineage, load_bundle
+from tool_side.runtime.inspect_files import expand_inputs
+from tool_side.runtime.inspector import Inspector
+from wafer_data.errors import InputError, NotFoundError
+from wafer_data.files import new_directory, read_json, sha256_file, write_bytes, write_json
+from wafer_data.imaging.read import UnreadableImage
+from wafer_data.progress import track
+
+NORMAL = "good"
+"""A folder of this name holds normal images and is left out."""
+
+
+def run_learn(
+    bundle: str | Path,
+    folder: str | Path,
+    out_dir: str | Path,
+    *,
+    at_most: int | None = None,
+    level: float = 0.05,
+    recipe: str | None = None,
+    out: TextIO | None = None,
+) -> int:
+    """Write `out_dir`: the bundle with a classifier learned from `folder`, one sub-folder a type. Returns 0.
+
+    Args:
+        at_most: Take at most this many images of each type, the first by name.
+        level: Share of a type's defects that its sets may miss.
+        recipe: Of the images.
+
+    Raises:
+        InputError: For a bundle that is refused, a folder without types, too few images of one, and an `out_dir`
+            that is something else than a bundle.
+    """
+    loaded, target = load_bundle(bundle), _target(out_dir)
+    examples = _types_in(Path(folder))
+    if at_most is not None:
+        examples = {name: files[:at_most] for name, files in examples.items()}
+    values, names = _measure(Inspector(loaded), examples, recipe)
+    model = learn_types(values, names, level=level)
+    _write(loaded, model, f"classes learn: {len(model.types)} types", target)
+    print(f"{target}: {_said(model)}", file=out or sys.stdout)
+    return 0
+
+
+def run_add(
+    bundle: str | Path,
+    name: str,
+    images: Sequence[str | Path],
+    out_dir: str | Path,
+    *,
+    recipe: str | None = None,
+    out: TextIO | None = None,
+) -> int:
+    """Write `out_dir`: the bundle whose classifier also knows the type `name`, from a few images. Returns 0.
+
+    Raises:
+        InputError: As `run_learn`; also for a bundle without a classifier and a name that is taken.
+    """
+    loaded, target = load_bundle(bundle), _target(out_dir)
+    known = _known(loaded)
+    values, _ = _measure(Inspector(loaded), {name: [file.path for file in expand_inputs(images)]}, recipe)
+    model = add_type(known, name, values)
+    _write(loaded, model, f"classes add {name}", target)
+    print(f"{target}: {_said(model)}", file=out or sys.stdout)
+    return 0
+
+
+def run_group(
+    bundle: str | Path,
+    images: Sequence[str | Path],
+    *,
+    every: bool = False,
+    fewest: int = 5,
+    recipe: str | None = None,
+    json_output: bool = False,
+    out: TextIO | None = None,
+) -> int:
+    """Print groups of like images among those whose type is unknown. Returns 0.
+
+    Args:
+        every: Group all images, also those of a known type.
+        fewest: Images of the smallest group.
+
+    Raises:
+        InputError: For a bundle without a classifier, and fewer unknown images than a group needs.
+    """
+    loaded, out = load_bundle(bundle), out or sys.stdout
+    known, inspector = _known(loaded), Inspector(loaded)
+    values, files = _measure_files(inspector, [file.path for file in expand_inputs(images)], recipe)
+    verdicts = [known.classify(one) for one in values]
+    strange = [i for i, verdict in enumerate(verdicts) if every or "unknown" in verdict.set]
+    if len(strange) < fewest:
+        raise InputError(
+            f"{len(strange)} of {len(files)} images may be of an unknown type: a group has at least {fewest} "
+            "(--every groups all images)"
+        )
+    found = group_unknown(known.whitened(values[strange]), fewest=fewest)
+    for place in found.order.tolist():
+        group, image = int(found.groups[place]), strange[place]
+        if json_output:
+            row: dict[str, Any] = {"source": str(files[image]), "group": group if group >= 0 else None}
+            print(json.dumps(row | {"typicality": verdicts[image].typicality}), file=out)
+        else:
+            print(f"{'group ' + str(group + 1) if group >= 0 else 'no group':<9}  {files[image]}", file=out)
+    if not json_output:
+        print(
+            f"{found.count} groups among {len(strange)} images of {len(files)}; name one with: waferroute classes add "
+            "BUNDLE NAME IMAGES --out NEW_BUNDLE",
+            file=out,
+        )
+    return 0
+
+
+def measure_types(
+    inspector: Inspector, folder: Path, recipe: str | None = None
+) -> tuple[np.ndarray, list[str], list[Path]]:
+    """Features, types and files of all labelled images in folders that name their type."""
+    found = _types_in(folder)
+    values, files = _measure_files(inspector, [file for group in found.values() for file in group], recipe)
+    return values, [file.relative_to(folder).parts[0] for file in files], files
+
+
+def _types_in(folder: Path) -> dict[str, list[Path]]:
+    if not folder.is_dir():
+        raise NotFoundError(f"{folder}: there is no such folder")
+    types = sorted(
+        p for p in folder.iterdir() if p.is_dir() and p.name != NORMAL and not p.name.startswith(".")
+    )
+    if not types:
+        raise InputError(f"{folder}: no folders that name a type of defects; give the folder that holds them")
+    return {path.name: [file.path for file in expand_inputs([path])] for path in types}
+
+
+def _measure(
+    inspector: Inspector, examples: dict[str, list[Path]], recipe: str | None
+) -> tuple[np.ndarray, list[str]]:
+    of = {file: name for name, files in examples.items() for file in files}
+    values, files = _measure_files(inspector, list(of), recipe)
+    return values, [of[file] for file in files]
+
+
+def _measure_files(
+    inspector: Inspector, files: Sequence[Path], recipe: str | None
+) -> tuple[np.ndarray, list[Path]]:
+    """Features of all images that can be judged; the others are named on standard error and left out."""
+    rows, kept = [], []
+    digests: Counter[str] = Counter()
+    for file in track(files, "defects"):
+        digests[digest := sha256_file(file)] += 1
+        if digests[digest] > 1:
+            print(f"left out: {file} is byte for byte an earlier image", file=sys.stderr)
+            continue
+        try:
+            rows.append(inspector.defect_features(file, recipe=recipe))
+            kept.append(file)
+        except UnreadableImage as error:
+            print(f"left out: {error}", file=sys.stderr)
+    if not rows:
+        raise InputError("none of the images can be judged")
+    return np.stack(rows), kept
+
+
+def _known(bundle: Bundle) -> TypeClassifier:
+    if bundle.classes is None:
+        raise InputError(f"bundle {bundle.path} has no classifier: `waferroute classes learn` makes one")
+    return bundle.classes
+
+
+def _target(out_dir: str | Path) -> Path:
+    target = Path(out_dir)
+    if target.exists() and not (target / MANIFEST).is_file():
+        raise InputError(f"{target} exists and is not a bundle: choose another folder")
+    return target
+
+
+def _said(model: TypeClassifier) -> str:
+    counts = ", ".join(f"{name} ({count})" for name, count in zip(model.types, model.counts, strict=True))
+    need = int(np.ceil(1 / model.level)) - 1
+    few = [name for name, count in zip(model.types, model.counts, strict=True) if count < need]
+    note = f"; no set excludes {', '.join(few)}: that takes {need} examples" if few else ""
+    return f"types {counts}; sets at {1 - model.level:.0%}{note}"
+
+
+def _write(bundle: Bundle, model: TypeClassifier, made_by: str, target: Path) -> None:
+    manifest = read_json(bundle.path / MANIFEST)
+    if manifest != bundle.manifest:
+        raise InputError(f"bundle {bundle.path} changed while it was read: run again")
+    with new_directory(target) as folder:
+        for path, data in bundle.contents.items():
+            write_bytes(folder / path, data)
+        write_json(folder / FILE, model.to_dict())
+        manifest["files"][FILE] = {
+            "sha256": sha256_file(folder / FILE),
+            "bytes": (folder / FILE).stat().st_size,
+        }
+        manifest[LINEAGE] = lineage(bundle.id, made_by)
+        write_json(folder / MANIFEST, manifest)
+        load_bundle(folder)  # what is written here also loads
