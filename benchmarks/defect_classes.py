@@ -3,7 +3,7 @@
     python benchmarks/defect_classes.py BUNDLE FOLDER [--labels 40] [--seeds 3]
 
 FOLDER holds one sub-folder of images a type. Of each type, at most `--labels` images and at most half of them, drawn at
-random, are learned from; the others are the test. "flagged": those of them that the bundle does not PASS. Pictures of one
+random, are learned from; the others are the test. "flagged": those that the bundle does not PASS. Pictures of one
 part are not kept together: the data sets do not say which those are.
 """
 
