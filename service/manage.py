@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +58,16 @@ class Manager:
         self._current()
         store = ImageFiles(self.settings.images) if look_at_images else None
         return _asked(lambda: verify(self.database, store, expect)).to_dict()
+
+    def export_feedback(
+        self, out: Path, per_hour: int | None = None, track: Callable[[Iterable[Any]], Iterable[Any]] = iter
+    ) -> dict[str, Any]:
+        """See `feedback.export_feedback`."""
+        from service.feedback import export_feedback
+
+        self._current()
+        store = ImageFiles(self.settings.images)
+        return _asked(lambda: export_feedback(self.database, store, out, per_hour=per_hour, track=track))
 
     def ship(self) -> dict[str, Any]:
         """Carry journals into the database whose workers do not run (any more)."""

@@ -36,6 +36,7 @@ COMMANDS = (
     # the service
     "serve",
     "service",
+    "feedback",
     # the life of a model
     "model",
     # configuration and data
