@@ -21,8 +21,7 @@ from tool_side.triton.repository import export_triton
 from tool_side.triton.served import Student, served_inspector
 from tool_side.triton.vendored import own_files
 from wafer_data.errors import InputError
-from waferroute import triton_command
-from waferroute.cli import main
+from waferroute.cli import export, main
 
 Wafer = Callable[..., np.ndarray]
 Bundles = Callable[..., Path]
@@ -207,14 +206,10 @@ class TestCommand:
             staged.append(args.config)
             return status
 
-        monkeypatch.setattr(triton_command, "_run_folder", lambda args: bundle.parent)
-        parser = argparse.ArgumentParser()
-        parser.add_argument("config")
-        parser.add_argument("overrides", nargs="*", default=[])
-        parser.add_argument("--json", action="store_true")
-        triton_command.add_triton_options(parser, stage)
-        args = parser.parse_args([str(tmp_path / "run.yaml"), "--triton", str(tmp_path / "models")])
-        assert args.action(args) == status and staged == [str(tmp_path / "run.yaml")]
+        monkeypatch.setattr(export, "_run_folder", lambda args: bundle.parent)
+        monkeypatch.setattr(export, "_export", stage)
+        said = main(["export", str(tmp_path / "run.yaml"), "--triton", str(tmp_path / "models")])
+        assert said == status and staged == [str(tmp_path / "run.yaml")]
         assert (tmp_path / "models").exists() == (status == 0)
 
     def test_what_cannot_be_exported(
