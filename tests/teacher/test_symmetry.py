@@ -15,13 +15,15 @@ from teacher.model import Teacher
 from teacher.symmetry import CHANGES, measure_symmetries, paired_auroc
 from teacher.symmetry_record import FEWEST_JUDGED, exact_symmetries, read_symmetries
 from wafer_data.errors import InputError
+from wafer_data.image_size import IMAGE_SIZE
 
 SIDE, MAP = 32, 16
+ENLARGED = IMAGE_SIZE // SIDE
 CONFIG = TeacherConfig(batch_size=16)
 
 
 class Patches(nn.Module):
-    """A backbone whose features are the grey values of 2 x 2 patches; it counts the images it sees."""
+    """A backbone whose features are four grey values of a cell, 2 x 2 blocks; it counts the images it sees."""
 
     channels, map_size = 4, MAP
 
@@ -31,7 +33,7 @@ class Patches(nn.Module):
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         self.seen += len(image)
-        return nn.functional.pixel_unshuffle(image, SIDE // MAP)
+        return nn.functional.pixel_unshuffle(image[..., ::ENLARGED, ::ENLARGED], SIDE // MAP)
 
 
 class Normals:
@@ -45,7 +47,8 @@ class Normals:
         return 2 * np.arange(len(self.images))
 
     def batch(self, indices: np.ndarray) -> np.ndarray:
-        return self.images[np.asarray(indices) // 2][:, None]
+        images = self.images[np.asarray(indices) // 2][:, None]
+        return images.repeat(ENLARGED, 2).repeat(ENLARGED, 3)
 
 
 def surface(kind: str, count: int = 120) -> Normals:

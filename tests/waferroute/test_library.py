@@ -14,6 +14,7 @@ import waferroute
 from distill.config import DistillConfig, PoolConfig, StageConfig
 from likelihood import LikelihoodConfig
 from teacher import TeacherConfig
+from teacher.questions.config import QuestionsConfig
 from tests.conftest import synthetic_wafer, tiny_distill_config
 from wafer_data.errors import ConfigurationError, InputError
 from waferroute import library
@@ -30,6 +31,7 @@ def small_models(monkeypatch, tiny_teacher_config):
         map_size: int = 16
         directions: int = 8
         likelihood: LikelihoodConfig = tiny_teacher_config.likelihood
+        questions: QuestionsConfig = tiny_teacher_config.questions
 
     class SmallDistill(DistillConfig):
         pool: PoolConfig = students.pool
@@ -69,6 +71,7 @@ SMALL: dict = {
         "folds": 3,
         "prototypes": 8,
     },
+    "questions": {"ask": []},
 }
 
 
