@@ -111,8 +111,8 @@ def _labelled(connection: sa.Connection, left_out: Counter[str]) -> list[dict[st
         .order_by(inspections.c.seq)
     )  # fmt: skip
     by_image: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for row in connection.execute(query).mappings():
-        by_image[row["image_sha256"]].append(dict(row))
+    for found_row in connection.execute(query).mappings():
+        by_image[found_row["image_sha256"]].append(dict(found_row))
     not_good = _known_defective(connection)
     found = []
     for sha, rows in by_image.items():

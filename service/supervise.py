@@ -13,6 +13,8 @@ import threading
 import time
 from collections.abc import Sequence
 
+from wafer_data.own_code import child_environment
+
 _LOG = logging.getLogger(__name__)
 _SOONEST_S, _LATEST_S = 0.2, 10.0
 # A worker that lived so long was well; its next start need not wait.
@@ -52,7 +54,11 @@ def _keep(command: Sequence[str], stop: threading.Event, refused: threading.Even
     pause = _SOONEST_S
     while not stop.is_set():
         started = time.monotonic()
-        worker = subprocess.Popen(command, start_new_session=True)  # Ctrl-C is for us to pass on
+        worker = subprocess.Popen(
+            command,
+            env=child_environment(),
+            start_new_session=True,  # Ctrl-C is for us to pass on
+        )
         while worker.poll() is None and not stop.wait(0.1):
             pass
         if stop.is_set():

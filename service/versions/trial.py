@@ -13,6 +13,7 @@ import numpy as np
 
 from tool_side import Inspector
 from wafer_data.errors import InputError
+from wafer_data.own_code import child_command, child_environment
 
 SECONDS = 60.0
 
@@ -30,12 +31,17 @@ def try_bundle(
     Returns:
         What is wrong with it, in words; None if nothing is.
     """
-    command = [sys.executable, "-P", "-m", "service.versions.trial", str(bundle)]
+    command = child_command("service.versions.trial", str(bundle))
     if public_key is not None:
         command.append(str(public_key))
     try:
         ended = subprocess.run(
-            command, capture_output=True, text=True, timeout=seconds, stdin=subprocess.DEVNULL
+            command,
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            stdin=subprocess.DEVNULL,
+            env=child_environment(),
         )
     except subprocess.TimeoutExpired:
         return f"it does not load within {seconds:.0f} s"

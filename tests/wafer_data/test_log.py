@@ -30,8 +30,13 @@ def test_the_command_line_shows_the_message_alone_once() -> None:
 
 def test_of_several_launched_processes_one_speaks() -> None:
     code = "from wafer_data.log import log_to_stderr; log_to_stderr(); " + SAY + "log.info('working')"
-    assert run(code, RANK="0").stderr == "working\n"
-    assert run(code, RANK="1").stderr == ""
+    assert run(code, RANK="0", WORLD_SIZE="2").stderr == "working\n"
+    assert run(code, RANK="1", WORLD_SIZE="2").stderr == ""
+
+
+def test_a_rank_that_was_left_behind_silences_nobody() -> None:
+    code = "from wafer_data.log import log_to_stderr; log_to_stderr(); " + SAY + "log.info('working')"
+    assert run(code, RANK="1").stderr == run(code, RANK="1", WORLD_SIZE="1").stderr == "working\n"
 
 
 def test_other_libraries_keep_their_level() -> None:

@@ -4,6 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from wafer_data.own_code import child_command
 from waferroute.cli.arguments import BUNDLE, Commands, add_command, add_public_key, count
 
 
@@ -102,4 +103,4 @@ def own_command() -> list[str]:
             skip = True
         elif not word.startswith(("--workers=", "--port=")):
             kept.append(word)
-    return [sys.executable, "-m", "waferroute", *kept]
+    return child_command("waferroute", *kept)
