@@ -42,6 +42,7 @@ ROUTE_MODULES = (
     "service.review.pages",
     "service.monitor.metrics",
     "service.monitor.page",
+    "service.fleet.routes",
 )
 
 

@@ -39,6 +39,8 @@ COMMANDS = (
     "feedback",
     # the life of a model
     "model",
+    "fleet",
+    "agent",
     # configuration and data
     "config",
     "micrographs",
