@@ -6,6 +6,9 @@
   const $ = (id) => document.getElementById(id);
   const zoom = $("zoom"), image = $("image");
   let queue = [], current = null, done = [], shownAt = 0, lease = 180, busy = false;
+  // An answer of the queue that was asked for before a verdict may still name the image that the verdict was about.
+  let turn = 0;
+  const judgedAt = new Map();
   let view = {scale: 1, x: 0, y: 0}, boxes = [], drag = null, blinking = null;
 
   const say = (text) => { $("status").textContent = text; };
@@ -28,10 +31,11 @@
   }
 
   async function fill() {
+    const began = ++turn;
     const found = await ask(`/review/next?count=${AHEAD}`);
     lease = found.lease_s;
     const known = new Set([...queue, current].filter(Boolean).map((one) => one.task));
-    for (const task of found.tasks) if (!known.has(task.task)) queue.push(task);
+    for (const task of found.tasks) if (!known.has(task.task) && !(judgedAt.get(task.task) > began)) queue.push(task);
     queue.slice(0, AHEAD).forEach(preload);
     const age = found.oldest_s === null ? "" : `, the oldest waits ${Math.round(found.oldest_s / 60)} min`;
     $("status").dataset.queue = `${found.open} in the queue${age}`;
@@ -89,7 +93,7 @@
     const task = current, seconds = (performance.now() - shownAt) / 1000;
     try {
       const told = await ask(`/review/${task.task}/verdict`, {method: "POST", body: JSON.stringify({verdict: kind, defect, seconds, boxes})});
-      done.push(task.task);
+      done.push(task.task); judgedAt.set(task.task, ++turn);
       if (task.blind) say(`The model said ${told.decision}${told.score === null ? "" : `, score ${told.score.toFixed(2)}`}.`);
       await next();
     } catch (error) { say(`Not kept: ${error.message}`); if (/next one/.test(error.message)) await next(); }
