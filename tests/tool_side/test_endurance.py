@@ -71,7 +71,7 @@ def test_a_result_that_depends_on_the_thread_is_noticed(
         number = next(numbers)
         result = inspect(self, image, **options)
         if number == 20:
-            return dataclasses.replace(result, lowres_score=0.0)
+            return dataclasses.replace(result, score=-99.0)
         return result
 
     monkeypatch.setattr(Inspector, "inspect", unsteady)
