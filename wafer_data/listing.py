@@ -40,7 +40,8 @@ def walk(
         folder: where to begin.
         passed_over: called with each file of the system, each folder of it, and each link to a folder that is
             searched under another name already (also one that leads back).
-        on_error: called with the error of a folder that cannot be read; default: it is raised.
+        on_error: called with the error of a folder that cannot be read, or holds a link that cannot be followed;
+            default: it is raised.
         skip: whether a sub-folder is left out, without a word.
 
     Yields:
@@ -56,15 +57,16 @@ def walk(
                 continue
             seen.add((status.st_dev, status.st_ino))
             with os.scandir(place) as entries:
-                found = sorted(entries, key=lambda entry: entry.name)
+                # asked here, because a link that leads into itself or to a closed place cannot be followed
+                found = sorted((entry.name, entry.is_dir(), entry) for entry in entries)
         except OSError as error:
             if on_error is None:
                 raise
             on_error(error)
             continue
-        for entry in found:
+        for _, is_folder, entry in found:
             path = Path(entry.path)
-            if entry.is_dir():
+            if is_folder:
                 if skip(path):
                     continue
                 if is_system_folder(entry.name):

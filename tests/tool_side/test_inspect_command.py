@@ -154,3 +154,17 @@ def test_odd_file_names_do_not_break_the_table(bundle: Path, tmp_path: Path, waf
     assert r"line\nbreak \udcff.png" in text
     text.encode("utf-8")
     assert json.loads(run(bundle, name, json_output=True)[1])["source"] == str(name)
+
+
+def test_a_link_that_leads_into_itself_is_named(folder: Path) -> None:
+    (folder / "lot 3").symlink_to(folder / "lot 3")
+    with pytest.raises(InputError, match=r"lot 3.* cannot be read"):
+        list(expand_inputs([folder]))
+
+
+def test_a_refused_bundle_is_said_before_any_folder_is_searched(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inspect_command, "expand_inputs", lambda inputs: pytest.fail("searched"))
+    with pytest.raises(InputError, match="no such folder"):
+        run_inspect(tmp_path / "no bundle", [tmp_path])

@@ -59,8 +59,9 @@ def run_inspect(
             REVIEW, with an alarm.
     """
     out = out or sys.stdout
-    files = list(expand_inputs(inputs))
+    # first: a bundle that is refused must not cost a search of the disk
     inspector = Inspector(bundle, threads=threads, reduced_decoding=reduced_decoding, public_key=public_key)
+    files = list(expand_inputs(inputs))
     tally, status = Tally(), EXIT_JUDGED
     names = (file.heatmap for file in files)
     seen, repeats = SeenFiles(), RepeatAlarm()
