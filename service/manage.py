@@ -20,6 +20,7 @@ from service.store.ship import Shipper
 from service.store.tables import users
 from service.store.verify import verify
 from wafer_data.errors import InputError
+from wafer_data.files import write_error
 
 
 class Manager:
@@ -164,8 +165,10 @@ class Manager:
 
 
 def _asked(ask: Any) -> Any:
-    """A database that does not answer is told as the user's to mend."""
+    """A database that does not answer, and a disk that takes nothing, are told as the user's to mend."""
     try:
         return ask()
     except DatabaseDown as error:
         raise InputError(f"the database does not answer: {error}") from error
+    except OSError as error:
+        raise write_error(Path(error.filename or "the data folder"), error) from error

@@ -42,7 +42,7 @@ def test_on_a_full_disk_nothing_is_answered_that_is_not_kept(
     small_disk: Path, version: Version, png: Png
 ) -> None:
     filler = small_disk / "filler"
-    filler.write_bytes(bytes(1_500_000))
+    filler.write_bytes(bytes(3_200_000))  # so that what fits beside it fits once more when it is shipped
     settings = Settings(data=small_disk / "data", node="a", disk_reserve=0)
     settings.data.mkdir()
     service = open_service(settings, version)
