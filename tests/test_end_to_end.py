@@ -50,7 +50,13 @@ def config_file(tmp_path_factory, mvtec_folder, tiny_teacher_config) -> Path:
         "teacher": tiny_teacher_config.model_dump(mode="json"),
         "distill": tiny_distill_config().model_dump(mode="json"),
         "router": {"escalation_target": 0.2, "escalation_budget": [0.05, 0.5], "flag_rate": 0.1},
-        "eval": {"latency_runs": 10, "bootstrap": 100, "worst": 2, "study_seconds": 5},
+        "eval": {
+            "latency_runs": 10,
+            "bootstrap": 100,
+            "worst": 2,
+            "study_seconds": 5,
+            "baselines": ["pca", "gabor_lbp_ocsvm", "pixel_vae"],
+        },
     }
     path = tmp_path_factory.mktemp("config") / "tiny.yaml"
     path.write_text(yaml.safe_dump(content))

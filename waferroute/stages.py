@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 DATA, PRETRAIN, TEACHER, REPORT, BUNDLE = "data", "pretrain", "teacher", "report", "bundle"
 # What does the work of each stage; what only checks its input is left out.
 _MODELS = ("wafer_data", "training", "likelihood", "student_vae", "teacher")
-_DECIDING = (*_MODELS, "distill", "router", "tool_side")
+_DECIDING = (*_MODELS, "distill", "router", "tool_side", "classify", "wafer_map")
 
 # Tracking and unfinished training states; losing them does not undo a stage.
 LOGS = ("*.csv", "wandb", "checkpoint*", "logs")
