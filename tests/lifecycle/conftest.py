@@ -1,25 +1,15 @@
 """Bundles to register: those of the tool side's tests."""
 
-import importlib.util
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
+from tests.tool_side.conftest import _student_graph as student_graph
+from tests.tool_side.conftest import calibrated, write_bundle
 
-def _module(name: str, path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-_bundles = _module("lifecycle_test_bundles", Path(__file__).parents[1] / "tool_side" / "conftest.py")
-calibrated, write_bundle, student_graph = _bundles.calibrated, _bundles.write_bundle, _bundles._student_graph
+# fixtures of the tool side that these tests use by their names
+__all__ = ["calibrated", "student_graph", "write_bundle"]
 
 
 @pytest.fixture(scope="session")

@@ -62,7 +62,7 @@ def test_a_version_that_fails_its_gate_cannot_be_promoted(
     student_graph: Callable[..., bytes],
     tmp_path: Path,
 ):
-    from lifecycle_test_bundles import wafer
+    from tests.tool_side.conftest import wafer
 
     for kind, defect, first, count in (("good", 0.0, 1000, 20), ("spot", 0.4, 2000, 6)):
         (tmp_path / "frozen" / kind).mkdir(parents=True)

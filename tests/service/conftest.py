@@ -1,13 +1,9 @@
 """A worker in this process, with a real bundle, a real journal and a real SQLite file."""
 
-import importlib.util
 import io
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
 
-import numpy as np
 import pytest
 from PIL import Image
 from starlette.testclient import TestClient
@@ -18,21 +14,11 @@ from service.models import Version, load_version
 from service.settings import Settings
 from service.state import Service
 from service.store.migrate import migrate
+from tests.tool_side.conftest import _student_graph as student_graph
+from tests.tool_side.conftest import bundle, calibrated, wafer, write_bundle
 
-
-def _module(name: str, path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-_bundles = _module("service_test_bundles", Path(__file__).parents[1] / "tool_side" / "conftest.py")
-calibrated, write_bundle, bundle = _bundles.calibrated, _bundles.write_bundle, _bundles.bundle
-student_graph = _bundles._student_graph
-wafer: Callable[..., np.ndarray] = _bundles.wafer
+# fixtures of the tool side that these tests use by their names
+__all__ = ["bundle", "calibrated", "student_graph", "write_bundle"]
 
 
 def png(seed: int, defect: float = 0.0) -> bytes:

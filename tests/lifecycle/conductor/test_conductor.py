@@ -1,7 +1,5 @@
 """Shadow, canary and drift on a real worker with a real database."""
 
-import importlib.util
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,15 +24,8 @@ from service.store.ship import Shipper
 from service.store.tables import drift_checks, inspections, rollouts, shadow_scores
 from service.versions.folder import VersionFolder
 from service.versions.follow import Follower, first_version
+from tests.service.conftest import png
 from wafer_data.errors import InputError
-
-_path = Path(__file__).parents[2] / "service" / "conftest.py"
-_spec = importlib.util.spec_from_file_location("conductor_test_service", _path)
-assert _spec is not None and _spec.loader is not None
-_service_tests = importlib.util.module_from_spec(_spec)
-sys.modules["conductor_test_service"] = _service_tests
-_spec.loader.exec_module(_service_tests)
-png = _service_tests.png
 
 
 @pytest.fixture

@@ -108,7 +108,7 @@ def test_intervals_hold_the_true_difference_about_as_often_as_they_say():
 class TestOnRealFiles:
     @pytest.fixture(scope="class")
     def folder(self, tmp_path_factory: pytest.TempPathFactory) -> Path:
-        from lifecycle_test_bundles import wafer  # the tool side's synthetic images
+        from tests.tool_side.conftest import wafer  # the tool side's synthetic images
 
         root = tmp_path_factory.mktemp("frozen")
         for kind, defect, first, count in (("good", 0.0, 1000, 30), ("spot", 0.4, 2000, 10)):
