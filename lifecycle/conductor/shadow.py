@@ -21,7 +21,7 @@ from service.state import Service
 from service.store.database import DatabaseDown
 from service.store.tables import inspections, shadow_scores
 from service.versions.folder import VersionFolder
-from service.versions.trial import try_bundle
+from tool_side.agent.trial import try_bundle
 from wafer_data.errors import InputError
 from wafer_data.files import read_json, write_json
 

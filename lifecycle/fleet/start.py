@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from service.fleet.plan import SOAK_S, FleetPlan, Rollout
 from service.versions.folder import VersionFolder
-from service.versions.trial import try_bundle
+from tool_side.agent.trial import try_bundle
 from tool_side.bundle.signature import signer
 from wafer_data.errors import InputError
 

@@ -53,6 +53,7 @@ KS_SCORES = 2000
 """Scores of PASS images that are compared with the training sample: the last ones of this worker."""
 _PEOPLE_EVERY_S = 15.0
 _MOST_TOOLS = 300
+_LEAST_PASSED, _LEAST_TRAINING = 200, 20
 
 
 class Metrics:
@@ -173,7 +174,7 @@ class Metrics:
         self.journal.set(service.journal.waiting)
         self.disk.set(service.inspecting.disk_free())
         self.ready.set(time.monotonic() - service.started)
-        self._drift()
+        self._look_at_scores()
         self._gpus()
         return generate_latest(self.registry)
 
@@ -234,20 +235,31 @@ class Metrics:
             self._tools.add(name)
         return name
 
-    def _drift(self) -> None:
+    def drift(self) -> tuple[float, float] | None:
+        """Kolmogorov-Smirnov distance of the last PASS scores to the training sample, and its p-value.
+
+        None where the bundle holds no training sample, or fewer than 200 images have PASSed here.
+        """
         inspector = self._service.models.current().inspector
         reference = next(iter(inspector.references.values()), None)
-        if reference is None:
-            return
-        self.escalation_low.set(reference.escalation[0])
-        self.escalation_high.set(reference.escalation[1])
+        if reference is None or len(self._passed) < _LEAST_PASSED:
+            return None
         scores = np.array(reference.scores)
         kept = scores[~inspector.policy.escalate(scores)] if scores.size else scores
-        if len(kept) < 20 or len(self._passed) < 200:
-            return
+        if len(kept) < _LEAST_TRAINING:
+            return None
         d, _ = ks_distance(kept, np.array(self._passed))
-        self.ks_d.set(d)
-        self.ks_p.set(kolmogorov(d, len(kept) * len(self._passed) / (len(kept) + len(self._passed))))
+        return d, kolmogorov(d, len(kept) * len(self._passed) / (len(kept) + len(self._passed)))
+
+    def _look_at_scores(self) -> None:
+        reference = next(iter(self._service.models.current().inspector.references.values()), None)
+        if reference is not None:
+            self.escalation_low.set(reference.escalation[0])
+            self.escalation_high.set(reference.escalation[1])
+        drift = self.drift()
+        if drift is not None:
+            self.ks_d.set(drift[0])
+            self.ks_p.set(drift[1])
 
     def _gpus(self) -> None:
         """Memory of NVIDIA GPUs, at most every ten seconds; a machine without one is asked once."""

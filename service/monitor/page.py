@@ -68,15 +68,8 @@ def _state(service: Service) -> dict[str, Any]:
         "waiting": service.journal.waiting,
         "free": service.inspecting.disk_free(),
         "upheld": service.upheld,
-        "drift": _drift(service),
+        "drift": service.metrics.drift(),
     }
-
-
-def _drift(service: Service) -> dict[str, float] | None:
-    metrics = service.metrics
-    metrics.render()
-    d, p = (one._value.get() for one in (metrics.ks_d, metrics.ks_p))
-    return None if d == 0 and p == 0 else {"distance": d, "p": p}
 
 
 def _bars(by_hour: dict[str, list[int]]) -> list[dict[str, float | str]]:

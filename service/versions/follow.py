@@ -11,7 +11,7 @@ import threading
 
 from service.models import Models, Serving, Version, load_version
 from service.versions.folder import Pointer, VersionFolder
-from service.versions.trial import try_bundle
+from tool_side.agent.trial import try_bundle
 from wafer_data.errors import InputError
 
 _LOG = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from service.versions.folder import Pointer, VersionFolder
-from service.versions.trial import try_bundle
+from tool_side.agent.trial import try_bundle
 from wafer_data.errors import InputError
 
 SECONDS = 30.0

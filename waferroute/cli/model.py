@@ -285,7 +285,7 @@ def _shadow(args: argparse.Namespace) -> int:
 
 def _canary(args: argparse.Namespace) -> int:
     from lifecycle.conductor.canary import look, start_canary
-    from service.versions.trial import try_bundle
+    from tool_side.agent.trial import try_bundle
     from wafer_data.errors import InputError
 
     folder = _folder(args)

@@ -9,7 +9,7 @@ import pytest
 from service.models import Models, Serving
 from service.versions.folder import VersionFolder
 from service.versions.follow import Follower, first_version
-from service.versions.trial import try_bundle
+from tool_side.agent.trial import try_bundle
 from wafer_data.errors import InputError
 
 
