@@ -1,16 +1,22 @@
 """Kill workers of the service under load, again and again; no answered image may be lost, doubled or wrong.
 
     .venv/bin/python benchmarks/service_kills.py runs/quickstart/bundle IMAGE_FOLDER --kills 50
+    .venv/bin/python benchmarks/service_kills.py runs/quickstart/bundle IMAGE_FOLDER --kills 50 --balancer --drains 10
 
 Two workers share a data folder. Clients keep a ledger of every answer; each sends to one worker and, if that breaks
-off, once more with the same idempotency key to the other one, as behind a load balancer. A random worker is killed
-(SIGKILL) at random moments, during its start too, and started again. In the end every answer in the ledger must be in
-the database once, with the same decision, with the image that was sent, and PASS only where the inspector says so.
+off, once more with the same idempotency key to the other one. A random worker is killed (SIGKILL) at random moments,
+during its start too, and started again. In the end every answer in the ledger must be in the database once, with the
+same decision, with the image that was sent, and PASS only where the inspector says so.
+
+With `--balancer` clients know nothing of the workers: they send to a real HAProxy with the configuration of
+`deploy/haproxy/`, by the client that is shipped, which tries once more on a fresh connection. `--drains`: before
+the kills, so many restarts that were asked for (SIGTERM), in which no client may need a second try.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import json
 import random
@@ -23,6 +29,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from service_balancer import Balancer
 from service_worker import Worker
 
 from service.client import Client, NoDecision
@@ -30,22 +37,34 @@ from service.manage import Manager
 from tool_side import Inspector
 
 CLIENTS = 4
+# How long a worker says that it is not ready before it stops: longer than the balancer takes to see it.
+DRAIN_S = 2.0
 
 
 class Ledger(threading.Thread):
-    """One client. `answers`: (id, decision, sha256 sent). `failed`: what had no decision after one retry."""
+    """One client. `answers`: (id, decision, sha256 sent). `failed`: what had no decision after one retry.
+
+    Args:
+        urls: Of the workers, or of the balancer before them.
+    """
 
     def __init__(
-        self, number: int, workers: Sequence[Worker], key: str, images: Sequence[bytes], seed: int
+        self, number: int, urls: Sequence[str], key: str, images: Sequence[bytes], seed: int
     ) -> None:
         super().__init__(daemon=True)
         self.answers: list[tuple[str, str, str]] = []
         self.failed: list[str] = []
-        self.retried = 0
+        self._retried = 0
         self._number, self._images = number, images
         self._random = random.Random(seed)
-        self._clients = [_Once(worker.url, key, timeout=20) for worker in workers]
+        kind = _Once if len(urls) > 1 else Client
+        self._clients = [kind(url, key, timeout=20) for url in urls]
         self._ended = threading.Event()
+
+    @property
+    def retried(self) -> int:
+        """Second tries."""
+        return self._retried + sum(client.retries for client in self._clients)
 
     def run(self) -> None:
         """Send until stopped."""
@@ -56,15 +75,16 @@ class Ledger(threading.Thread):
             first = self._random.randrange(len(self._clients))
             place = {"wafer_id": f"W{self._number}-{count // 50}", "inspection_point": str(count)}
             key = f"{self._number}-{count}"
-            for attempt in range(2):
-                client = self._clients[(first + attempt) % len(self._clients)]
+            tries = len(self._clients)  # the client of a balancer tries again by itself
+            for attempt in range(tries):
+                client = self._clients[(first + attempt) % tries]
                 if attempt:
                     client.close()  # a connection from before that worker's last death would be no second try
                 try:
                     answer = client.inspect(image, idempotency_key=key, **place)
                 except NoDecision as error:
-                    self.retried += attempt == 0
-                    if attempt == 1:
+                    self._retried += attempt < tries - 1
+                    if attempt == tries - 1:
                         self.failed.append(str(error))
                 else:
                     self.answers.append((answer["id"], answer["decision"], hashlib.sha256(image).hexdigest()))
@@ -96,19 +116,57 @@ class _Once(Client):
 
 
 def survive_kills(
-    bundle: Path, images: Sequence[bytes], folder: Path, *, kills: int, seed: int
+    bundle: Path,
+    images: Sequence[bytes],
+    folder: Path,
+    *,
+    kills: int,
+    seed: int,
+    balancer: bool = False,
+    drains: int = 0,
 ) -> dict[str, Any]:
     """Run it. Returns counts; all of `lost`, `doubled`, `wrong`, `failed` must be 0 and `problems` empty."""
-    chance = random.Random(seed)
     data = folder / "data"
-    workers = [Worker(bundle, data) for _ in range(2)]
+    workers = [Worker(bundle, data, more=("--drain", str(DRAIN_S))) for _ in range(2)]
     for worker in workers:
         worker.start()
-    key = workers[0].key()
-    clients = [Ledger(number, workers, key, images, seed + number) for number in range(CLIENTS)]
-    for client in clients:
-        client.start()
-    for _ in range(kills):
+    with contextlib.ExitStack() as running:
+        urls = [worker.url for worker in workers]
+        if balancer:
+            before = running.enter_context(Balancer(workers, folder))
+            for name in "ab":
+                before.wait_until(name, "UP")
+            urls = [before.url]
+        clients = [Ledger(number, urls, workers[0].key(), images, seed + number) for number in range(CLIENTS)]
+        for client in clients:
+            client.start()
+        _drain(workers, drains)
+        tries = sum(client.retried for client in clients)
+        _kill(workers, kills, random.Random(seed))
+        time.sleep(1)
+        for client in clients:
+            client.stop()
+    for worker in workers:
+        worker.stop()
+    return {
+        "kills": kills, "drained_restarts": drains, "balancer": balancer,
+        "second_tries_while_draining": tries, **_compare(bundle, data, images, clients),
+    }  # fmt: skip
+
+
+def _drain(workers: Sequence[Worker], count: int) -> None:
+    """Stop one after the other as a restart does, and start it again."""
+    for number in range(count):
+        victim, other = workers[number % 2], workers[1 - number % 2]
+        other.wait_ready(time.monotonic() + 60)
+        time.sleep(1)  # a balancer looks twice a second
+        victim.stop()
+        victim.start()
+
+
+def _kill(workers: Sequence[Worker], count: int, chance: random.Random) -> None:
+    """Kill one at random moments, and start it again."""
+    for _ in range(count):
         # The other one is up: a site that loses both at once has an outage, which is another matter.
         victim, other = chance.sample(workers, 2)
         other.wait_ready(time.monotonic() + 60)
@@ -121,17 +179,9 @@ def survive_kills(
             victim.spawn()
     for worker in workers:
         worker.wait_ready(time.monotonic() + 60)
-    time.sleep(1)
-    for client in clients:
-        client.stop()
-    for worker in workers:
-        worker.stop()
-    return _compare(bundle, data, images, clients, kills)
 
 
-def _compare(
-    bundle: Path, data: Path, images: Sequence[bytes], clients: Sequence[Ledger], kills: int
-) -> dict[str, Any]:
+def _compare(bundle: Path, data: Path, images: Sequence[bytes], clients: Sequence[Ledger]) -> dict[str, Any]:
     right = {
         hashlib.sha256(image).hexdigest(): str(Inspector(bundle).inspect(image).decision) for image in images
     }
@@ -147,7 +197,6 @@ def _compare(
     keys = Counter(row[3] for row in rows)
     checked = manager.check()
     return {
-        "kills": kills,
         "answered": len(answers),
         "rows": len(rows),
         "kept_but_not_answered": len(set(kept) - {answer[0] for answer in answers}),
@@ -174,13 +223,16 @@ def main() -> None:
     parser.add_argument("images", type=Path, help="folder of image files")
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--balancer", action="store_true", help="send through HAProxy")
+    parser.add_argument("--drains", type=int, default=0, help="restarts that are asked for, before the kills")
     args = parser.parse_args()
     files = sorted(
         path for path in args.images.rglob("*") if path.suffix.lower() in (".png", ".tif", ".tiff", ".jpg")
     )
     images = [path.read_bytes() for path in files[:200]]
     with tempfile.TemporaryDirectory() as folder:
-        found = survive_kills(args.bundle, images, Path(folder), kills=args.kills, seed=args.seed)
+        found = survive_kills(args.bundle, images, Path(folder), kills=args.kills, seed=args.seed,
+                              balancer=args.balancer, drains=args.drains)  # fmt: skip
     print(json.dumps(found, indent=2))
     raise SystemExit(
         any(found[name] for name in ("lost", "doubled", "wrong", "wrong_pass", "failed", "problems"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import signal
@@ -17,6 +18,7 @@ import uvicorn
 
 from service.app import create_app, open_service
 from service.first_start import first_start
+from service.notify import signs_of_life, tell_supervisor
 from service.settings import Settings
 from service.state import Service
 from service.versions.folder import VersionFolder
@@ -124,6 +126,7 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, service: Service, listen: Listen, started: float) -> None:
         super().__init__(config)
         self._service, self._listen, self._started_at = service, listen, started
+        self._alive: asyncio.Task[None] | None = None
 
     async def startup(self, sockets: list | None = None) -> None:
         """Listen, and say so."""
@@ -135,6 +138,8 @@ class _Server(uvicorn.Server):
                 "serving %s at %s://%s:%d (ready in %.1f s); Ctrl-C ends it",
                 self._service.models.current().name, scheme, self._listen.host, self._listen.port, took,
             )  # fmt: skip
+            tell_supervisor(f"READY=1\nSTATUS=serving {self._service.models.current().name}")
+            self._alive = asyncio.get_running_loop().create_task(signs_of_life())
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -146,6 +151,7 @@ class _Server(uvicorn.Server):
             self._captured_signals.clear()  # a stop that was asked for is no death by a signal
 
     def _drain(self, number: int, frame: FrameType | None) -> None:
+        tell_supervisor("STOPPING=1")
         if self._service.draining or self._listen.drain_s <= 0:
             self.handle_exit(number, frame)
             return

@@ -1,8 +1,13 @@
 """A worker in this process, with a real bundle, a real journal and a real SQLite file."""
 
+import datetime
 import io
+import ipaddress
+import sys
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from PIL import Image
@@ -34,6 +39,15 @@ def _png() -> Callable[..., bytes]:
 
 
 @pytest.fixture(scope="session")
+def benchmark() -> Iterator[Callable[[str], ModuleType]]:
+    """benchmark("service_kills"): that program of `benchmarks/`, which starts real workers, as a module."""
+    folder = str(Path(__file__).parents[2] / "benchmarks")
+    sys.path.insert(0, folder)
+    yield import_module
+    sys.path.remove(folder)
+
+
+@pytest.fixture(scope="session")
 def version(bundle: Path) -> Version:
     return load_version(bundle, "v1.0.0")
 
@@ -62,6 +76,37 @@ def client(service: Service, key: str) -> Iterator[TestClient]:
     """The worker, running, and a program that has the key."""
     with TestClient(create_app(service), headers={"Authorization": f"Bearer {key}"}) as running:
         yield running
+
+
+@pytest.fixture
+def own_certificate(tmp_path: Path) -> tuple[Path, Path]:
+    """Certificate and key of 127.0.0.1, signed by itself."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test")])
+    now = datetime.datetime.now(datetime.UTC)
+    address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(address, critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    (tmp_path / "cert.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    (tmp_path / "key.pem").write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+    )
+    return tmp_path / "cert.pem", tmp_path / "key.pem"
 
 
 @pytest.fixture(scope="session")

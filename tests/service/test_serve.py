@@ -1,18 +1,15 @@
 """The command itself: TLS, a taken port, a stop that drains."""
 
-import datetime
-import ipaddress
+import socket
 import ssl
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from service.client import Client
 from service.serve import Listen, run_worker
@@ -21,48 +18,19 @@ from wafer_data.errors import InputError
 
 
 @pytest.fixture
-def worker_class(request: pytest.FixtureRequest) -> type:
-    import importlib.util
-
-    path = Path(__file__).parents[2] / "benchmarks" / "service_worker.py"
-    spec = importlib.util.spec_from_file_location("service_worker", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    found: type = module.Worker
+def worker_class(benchmark: Callable[[str], ModuleType]) -> type:
+    found: type = benchmark("service_worker").Worker
     return found
 
 
-def own_certificate(folder: Path) -> tuple[Path, Path]:
-    """Certificate and key of 127.0.0.1, signed by itself."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test")])
-    now = datetime.datetime.now(datetime.UTC)
-    address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(address, critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    (folder / "cert.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    (folder / "key.pem").write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-    )
-    return folder / "cert.pem", folder / "key.pem"
-
-
 def test_tls_and_a_stop_that_drains(
-    bundle: Path, png: Callable[..., bytes], tmp_path: Path, worker_class: type
+    bundle: Path,
+    png: Callable[..., bytes],
+    tmp_path: Path,
+    worker_class: type,
+    own_certificate: tuple[Path, Path],
 ) -> None:
-    certificate, key = own_certificate(tmp_path)
+    certificate, key = own_certificate
     more = ("--tls-cert", str(certificate), "--tls-key", str(key), "--drain", "2")
     worker = worker_class(bundle, tmp_path / "data", more=more)
     worker.url = worker.url.replace("http://", "https://")
@@ -97,6 +65,30 @@ def test_tls_and_a_stop_that_drains(
     finally:
         worker.kill()
     assert "Traceback" not in worker.log(), worker.log()
+
+
+def test_systemd_is_told_when_it_is_ready_that_it_lives_and_when_it_stops(
+    bundle: Path, tmp_path: Path, worker_class: type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as supervisor:
+        supervisor.bind(str(tmp_path / "notify"))
+        supervisor.settimeout(60)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        monkeypatch.setenv("WATCHDOG_USEC", "400000")
+        worker = worker_class(bundle, tmp_path / "data")
+        worker.spawn()
+        try:
+            assert supervisor.recv(200).startswith(b"READY=1\nSTATUS=serving ")
+            with urllib.request.urlopen(f"{worker.url}/readyz", timeout=20) as answer:
+                assert answer.status == 200, "it says so when it is true, not before"
+            assert [supervisor.recv(200) for _ in range(3)] == [b"WATCHDOG=1"] * 3
+            worker.process.terminate()
+            while (said := supervisor.recv(200)) == b"WATCHDOG=1":
+                pass
+            assert said == b"STOPPING=1"
+            assert worker.process.wait(30) == 0
+        finally:
+            worker.kill()
 
 
 def test_a_folder_that_cannot_be_used_is_told(bundle: Path, tmp_path: Path) -> None:
