@@ -27,7 +27,7 @@ from wafer_data.imaging.tiff import read_tiff
 from wafer_data.imaging.truncation import examine
 from wafer_data.listing import IMAGE_SUFFIXES
 
-__all__ = ["IMAGE_SUFFIXES", "UnreadableImage", "largest_file", "read_grey", "to_square"]
+__all__ = ["IMAGE_SUFFIXES", "UnreadableImage", "largest_file", "read_grey", "resized", "to_square"]
 
 # Loaded here, so that the first image need not wait for them, nor the first TIFF for all of Pillow's readers.
 _READERS = (BmpImagePlugin, JpegImagePlugin, PngImagePlugin, TiffImagePlugin)
@@ -99,7 +99,7 @@ def to_square(grey: np.ndarray, size: int = 256) -> np.ndarray:
     if grey.ndim != 2:
         raise ValueError(f"a grey image has two dimensions, not {grey.ndim}")
     if grey.dtype == np.uint8:
-        square = _resize(grey, size).astype(np.float32)
+        square = resized(grey, size, size).astype(np.float32)
         square /= np.float32(255)  # in place: a second array of this size would cost as much as the division
         return square
     if grey.dtype == np.uint16:
@@ -108,7 +108,7 @@ def to_square(grey: np.ndarray, size: int = 256) -> np.ndarray:
         counts = grey * np.float32(65535)
     else:
         raise ValueError(f"a grey image is uint8, uint16 or float32, not {grey.dtype}")
-    return np.clip(np.rint(_resize(counts, size)), 0, 65535) / np.float32(65535)
+    return np.clip(np.rint(resized(counts, size, size)), 0, 65535) / np.float32(65535)
 
 
 def _read_file(path: Path, max_pixels: int) -> bytes:
@@ -202,11 +202,12 @@ def _limit(max_pixels: int) -> str:
     return f"more than {(max_pixels if own is None else min(max_pixels, 2 * own)) / 1e6:g} megapixels"
 
 
-def _resize(values: np.ndarray, size: int) -> np.ndarray:
-    if values.shape == (size, size):
+def resized(values: np.ndarray, height: int, width: int) -> np.ndarray:
+    """A uint8 or float32 plane at another size, by an antialiased bilinear filter; itself where it has that size."""
+    if values.shape == (height, width):
         return values
     image = Image.fromarray(np.ascontiguousarray(values))
-    return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR))
+    return np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))
 
 
 def _why_unreadable(error: OSError) -> str:
