@@ -70,7 +70,7 @@ def export_feedback(
         raise InputError(f"{out} exists: choose a folder that does not, nothing is overwritten")
     left_out: Counter[str] = Counter()
     with database.read() as connection:
-        labelled = _labelled(connection, left_out)
+        labelled = labelled_entries(connection, left_out)
         evidence = gather_evidence(connection)
     chosen = _thin(labelled, per_hour, left_out)
     if not any(one["label"] == "good" for one in chosen):
@@ -101,7 +101,7 @@ def export_feedback(
     return {**found, "evidence": evidence}
 
 
-def _labelled(connection: sa.Connection, left_out: Counter[str]) -> list[dict[str, Any]]:
+def labelled_entries(connection: sa.Connection, left_out: Counter[str]) -> list[dict[str, Any]]:
     """One entry an image (by its bytes) whose label is beyond dispute."""
     query = (
         sa.select(*(inspections.c[name] for name in _ABOUT), inspections.c.verdict, inspections.c.image_sha256,
@@ -113,7 +113,7 @@ def _labelled(connection: sa.Connection, left_out: Counter[str]) -> list[dict[st
     by_image: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for found_row in connection.execute(query).mappings():
         by_image[found_row["image_sha256"]].append(dict(found_row))
-    not_good = _known_defective(connection)
+    not_good = known_defective(connection)
     found = []
     for sha, rows in by_image.items():
         for row in rows:
@@ -149,7 +149,7 @@ def _judge(sha: str, rows: list[dict[str, Any]], not_good: set[str]) -> tuple[di
     return {"sha256": sha, "label": label, "rows": rows, "counts": counts}, ""
 
 
-def _known_defective(connection: sa.Connection) -> set[str]:
+def known_defective(connection: sa.Connection) -> set[str]:
     """Images from whose place a defect escaped, or that are planted as defects."""
     place = sa.or_(
         escapes.c.inspection_id == inspections.c.id,
@@ -192,7 +192,7 @@ def _write_image(
     if data is None or hashlib.sha256(data).hexdigest() != sha:
         left_out["missing or changed on the disk"] += 1
         return None
-    kind = "good" if one["label"] == "good" else folder_of(_type_of(one["counts"]))
+    kind = "good" if one["label"] == "good" else folder_of(type_of(one["counts"]))
     part = "train" if kind == "good" and sha not in held_out else "test"
     name = f"{part}/{kind}/{sha[:24]}{_SUFFIX[row['format']]}"
     mask = _mask_of(one["counts"], data) if one["label"] == "defect" else None
@@ -228,7 +228,7 @@ def folder_of(defect: str | None) -> str:
     return f"defect_{name}" if name in _TAKEN else name
 
 
-def _type_of(counts: list[dict[str, Any]]) -> str | None:
+def type_of(counts: list[dict[str, Any]]) -> str | None:
     """The type that most people named; the first of several."""
     named = Counter(one["defect"] for one in counts if one["defect"])
     return named.most_common(1)[0][0] if named else None

@@ -21,6 +21,7 @@ def run_stages(
     overrides: Sequence[str],
     names: Sequence[str] | None,
     *,
+    until: str | None = None,
     force: bool = False,
     json_output: bool = False,
 ) -> int:
@@ -30,6 +31,7 @@ def run_stages(
         path: Configuration file.
         overrides: `key=value` settings that replace those of the file.
         names: Stages to do; None for all.
+        until: With `names` None: the last stage to do.
         force: Do them even if nothing changed.
         json_output: Print JSON instead of the table.
 
@@ -40,6 +42,8 @@ def run_stages(
         InputError: For everything that can be wrong with configuration, images or folders.
     """
     config = load_config(path, overrides)
+    if until is not None and names is None:
+        names = _up_to(until, [stage.name for stage in all_stages(pretrain=config.teacher.pretrain.enabled)])
     keep_freed_memory()
     tail = shlex.join([path, *overrides])
     if process_count() > 1 and not (names and set(names) <= {*STUDENT_STAGES, "pretrain"}):
@@ -59,6 +63,12 @@ def run_stages(
         else:
             print_summary(config.run_dir, outcomes)
     return 0
+
+
+def _up_to(stage: str, known: Sequence[str]) -> list[str]:
+    if stage not in known:
+        raise ConfigurationError(f"--until {stage}: there is no such stage; there are {', '.join(known)}")
+    return [*known[: known.index(stage) + 1]]
 
 
 def _work(config: RunConfig, names: Sequence[str] | None, tail: str, force: bool) -> list[Outcome]:

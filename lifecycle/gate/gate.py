@@ -114,7 +114,7 @@ def compare(
         reasons += _against_production(differences, thresholds.worse)
         lost = [i.name for i, k in zip(images, defective & ~old.passed & new.passed, strict=True) if k]
         gained = [i.name for i, k in zip(images, defective & old.passed & ~new.passed, strict=True) if k]
-        reasons += _lost_types(images, defective, old, new)
+        reasons += lost_types(images, defective, old, new)
         if len(lost) > thresholds.regressions:
             reasons.append(
                 f"it PASSes {len(lost)} defects that production finds (at most {thresholds.regressions}): "
@@ -155,7 +155,7 @@ def _against_production(differences: dict[str, tuple[float, float, float]], wors
     return reasons
 
 
-def _lost_types(
+def lost_types(
     images: Sequence[LabelledImage], defective: np.ndarray, old: ScoredSet, new: ScoredSet
 ) -> list[str]:
     """Types of which the candidate finds none although production found some."""

@@ -3,6 +3,7 @@
     MODELS/vae-wafer-v1.2.0/bundle/...      as it was exported, verified before it is named by the pointer
     MODELS/vae-wafer-v1.2.0/version.json    state, parent, provenance, what the gate said
     MODELS/pointer.jsonl                    one line a switch: champion, previous, canary, who, why
+    MODELS/verdicts/BUNDLE-ID.json          what a gate said of a bundle, also of one that never became a version
     MODELS/seen/WORKER.json                 which line each live worker has taken up
 
 Workers follow the pointer; `promote` and `rollback` append a line and wait until every live worker has taken it up.
@@ -31,7 +32,7 @@ WARM = 5
 
 State = Literal["candidate", "archived"]
 SILENT = "has not answered yet"
-POINTER, SEEN, VERSION = "pointer.jsonl", "seen", "version.json"
+POINTER, SEEN, VERSION, VERDICTS = "pointer.jsonl", "seen", "version.json", "verdicts"
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,8 @@ class VersionFolder:
     ) -> Registered:
         """Copy a bundle into the folder as a new version.
 
-        Pushing the same bundle again gives the version that it has already.
+        Pushing the same bundle again gives the version that it has already. What a gate said of the bundle before it
+        was pushed goes along.
 
         Args:
             bundle: Folder of a bundle; it is verified, with its signature where `public_key` was given.
@@ -158,6 +160,7 @@ class VersionFolder:
             same = next((v for v in known if v.bundle == identity), None)
             if same is not None:
                 return same
+            gate = gate or self.verdict(identity)
             newest = known[-1] if known else None
             chosen = str(parse_name(name)) if name else str(self._next(newest, loaded.manifest))
             if (self.path / chosen).exists():
@@ -198,6 +201,24 @@ class VersionFolder:
         """Keep what a gate said of a version."""
         with self._locked():
             return self._write(replace(self.get(name), gate=dict(gate)))
+
+    def keep_verdict(self, bundle_id: str, gate: Mapping[str, Any]) -> None:
+        """Keep what a gate said of a bundle, whether it is a version or not: no other door leads round it.
+
+        Args:
+            bundle_id: `Bundle.id`.
+            gate: `passed`, `reasons` and more.
+        """
+        with self._locked():
+            write_json(self.path / VERDICTS / f"{bundle_id}.json", dict(gate))
+            for version in self.versions():
+                if version.bundle == bundle_id:
+                    self._write(replace(version, gate=dict(gate)))
+
+    def verdict(self, bundle_id: str) -> dict[str, Any] | None:
+        """What `keep_verdict` kept of a bundle; None where no gate has looked."""
+        path = self.path / VERDICTS / f"{bundle_id}.json"
+        return dict(read_json(path)) if path.is_file() else None
 
     def warm(self) -> list[str]:
         """Names of the versions to hold loaded: those that the pointer names, then the newest, `WARM` in all."""

@@ -39,6 +39,7 @@ COMMANDS = (
     "feedback",
     # the life of a model
     "model",
+    "retrain",
     "fleet",
     "agent",
     # configuration and data

@@ -8,7 +8,7 @@ from waferroute.cli.stage_command import add_stage_command, run_stages
 
 def add(commands: Commands) -> None:
     """Add the command to the command line."""
-    add_stage_command(
+    parser = add_stage_command(
         commands,
         "run",
         run,
@@ -17,8 +17,11 @@ def add(commands: Commands) -> None:
         "and print the main figures. Killed at any moment, the same command goes on where it stopped.",
         example="waferroute run configs/mvtec.yaml data.root=DIR run.dir=runs/mine",
     )
+    parser.add_argument(
+        "--until", metavar="STAGE", help="stop after this stage, for example export (default: do all)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Do every stage that is not done; print the main figures."""
-    return run_stages(args)
+    return run_stages(args, until=args.until)

@@ -42,8 +42,8 @@ def add_stage_command(
     return parser
 
 
-def run_stages(args: argparse.Namespace, names: Sequence[str] | None = None) -> int:
-    """Do the stages `names` (default: all) of the configuration that `args` holds, and print what was done."""
+def run_stages(args: argparse.Namespace, names: Sequence[str] | None = None, until: str | None = None) -> int:
+    """Do the stages `names` (default: all, or all up to `until`) of the configuration in `args`, and print."""
     from waferroute.run_stages import run_stages as work
 
-    return work(args.config, args.overrides, names, force=args.force, json_output=args.json)
+    return work(args.config, args.overrides, names, until=until, force=args.force, json_output=args.json)

@@ -1,0 +1,92 @@
+"""Step 3: `waferroute run` on the extracted images, up to the bundle, in a process of its own.
+
+The run keeps its own records and checkpoints (`waferroute.pipeline`), so a killed training goes on where it was.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from lifecycle.retraining.extract import FOLDER as EXTRACT
+from lifecycle.retraining.plan import Plan
+from wafer_data.errors import InputError
+from wafer_data.files import read_json
+from wafer_data.own_code import child_command, child_environment
+
+FOLDER = "train"
+BUNDLE = "bundle"
+_PR_SET_PDEATHSIG = 1
+
+
+def train(plan: Plan) -> dict[str, Any]:
+    """Do the step; the bundle is `train/bundle`.
+
+    Raises:
+        InputError: The training did not end well; it has said why.
+    """
+    run_stages(plan, "--until", "export")
+    return {"bundle": read_json(bundle_of(plan) / "manifest.json")["provenance"]}
+
+
+def bundle_of(plan: Plan) -> Path:
+    """The candidate."""
+    return plan.folder / FOLDER / BUNDLE
+
+
+def run_stages(plan: Plan, *options: str) -> None:
+    """`waferroute run` of this retraining, its messages among ours.
+
+    Raises:
+        InputError: It did not end well.
+    """
+    settings = plan.config.train
+    overrides = [
+        *settings.overrides,
+        "data.format=mvtec",
+        f"data.root={(plan.folder / EXTRACT / 'images' / 'data').resolve()}",
+        f"data.labelled_defects_per_type={settings.labels_per_type}",
+        f"run.dir={(plan.folder / FOLDER).resolve()}",
+    ]
+    command = child_command("waferroute", "run", settings.config, *overrides, *options)
+    process = subprocess.Popen(
+        command, stdout=sys.stderr.fileno() if _has_number(sys.stderr) else None, stdin=subprocess.DEVNULL,
+        env=child_environment(), preexec_fn=_ending_with(os.getpid()) if sys.platform == "linux" else None,
+    )  # fmt: skip
+    try:
+        status = process.wait()
+    except BaseException:
+        process.terminate()
+        process.wait()
+        raise
+    if status:
+        said = f"signal {-status}" if status < 0 else f"status {status}"
+        raise InputError(
+            f"the training in {plan.folder / FOLDER} ended with {said}; it says why above. The same command goes on"
+        )
+
+
+def _ending_with(parent: int) -> Callable[[], None]:
+    """A training whose retraining was killed must not go on: the next try would find its folder held."""
+    prctl = ctypes.CDLL(None).prctl
+
+    def tie() -> None:
+        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # it died before that
+            os._exit(1)
+
+    return tie
+
+
+def _has_number(stream: Any) -> bool:
+    try:
+        stream.fileno()
+    except (AttributeError, OSError, ValueError):
+        return False
+    return True
