@@ -19,6 +19,9 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 UNIT_TESTS := tests/router tests/waferroute tests/test_documents.py \
   $(addprefix --ignore=tests/router/,test_bounds.py test_calibrate.py test_guarantees.py test_canary_arms.py) \
   $(addprefix --ignore=tests/waferroute/,test_library.py test_processes.py test_analysis_commands.py test_explore_command.py)
+# Processes that share the test files between them; `make test WORKERS=0` runs all in one, as a debugger wants it.
+WORKERS ?= 2
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 
 .PHONY: help demo serve test check docs triton triton-test clean
@@ -50,7 +53,7 @@ test: $(DEV_STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 # The quick part; `make test` runs all.
 check: $(DEV_STAMP)
@@ -58,7 +61,7 @@ check: $(DEV_STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
-	$(BIN)/python -m pytest $(UNIT_TESTS)
+	$(PYTEST) $(UNIT_TESTS)
 
 docs: $(DEV_STAMP)
 	$(BIN)/mkdocs build --strict --quiet

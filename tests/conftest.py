@@ -1,19 +1,53 @@
-"""Fixtures shared by all tests: a small set of synthetic wafer-like images and a tiny backbone."""
+"""Fixtures shared by all tests: a small set of synthetic wafer-like images and a tiny backbone.
+
+Under `pytest -n` (`make test`) each file belongs to one process; what several files need is made once for all of them.
+"""
 
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from PIL import Image
 
 os.environ.setdefault("WAFERROUTE_QUIET", "1")
 os.environ.setdefault("WANDB_MODE", "disabled")
+if "PYTEST_XDIST_WORKER" in os.environ:  # processes beside each other: more threads would only wait
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 # A shell starts what it runs in the background with Ctrl-C ignored, and children inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 NORMALS, TEST_NORMALS, DEFECTS = 48, 12, 6
+# What takes longest is begun first, so that no process is left alone with it at the end.
+LONGEST = ("tests/test_end_to_end.py", "tests/tool_side/test_wheel.py", "tests/service/", "tests/eval/")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        places = [
+            next((i for i, name in enumerate(LONGEST) if item.nodeid.startswith(name)), 9) for item in items
+        ]
+        items[:] = [item for _, item in sorted(zip(places, items, strict=True), key=lambda pair: pair[0])]
+
+
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """The folder `name`, filled by `make(folder)` in the first process that asks; the others wait for it.
+
+    Nothing may be changed in it.
+    """
+    base = factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared" / name
+    folder.parent.mkdir(exist_ok=True)
+    done = folder.with_name(f"{name}.done")
+    with FileLock(folder.with_name(f"{name}.lock")):
+        if not done.exists():
+            folder.mkdir()
+            make(folder)
+            done.touch()
+    return folder
 
 
 def synthetic_wafer(rng: np.random.Generator, defect: str | None = None, size: int = 96) -> np.ndarray:
@@ -39,7 +73,10 @@ def defect_mask(image: np.ndarray, defect: str) -> np.ndarray:
 @pytest.fixture(scope="session")
 def mvtec_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small synthetic data set in MVTec layout with two defect types and masks."""
-    root = tmp_path_factory.mktemp("mvtec")
+    return made_once(tmp_path_factory, "mvtec", write_mvtec)
+
+
+def write_mvtec(root: Path) -> None:
     rng = np.random.default_rng(0)
     for part, count in (("train/good", NORMALS), ("test/good", TEST_NORMALS)):
         (root / part).mkdir(parents=True)
@@ -53,7 +90,6 @@ def mvtec_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             Image.fromarray(image).save(root / "test" / defect / f"{i:03d}.png")
             mask = Image.fromarray(defect_mask(image, defect))
             mask.save(root / "ground_truth" / defect / f"{i:03d}_mask.png")
-    return root
 
 
 @pytest.fixture(scope="session")
@@ -63,9 +99,9 @@ def tiny_data(mvtec_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     from wafer_data.store import prepare_data
 
     config = DataConfig(format="mvtec", root=str(mvtec_folder), calibration_fraction=0.4)
-    out = tmp_path_factory.mktemp("prepared") / "data"
-    prepare_data(config, out)
-    return out
+    return (
+        made_once(tmp_path_factory, "prepared", lambda folder: prepare_data(config, folder / "data")) / "data"
+    )
 
 
 @pytest.fixture(scope="session")
@@ -83,11 +119,12 @@ def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import torch
     from safetensors.torch import save_file
 
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
-    net = timm.create_model("test_efficientnet", pretrained=False, features_only=True)
-    save_file({k: v.contiguous() for k, v in net.state_dict().items()}, path)
-    return path
+    def make(folder: Path) -> None:
+        torch.manual_seed(0)
+        net = timm.create_model("test_efficientnet", pretrained=False, features_only=True)
+        save_file({k: v.contiguous() for k, v in net.state_dict().items()}, folder / "tiny.safetensors")
+
+    return made_once(tmp_path_factory, "weights", make) / "tiny.safetensors"
 
 
 @pytest.fixture(scope="session")
@@ -124,17 +161,17 @@ def tiny_run(tiny_data: Path, tiny_teacher_config, tmp_path_factory: pytest.Temp
     from tool_side.export.write import export_bundle
     from wafer_data.store import ImageStore
 
-    run_dir = tmp_path_factory.mktemp("runs") / "tiny"
-    shutil.copytree(tiny_data, run_dir / "data")
-    store = ImageStore.open(run_dir / "data")
-    fit_teacher(tiny_teacher_config, store, run_dir / "teacher")
-    for name in ("intermediate", "target", "full", "lowres"):
-        run_stage(name, tiny_distill_config(), run_dir, store)
-    calibrate_run(
-        run_dir, store, RouterConfig(escalation_target=0.2, escalation_budget=[0.05, 0.5], flag_rate=0.1)
-    )
-    export_bundle(run_dir, run_dir / "bundle")
-    return run_dir
+    def make(run_dir: Path) -> None:
+        shutil.copytree(tiny_data, run_dir / "data")
+        store = ImageStore.open(run_dir / "data")
+        fit_teacher(tiny_teacher_config, store, run_dir / "teacher")
+        for name in ("intermediate", "target", "full", "lowres"):
+            run_stage(name, tiny_distill_config(), run_dir, store)
+        router = RouterConfig(escalation_target=0.2, escalation_budget=[0.05, 0.5], flag_rate=0.1)
+        calibrate_run(run_dir, store, router)
+        export_bundle(run_dir, run_dir / "bundle")
+
+    return made_once(tmp_path_factory, "tiny", make)
 
 
 def tiny_distill_config():

@@ -54,8 +54,9 @@ def config_file(tmp_path_factory, mvtec_folder, tiny_teacher_config) -> Path:
             "latency_runs": 10,
             "bootstrap": 100,
             "worst": 2,
-            "study_seconds": 5,
+            "study_seconds": 1,
             "baselines": ["pca", "gabor_lbp_ocsvm", "pixel_vae"],
+            "pixel_vae": {"epochs": 1},
         },
     }
     path = tmp_path_factory.mktemp("config") / "tiny.yaml"

@@ -131,7 +131,7 @@ def test_a_run_keeps_and_draws_its_losses(tiny_data, tmp_path):
     shutil.copytree(tiny_data, tmp_path / "run" / "data")
     config = EvalConfig(
         baselines=["pixel_vae"],
-        pixel_vae=PixelVaeConfig(epochs=2, latent=2),
+        pixel_vae=PixelVaeConfig(epochs=2, latent=2, images=4),
         baseline_images=20,
         latency_runs=10,
         bootstrap=100,

@@ -131,13 +131,13 @@ def test_an_installation_trains_by_the_name_of_a_ready_made_configuration(
             if key != "seed":
                 overrides.append(f"{section}.{key}={json.dumps(value)}")
     for stage in ("intermediate", "target", "full", "lowres"):
-        overrides.append(f"distill.{stage}.epochs=1")
+        overrides += [f"distill.{stage}.epochs=1", f"distill.{stage}.elbo_epochs=0"]
     overrides += [
         "router.escalation_target=0.2",
         "router.escalation_budget=[0.05,0.5]",
         "router.flag_rate=0.1",
     ]
-    overrides += ["eval.baselines=[]", "eval.latency_runs=10", "eval.bootstrap=100", "eval.study_seconds=2"]
+    overrides += ["eval.baselines=[]", "eval.latency_runs=10", "eval.bootstrap=100", "eval.study_seconds=0"]
     done = run(python, "run", "mvtec", *overrides, "--json", cwd=work)
     assert done.returncode == 0, done.stderr
     assert {stage["status"] for stage in json.loads(done.stdout)["stages"]} == {"done"}

@@ -52,10 +52,11 @@ def test_stages_grow_and_keep_the_tools_that_they_had(plan: FleetPlan):
 
 
 def test_a_failure_halts_and_everybody_is_meant_to_have_what_was_before(plan: FleetPlan):
-    obey(plan, TOOLS)
+    some = TOOLS[:40]
+    obey(plan, some)
     plan.start("v1", by="eva", soak_s=0)
     while plan.rollouts()[0].state == "running":
-        obey(plan, TOOLS)
+        obey(plan, some)
     plan.start("v2", by="eva", soak_s=0)
     pilot = sorted(holders(plan, "v2"))[0]
     say(plan, pilot, "v1", healthy=False)
