@@ -73,7 +73,7 @@ def train_elbo(
     training = Training(
         title="ELBO: posterior width and image decoder",
         section="distill",
-        remedy="lower elbo_learning_rate of this stage",
+        remedy="set elbo_epochs=0 for this stage: it draws reconstructions, and no decision rests on them",
         task=Elbo(student, config.bce_weight),
         inputs=inputs,
         steps_of=lambda epoch: epoch_batches(rows, config.batch_size, (seed, 7, epoch)),

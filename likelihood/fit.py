@@ -124,7 +124,7 @@ def _fit(batches: FeatureBatches, config: LikelihoodConfig, kept: np.ndarray | N
     if total.count < 2 * config.folds or min(total.count - fold.count for fold in folds) < 2:
         raise InputError(
             f"{total.count} normal images are too few to fit the likelihood with {config.folds} folds: "
-            f"give at least {2 * config.folds} training images or lower likelihood.folds"
+            f"give at least {2 * config.folds} training images"
         )
     held_out = [solve(total.combine(fold, -1), config, channels, size) for fold in folds]
     model = solve(total, config, channels, size)

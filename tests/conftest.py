@@ -174,6 +174,19 @@ def tiny_run(tiny_data: Path, tiny_teacher_config, tmp_path_factory: pytest.Temp
     return made_once(tmp_path_factory, "tiny", make)
 
 
+def settings(section: str, model) -> dict:
+    """What of a section of the configuration may stand in a file, JSON-friendly."""
+    from waferroute.config import RunConfig
+    from waferroute.fixed_values import defaults_of, reason_for
+
+    def cut(content: dict, prefix: str) -> dict:
+        kept = {key: value for key, value in content.items() if reason_for(f"{prefix}.{key}") is None}
+        return {k: cut(v, f"{prefix}.{k}") if f"{prefix}.{k}" not in known else v for k, v in kept.items()}
+
+    known = defaults_of(RunConfig)
+    return cut(model.model_dump(mode="json"), section)
+
+
 def tiny_distill_config():
     """Stages of a second each."""
     from distill.config import DistillConfig, PoolConfig, StageConfig

@@ -15,7 +15,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from tests.conftest import tiny_distill_config
+from tests.conftest import settings, tiny_distill_config
 from tests.report_schema import MODEL, ROUTING
 from tool_side import Inspector, load_bundle
 from wafer_data.files import sha256_file
@@ -47,8 +47,8 @@ def config_file(tmp_path_factory, mvtec_folder, tiny_teacher_config) -> Path:
     content = {
         "run": {"dir": "unused"},
         "data": {"format": "mvtec", "root": str(mvtec_folder), "calibration_fraction": 0.4},
-        "teacher": tiny_teacher_config.model_dump(mode="json"),
-        "distill": tiny_distill_config().model_dump(mode="json"),
+        "teacher": settings("teacher", tiny_teacher_config),
+        "distill": settings("distill", tiny_distill_config()),
         "router": {"escalation_target": 0.2, "escalation_budget": [0.05, 0.5], "flag_rate": 0.1},
         "eval": {
             "latency_runs": 10,

@@ -16,9 +16,10 @@ from teacher.config import TeacherConfig
 from tool_side.export.config import ExportConfig
 from wafer_data.config import DataConfig
 from wafer_data.home import PathText
-from waferroute.config_errors import explain
+from waferroute.config_errors import explain, no_settings
 from waferroute.config_fields import section_of
 from waferroute.config_source import parse_override, read_source
+from waferroute.fixed_values import defaults_of, split
 from waferroute.shipped_configs import config_file
 
 
@@ -71,9 +72,18 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
     """
     path = config_file(path)
     parsed = [parse_override(text, RunConfig) for text in overrides]
-    content = read_source(path, parsed)
+    content, wrong = split(read_source(path, parsed), defaults_of(RunConfig))
+    if wrong:
+        raise no_settings(wrong, path, parsed)
     _spread_seed(content)
     content = _over_defaults(RunConfig, content)
+    distill = content.get("distill")
+    if (
+        isinstance(distill, dict)
+        and isinstance(distill["intermediate"], dict)
+        and isinstance(distill["target"], dict)
+    ):
+        distill["target"]["student"] = distill["intermediate"]["student"]
     try:
         # JSON mode stays strict about types but takes a list where a model holds a tuple.
         return RunConfig.model_validate_json(json.dumps(content, default=str))
@@ -82,16 +92,16 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
 
 
 def resolved(config: RunConfig) -> dict[str, Any]:
-    """The configuration with all defaults written out, JSON-friendly.
+    """The configuration with all defaults of settings written out, JSON-friendly.
 
-    Seeds that follow `run.seed` are left out, so that a run of this configuration with another `run.seed`
-    changes them all.
+    Constants (`fixed_values`) are left out, unless a study has changed them in Python. Seeds that follow `run.seed` are
+    left out too, so that a run of this configuration with another `run.seed` changes them all.
     """
     content = config.model_dump(mode="json")
     for name in _seeded_sections():
         if content[name]["seed"] == config.run.seed:
             del content[name]["seed"]
-    return content
+    return split(content, defaults_of(RunConfig))[0]
 
 
 def to_yaml(config: RunConfig) -> str:

@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails
 from wafer_data.errors import ConfigurationError
 from waferroute.config_fields import Model, Place, describe, list_fields, locate
 from waferroute.config_source import Override
+from waferroute.fixed_values import TARGET, reason_for
 
 SHOWN = 10
 
@@ -23,17 +24,30 @@ def explain(
     messages: dict[str, str] = {}
     for detail in error.errors(include_url=False):
         place = locate(model, detail["loc"])
+        if place.key.startswith(TARGET.removesuffix(".")):
+            continue  # a copy of the intermediate model's, which is reported
         # A value that fits no branch of a union is reported once a branch; one message a key is enough.
-        messages.setdefault(place.key, f"{_where(place, path, overrides)}: {_what(place, detail, model)}")
+        messages.setdefault(place.key, f"{_where(place.key, path, overrides)}: {_what(place, detail, model)}")
     lines = list(messages.values())[:SHOWN]
     if len(messages) > SHOWN:
         lines.append(f"... and {len(messages) - SHOWN} more")
     return ConfigurationError("\n".join(lines))
 
 
-def _where(place: Place, path: Path, overrides: Sequence[Override]) -> str:
+def no_settings(wrong: dict[str, Any], path: Path, overrides: Sequence[Override]) -> ConfigurationError:
+    """The ConfigurationError for constants that were given values: `wrong` holds those that they have."""
+    return ConfigurationError(
+        "\n".join(
+            f"{_where(key, path, overrides)}: {key} is no setting, leave it out: it is always {_shown(value)} "
+            f"({reason_for(key) or reason_for(key + '.')})"
+            for key, value in wrong.items()
+        )
+    )
+
+
+def _where(key: str, path: Path, overrides: Sequence[Override]) -> str:
     for override in reversed(overrides):
-        if place.key and override.concerns(place.key):
+        if key and override.concerns(key):
             return f"override {override.text!r}"
     return str(path)
 
@@ -56,11 +70,12 @@ def _what(place: Place, detail: ErrorDetails, root: Model) -> str:
 
 def _unknown(place: Place, root: Model) -> str:
     section, _, name = place.key.rpartition(".")
-    known = list(place.model.model_fields)
+    known = [key for key in place.model.model_fields if reason_for(f"{section}.{key}") is None]
     close = difflib.get_close_matches(name, known, n=3)
     start = f"{section}." if section else ""
     # A key that exists, only in another section, is the likeliest meaning of all.
-    likely = [field.key for field in list_fields(root) if field.key.rpartition(".")[2] == name][:3]
+    named = [field.key for field in list_fields(root) if field.key.rpartition(".")[2] == name]
+    likely = [key for key in named if reason_for(key) is None][:3]
     likely = [start + key for key in close] or likely
     hint = f"; did you mean {' or '.join(likely)}?" if likely else "."
     return f"unknown key {place.key}{hint} Known here: {', '.join(known)}"

@@ -19,7 +19,7 @@ from router.gate import QualityGate
 from router.policy import RoutingPolicy
 from router.route_scores import look, route_scores
 from student_vae import load_student
-from tests.conftest import synthetic_wafer, tiny_distill_config
+from tests.conftest import settings, synthetic_wafer, tiny_distill_config
 from tool_side import Inspector, load_bundle
 from wafer_data.files import read_json
 from waferroute.cli import main
@@ -55,8 +55,8 @@ def run(tiny_teacher_config, tmp_path_factory: pytest.TempPathFactory) -> Path:
     content = {
         "run": {"dir": str(folder / "run")},
         "data": {"format": "mvtec", "root": str(folder / "images"), "calibration_fraction": 0.4},
-        "teacher": tiny_teacher_config.model_dump(mode="json"),
-        "distill": tiny_distill_config().model_dump(mode="json"),
+        "teacher": settings("teacher", tiny_teacher_config),
+        "distill": settings("distill", tiny_distill_config()),
         "router": {"escalation_target": 0.2, "escalation_budget": [0.05, 0.5], "flag_rate": 0.1},
         "eval": {"baselines": [], "latency_runs": 10, "bootstrap": 100, "worst": 2, "study_seconds": 0},
     }

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.conftest import tiny_distill_config
+from tests.conftest import settings, tiny_distill_config
 
 ROOT = Path(__file__).parents[2]
 SITE = {Path(path).resolve() for path in sys.path if path.endswith("site-packages")}
@@ -126,12 +126,12 @@ def test_an_installation_trains_by_the_name_of_a_ready_made_configuration(
     shown = run(python, "config", "show", "quickstart", cwd=work)
     assert shown.returncode == 0 and "format: elpv" in shown.stdout, shown.stderr
     overrides = [f"data.root={mvtec_folder}", "run.dir=out", "data.calibration_fraction=0.4"]
-    for section, content in (("teacher", tiny_teacher_config), ("distill", tiny_distill_config())):
-        for key, value in content.model_dump(mode="json").items():
+    for section, model in (("teacher", tiny_teacher_config), ("distill", tiny_distill_config())):
+        for key, value in settings(section, model).items():
             if key != "seed":
                 overrides.append(f"{section}.{key}={json.dumps(value)}")
-    for stage in ("intermediate", "target", "full", "lowres"):
-        overrides += [f"distill.{stage}.epochs=1", f"distill.{stage}.elbo_epochs=0"]
+    overrides += [f"distill.{stage}.epochs=1" for stage in ("intermediate", "target", "full", "lowres")]
+    overrides += [f"distill.{stage}.elbo_epochs=0" for stage in ("full", "lowres")]
     overrides += [
         "router.escalation_target=0.2",
         "router.escalation_budget=[0.05,0.5]",

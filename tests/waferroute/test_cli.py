@@ -164,10 +164,14 @@ class TestConfigCommands:
             return {field["key"] for field in json.loads(capsys.readouterr().out)}
 
         common, every = keys(), keys("--all")
-        assert common < every and len(common) < len(every) / 3
-        assert "distill.full.epochs" in common and "distill.full.kl_annealing" not in common
-        assert keys("distill.full.kl_annealing") == {"distill.full.kl_annealing"}  # asked for by name
+        assert common < every and len(common) < len(every) / 2
+        assert "distill.full.epochs" in common and "distill.full.ema" not in common
+        assert keys("distill.full.ema") == {"distill.full.ema"}  # asked for by name
         assert [p for p in COMMON_KEYS if not any(fnmatchcase(key, p) for key in every)] == []
+
+    def test_fields_of_a_constant_say_that_it_is_one(self, capsys):
+        assert main(["config", "fields", "distill.full.kl_annealing"]) == 2
+        assert "no setting: it is always the same" in capsys.readouterr().err
 
     def test_fields_of_an_unknown_section(self, capsys):
         assert main(["config", "fields", "ruoter"]) == 2

@@ -1,5 +1,6 @@
 """Loading, merging and printing configurations."""
 
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import yaml
 from wafer_data.errors import ConfigurationError
 from waferroute.config import RunConfig, load_config, resolved, to_yaml
 from waferroute.config_fields import list_fields
+from waferroute.fixed_values import REASONS, reason_for
 from waferroute.shipped_configs import shipped_configs
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -28,9 +30,9 @@ def test_overrides_win_over_the_file_and_the_last_one_over_the_first(plain):
 
 
 def test_numbers_may_be_written_as_in_yaml(plain):
-    config = load_config(plain, ["distill.full.learning_rate=1e-3", "distill.full.weight_decay=0"])
+    config = load_config(plain, ["distill.full.learning_rate=1e-3", "distill.full.ema=0"])
     assert config.distill.full.learning_rate == 1e-3
-    assert config.distill.full.weight_decay == 0
+    assert config.distill.full.ema == 0
 
 
 @pytest.mark.parametrize("name", ["2024", "no", "a: b", "[x", "1e3", "x # y"])
@@ -104,8 +106,56 @@ def test_documented_defaults_are_those_of_a_run(plain):
         value = config
         for key in field.key.split("."):
             value = value.get(key, "left out") if isinstance(value, dict) else "left out"
-        if not field.required and not field.key.endswith("seed"):
+        if reason_for(field.key):
+            assert value == "left out", field.key
+        elif not field.required and not field.key.endswith("seed"):
             assert value == field.default, field.key
+
+
+class TestConstants:
+    """What nobody should turn is no setting (`fixed_values`)."""
+
+    def test_are_more_than_half_of_all_values(self):
+        keys = [field.key for field in list_fields(RunConfig)]
+        assert sum(reason_for(key) is None for key in keys) <= 150
+        assert [p for p in REASONS if not any(fnmatchcase(key, p) for key in keys)] == []
+
+    def test_given_another_value_are_refused_with_value_reason_and_place(self, plain):
+        with pytest.raises(
+            ConfigurationError, match=r"override 'distill.full.kl_weight=2'.*always 1.0 .*the ELBO"
+        ):
+            load_config(plain, ["distill.full.kl_weight=2"])
+        plain.write_text(GOOD + "eval:\n  pca_components: 3\n")
+        with pytest.raises(
+            ConfigurationError, match=r"plain.yaml: eval.pca_components is no setting, leave it out"
+        ):
+            load_config(plain)
+
+    def test_given_their_own_value_do_no_harm(self, plain):
+        """Resolved configurations of earlier versions name them all."""
+        config = load_config(plain)
+        old = plain.with_name("old.yaml")
+        old.write_text(yaml.safe_dump(config.model_dump(mode="json")))
+        assert load_config(old) == config
+
+    def test_the_target_has_the_network_that_it_fine_tunes(self, plain):
+        config = load_config(plain, ["distill.intermediate.student.width=2.0"])
+        assert config.distill.target.student == config.distill.intermediate.student
+        assert config.distill.target.student.width == 2
+        for override in ("distill.target.student.width=2.0", "distill.target.student=null"):
+            with pytest.raises(ConfigurationError, match=r"set distill.intermediate.student"):
+                load_config(plain, [override])
+
+    def test_an_error_is_said_once(self, plain):
+        with pytest.raises(ConfigurationError) as caught:
+            load_config(plain, ["distill.intermediate.student.width=-1"])
+        assert len(str(caught.value).splitlines()) == 1
+
+    def test_a_study_changes_them_in_python_and_its_record_says_so(self, plain):
+        config = load_config(plain)
+        full = config.distill.full.model_copy(update={"kl_weight": 0.5})
+        changed = config.model_copy(update={"distill": config.distill.model_copy(update={"full": full})})
+        assert resolved(changed)["distill"]["full"]["kl_weight"] == 0.5
 
 
 class TestReadyMadeByName:

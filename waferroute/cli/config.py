@@ -63,8 +63,12 @@ def run_fields(args: argparse.Namespace) -> int:
     from waferroute.common_keys import is_common
     from waferroute.config import RunConfig
     from waferroute.config_fields import list_fields
+    from waferroute.fixed_values import reason_for
 
-    found = [field for field in list_fields(RunConfig) if _is_below(field.key, args.prefix)]
+    below = [field for field in list_fields(RunConfig) if _is_below(field.key, args.prefix)]
+    found = [field for field in below if reason_for(field.key) is None]
+    if below and not found:
+        raise InputError(f"{args.prefix} is no setting: it is always the same ({reason_for(below[0].key)})")
     if not found:
         raise InputError(f"no key {args.prefix}; the sections are {', '.join(RunConfig.model_fields)}")
     common = [field for field in found if is_common(field.key)]
