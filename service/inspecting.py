@@ -181,6 +181,7 @@ class Inspecting:
             "node": service.journal.node,
             "api_key_id": who.actor.removeprefix("key:"),
             "map_reference": None if result.map is None else version.inspector.map_reference(result.route),
+            "appearance": _appearance(result),
         }
         told = _answer(row, result, policy, service.upheld.get(row["model_decision"]))
         text = json.dumps(told, separators=(",", ":"), allow_nan=False)
@@ -295,6 +296,15 @@ def _with_latent(answer: str, latent: np.ndarray | None) -> str:
 def _plain(evidence: Any) -> dict[str, Any] | None:
     """What a classifier added to the result (see `Inspection.with_evidence`), if one ran."""
     return dict(evidence) if isinstance(evidence, Mapping) else None
+
+
+def _appearance(result: Inspection) -> dict[str, float | None] | None:
+    found = result.appearance
+    return None if found is None else {name: _rounded(value) for name, value in found.items()}
+
+
+def _rounded(value: float) -> float | None:
+    return float(f"{value:.5g}") if np.isfinite(value) else None
 
 
 def _finite(value: float | None) -> float | None:

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 
 from lifecycle.canary.rollout import Judgement, Rollout
 from lifecycle.canary.wafers import WaferCounts
+from lifecycle.conductor.drift_wafers import COMPLETE_AFTER_S, taken_at
 from router.canary import CANARY, position
 from service.background import Job
 from service.state import Service
@@ -28,7 +29,7 @@ from wafer_data.files import read_json, write_json
 
 _LOG = logging.getLogger(__name__)
 ROLLOUT = "rollout.json"
-COMPLETE_AFTER_S = 600.0
+
 FAILING_SHARE, FAILING_IMAGES, FAILING_S = 0.5, 20, 300.0
 _EVERY_S = 30.0
 
@@ -42,6 +43,7 @@ def start_canary(
     by: str,
     reason: str,
     promote: bool = False,
+    now: float | None = None,
 ) -> Pointer:
     """Let a version decide a share of wafers for some days.
 
@@ -53,6 +55,7 @@ def start_canary(
         by: Who starts it.
         reason: Why.
         promote: Whether it may be promoted at its end without a person.
+        now: Unix time from which the days count; default the clock's.
 
     Raises:
         InputError: See `VersionFolder.start_canary`; or `days` is not positive.
@@ -61,7 +64,7 @@ def start_canary(
         raise InputError(f"a canary runs for some days, not {days}")
     rollout = uuid.uuid4().hex[:16]
     pointer = folder.start_canary(name, share, rollout, by=by, reason=reason)
-    now = time.time()
+    now = time.time() if now is None else now
     plan = {
         "rollout": rollout,
         "started": now,
@@ -130,7 +133,7 @@ def wafers_of(connection: sa.Connection, rollout: str, now: float) -> list[Wafer
         )
         .where(of)
         .group_by(c.wafer_id, c.arm)
-        .having(sa.func.max(c.received_at) < now - COMPLETE_AFTER_S)
+        .having(sa.func.max(taken_at()) < now - COMPLETE_AFTER_S)
         .order_by(sa.func.max(c.seq))
     )  # fmt: skip
     return [WaferCounts(*row) for row in connection.execute(query)]
@@ -170,7 +173,7 @@ def _failing(connection: sa.Connection, version: str, now: float) -> str | None:
     """Whether a version's graphs fail, in words."""
     c = inspections.c
     rows = connection.execute(
-        sa.select(c.reasons).where(c.version == version, c.received_at > now - FAILING_S)
+        sa.select(c.reasons).where(c.version == version, taken_at() > now - FAILING_S)
     ).scalars().all()  # fmt: skip
     failed = sum(any(str(reason).startswith("a model ") for reason in reasons) for reasons in rows)
     if len(rows) >= FAILING_IMAGES and failed >= FAILING_SHARE * len(rows):

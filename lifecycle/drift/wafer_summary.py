@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import struct
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+
+APPEARANCE_FIGURES = ("brightness", "contrast", "sharpness")
+"""Columns of `WaferSummary.appearance`: logarithms, so that a gain is the same step on a dark and a bright layer."""
+_MEASURED = ("mean", "std", "sharpness")
+_LEAST = 1e-6
+_HEAD = struct.Struct("<IHH")
 
 
 class Stream(NamedTuple):
@@ -35,46 +42,77 @@ class WaferSummary:
         lot: Its lot; wafers without one count as lots of their own.
         scores: (n,) standardised low-resolution scores (robust standard deviations of normal log-scores) of its
             images that PASS.
-        latent: (m, k) means of q(z|x) of those images, or (0, 0) where latents are not kept.
-        appearance: (f,) means over all its images of the quality figures that every image has.
+        latent: (k,) mean of the means of q(z|x) of those images, or (0,) where latents are not kept.
+        log_variance: Logarithm of the variance of those latents, mean over coordinates; NaN for fewer than two images.
+        appearance: (3,) medians over all its images, see `APPEARANCE_FIGURES`; (0,) where they are not kept.
+        images: All its images, flagged and unjudged ones too.
+        flagged: Of these, REVIEW or REJECT.
+        unjudged: Of these, without a score.
     """
 
     wafer: str
     lot: str | None
     scores: np.ndarray
     latent: np.ndarray
+    log_variance: float
     appearance: np.ndarray
+    images: int
+    flagged: int = 0
+    unjudged: int = 0
+
+    @classmethod
+    def of(
+        cls,
+        wafer: str,
+        lot: str | None,
+        scores: np.ndarray,
+        latents: np.ndarray,
+        figures: Iterable[Mapping[str, float | None] | None] = (),
+        *,
+        images: int | None = None,
+        flagged: int = 0,
+        unjudged: int = 0,
+    ) -> WaferSummary:
+        """Summarise a wafer's images.
+
+        Args:
+            wafer: Its id. lot: Its lot.
+            scores: (n,) of images that PASS without escalation.
+            latents: (m, k) of these.
+            figures: Of all its images, as `router.gate.FIGURES` names them; None for one that could not be read.
+            images: How many; default n.
+            flagged: Not PASS. unjudged: Without a score.
+        """
+        known = [one for one in figures if one is not None]
+        rows = [[one.get(name) for name in _MEASURED] for one in known]
+        whole = np.array([row for row in rows if None not in row], float)
+        look = np.median(np.log(np.maximum(whole, _LEAST)), axis=0) if len(whole) else np.empty(0)
+        spread = float(np.log(latents.var(0).mean() + 1e-12)) if len(latents) >= 2 else float("nan")
+        middle = latents.mean(0) if len(latents) else np.empty(0)
+        count = len(scores) if images is None else images
+        return cls(wafer, lot, scores, middle, spread, look, count, flagged, unjudged)
+
+    def pack(self) -> bytes:
+        """The arrays as bytes (float32), read back by `unpack`."""
+        head = _HEAD.pack(len(self.scores), len(self.latent), len(self.appearance))
+        parts = (self.scores, self.latent, [self.log_variance], self.appearance)
+        return head + np.concatenate(parts).astype("<f4").tobytes()
 
 
-class Measured(NamedTuple):
-    """Columns of wafer means that one watch compares.
-
-    Attributes:
-        units: (U, c) means over the images of a unit (a lot, or a wafer where there are few lots).
-        names: c names of the columns.
-    """
-
-    units: np.ndarray
-    names: tuple[str, ...]
+def unpack(
+    data: bytes, wafer: str, lot: str | None, images: int, flagged: int, unjudged: int
+) -> WaferSummary:
+    """The wafer of `WaferSummary.pack`."""
+    scores, latent, looks = _HEAD.unpack_from(data)
+    values = np.frombuffer(data, "<f4", offset=_HEAD.size).astype(float)
+    first, second = scores, scores + latent
+    assert len(values) == second + 1 + looks
+    return WaferSummary(
+        wafer, lot, values[:first], values[first:second], float(values[second]), values[second + 1 :],
+        images, flagged, unjudged,
+    )  # fmt: skip
 
 
 def unit_of(summary: WaferSummary, by_lot: bool) -> str:
     """What a wafer is counted under."""
     return f"lot {summary.lot}" if by_lot and summary.lot else f"wafer {summary.wafer}"
-
-
-def unit_means(summaries: Sequence[WaferSummary], columns: np.ndarray, by_lot: bool) -> np.ndarray:
-    """Means of wafer columns over units.
-
-    Args:
-        summaries: N wafers.
-        columns: (N, c), one row a wafer.
-        by_lot: Whether wafers of a lot are one unit.
-
-    Returns:
-        (U, c), in order of first appearance.
-    """
-    places: dict[str, list[int]] = {}
-    for index, summary in enumerate(summaries):
-        places.setdefault(unit_of(summary, by_lot), []).append(index)
-    return np.array([columns[rows].mean(0) for rows in places.values()]).reshape(-1, columns.shape[1])

@@ -1,10 +1,10 @@
 """The watches of one stream: each compares recent wafers with reference wafers and gives a p-value and an effect.
 
-Four are asked: the *level* of the scores that PASS, the mean and the variance of the *latent*, the *distribution* of
-those scores against the training sample (Kolmogorov-Smirnov), and the *appearance* (brightness, contrast, sharpness:
-a lamp or a focus drifts there before the scores do).
+Asked are the *level* of the scores that PASS, the mean and the variance of the *latent*, the *distribution* of those
+scores against the training sample (Kolmogorov-Smirnov), the *appearance* (brightness, contrast, sharpness: a lamp or a
+focus drifts there before the scores do), and the shares of *flagged* and of *unjudged* images.
 
-None takes images for independent. Level, latent and appearance compare means of units (lots, or wafers where lots
+None takes images for independent. All but the distribution compare means of units (lots, or wafers where lots
 are few); the Kolmogorov-Smirnov distance is judged at the effective sample size n / (1 + (m - 1) rho), with m images a
 unit and rho the correlation inside units (the design effect: Kish, "Survey Sampling", 1965). And a difference that
 is certain but small is no drift: each watch has a least effect.
@@ -12,25 +12,58 @@ is certain but small is no drift: each watch has a least effect.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
-from lifecycle.drift.wafer_summary import WaferSummary, unit_means, unit_of
+from lifecycle.drift.columns import (
+    APPEARANCE,
+    BY_MEANS,
+    DISTRIBUTION,
+    FLAGGED,
+    LATENT_MEAN,
+    LATENT_VARIANCE,
+    LEVEL,
+    SMALLEST_SPREAD,
+    UNJUDGED,
+    Columns,
+    columns_of,
+    width_of,
+)
+from lifecycle.drift.moderated import Prior, fit_prior, no_prior
+from lifecycle.drift.wafer_summary import WaferSummary, unit_of
 from router.tails import kolmogorov, ks_distance, t_two_sided
 
-LEVEL, LATENT_MEAN, LATENT_VARIANCE, DISTRIBUTION, APPEARANCE = (
-    "level", "latent mean", "latent variance", "distribution", "appearance",
-)  # fmt: skip
-WATCHES = (LEVEL, LATENT_MEAN, LATENT_VARIANCE, DISTRIBUTION, APPEARANCE)
-
-LEAST_EFFECT = {LEVEL: 0.25, LATENT_MEAN: 1.0, LATENT_VARIANCE: 1.0, DISTRIBUTION: 0.1, APPEARANCE: 1.0}
-"""Smaller effects are no drift, however certain: robust standard deviations of normal scores; standard
-deviations between reference units; the Kolmogorov-Smirnov distance itself."""
+LEAST_EFFECT = {
+    LEVEL: 0.25, LATENT_MEAN: 1.0, LATENT_VARIANCE: 1.0, DISTRIBUTION: 0.1, APPEARANCE: 1.0, FLAGGED: 1.0,
+    UNJUDGED: 1.0,
+}  # fmt: skip
+"""Smaller effects are no drift, however certain: robust standard deviations of normal scores (level); the
+Kolmogorov-Smirnov distance itself (distribution); standard deviations between reference units (the others)."""
 
 LEAST_UNITS = 8
 """Reference units without which nothing is compared, and lots below which wafers are the unit."""
+
+_TRIED = 8  # largest t of a watch whose p-values are taken: degrees of freedom differ little between columns
+
+Priors = Mapping[str, Prior]
+"""What streams borrow, by watch (`fit_priors`)."""
+
+
+class Units(NamedTuple):
+    """U lots or wafers of one watch.
+
+    Attributes:
+        means: (U, c).
+        sizes: (U,) wafers of each.
+        within: (c,) variance between wafers of a unit; 0 where each is one wafer.
+    """
+
+    means: np.ndarray
+    sizes: np.ndarray
+    within: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -38,7 +71,7 @@ class Finding:
     """What one watch says.
 
     Attributes:
-        watch: One of `WATCHES`.
+        watch: One of `lifecycle.drift.columns.WATCHES`.
         p: Two-sided p-value, adjusted for the columns that the watch looks at.
         effect: Size in the watch's own unit, see `LEAST_EFFECT`.
         what: The column that changed most, with its direction, in words.
@@ -60,8 +93,7 @@ def watch_stream(
     reference: Sequence[WaferSummary],
     recent: Sequence[WaferSummary],
     training: np.ndarray,
-    *,
-    appearance: Sequence[str] = (),
+    priors: Priors | None = None,
 ) -> list[Finding]:
     """Ask every watch that has what it needs.
 
@@ -70,78 +102,100 @@ def watch_stream(
         recent: Wafers since the last look.
         training: (T,) standardised scores of calibration normals, out of sample, cut where PASS ends as those of
             production are; empty if there are none.
-        appearance: Names of the quality figures.
+        priors: What the streams of the fab say of spreads; None: this stream stands alone.
 
     Returns:
         One finding a watch that could be asked.
     """
-    # Spreads come from the reference alone, so lots can be the unit as soon as that has enough of them.
-    by_lot = len({w.lot for w in reference if w.lot}) >= LEAST_UNITS
+    by_lot = by_lots(reference)
     found: list[Finding] = []
-
-    def ask(watch: str, columns: list[np.ndarray], names: Sequence[str]) -> None:
-        sides = [
-            unit_means([w for w, keep in zip(part, ok, strict=True) if keep], rows[ok], by_lot)
-            for part, rows in zip((reference, recent), columns, strict=True)
-            for ok in [np.isfinite(rows).all(1)]
-            if ok.any()
-        ]
-        if len(sides) == 2 and len(sides[0]) >= LEAST_UNITS:
-            found.append(_compare_means(watch, sides[0], sides[1], names))
-
-    ask(LEVEL, [_columns(part, lambda w: _mean(w.scores)) for part in (reference, recent)], ("score",))
-    width = max((w.latent.shape[1] for w in (*reference, *recent)), default=0)
-    if width:
-        names = [f"z{i}" for i in range(width)]
-        ask(
-            LATENT_MEAN,
-            [_columns(p, lambda w: _latent(w, width).mean(0)) for p in (reference, recent)],
-            names,
-        )
-        ask(
-            LATENT_VARIANCE,
-            [
-                _columns(p, lambda w: np.log(_latent(w, width).var(0).mean(keepdims=True) + 1e-12))
-                for p in (reference, recent)
-            ],
-            ("log variance",),
-        )
+    for watch in BY_MEANS:
+        width = width_of(watch, (*reference, *recent))
+        if not width:
+            continue
+        known, fresh = (columns_of(watch, part, width) for part in (reference, recent))
+        usual, units = units_of(reference, known.rows, by_lot), units_of(recent, fresh.rows, by_lot)
+        if len(usual.means) >= LEAST_UNITS and len(units.means):
+            found.append(compare_means(watch, usual, units, known, (priors or {}).get(watch)))
     if len(training) and sum(len(w.scores) for w in recent) >= 2:
         found.append(_compare_distribution(training, reference, recent, by_lot))
-    if appearance:
-        ask(APPEARANCE, [_columns(part, lambda w: w.appearance) for part in (reference, recent)], appearance)
     return found
 
 
-def _columns(part: Sequence[WaferSummary], of: Callable[[WaferSummary], np.ndarray]) -> np.ndarray:
-    rows = [of(w) for w in part]
-    return np.array(rows, float).reshape(len(rows), -1)
+def by_lots(reference: Sequence[WaferSummary]) -> bool:
+    """Whether the lot is the unit: spreads come from the reference alone, so it needs enough lots."""
+    return len({w.lot for w in reference if w.lot}) >= LEAST_UNITS
 
 
-def _mean(values: np.ndarray) -> np.ndarray:
-    return values.mean(keepdims=True) if values.size else np.array([np.nan])
+def fit_priors(references: Sequence[Sequence[WaferSummary]]) -> dict[str, Prior]:
+    """What all streams together say of the spread between their units.
+
+    Args:
+        references: Reference wafers of each stream.
+    """
+    found = {}
+    for watch in BY_MEANS:
+        width = max((width_of(watch, part) for part in references), default=0)
+        variances, freedoms = [], []
+        for part in references if width else ():
+            means = units_of(part, columns_of(watch, part, width).rows, by_lots(part)).means
+            if len(means) >= LEAST_UNITS:
+                variances.append(means.var(0, ddof=1))
+                freedoms.append(len(means) - 1.0)
+        found[watch] = fit_prior(variances, freedoms)
+    return found
 
 
-def _latent(summary: WaferSummary, width: int) -> np.ndarray:
-    return summary.latent if len(summary.latent) >= 2 else np.full((1, width), np.nan)
+def units_of(part: Sequence[WaferSummary], rows: np.ndarray, by_lot: bool) -> Units:
+    """Wafers, (N, c) rows, as units; wafers with NaN have nothing to say."""
+    ok = np.isfinite(rows).all(1)
+    kept, values = [w for w, keep in zip(part, ok, strict=True) if keep], rows[ok]
+    names = [unit_of(w, by_lot) for w in kept]
+    places = {name: place for place, name in enumerate(dict.fromkeys(names))}
+    index = np.array([places[name] for name in names], int)
+    sizes = np.bincount(index, minlength=len(places)).astype(float)
+    means = np.zeros((len(places), rows.shape[1]))
+    np.add.at(means, index, values)
+    means /= sizes[:, None]
+    freedom = len(kept) - len(places)
+    within = np.square(values - means[index]).sum(0) / freedom if freedom > 0 else np.zeros(rows.shape[1])
+    return Units(means, sizes, within)
 
 
-def _compare_means(watch: str, reference: np.ndarray, recent: np.ndarray, names: Sequence[str]) -> Finding:
+def compare_means(
+    watch: str, reference: Units, recent: Units, columns: Columns, prior: Prior | None = None
+) -> Finding:
     """Is the mean of the recent units one that the reference units' spread explains? Sidak over the columns.
 
-    The spread is that of the reference alone: a day has too few units for one of its own.
+    The spread is that of the reference (and of the prior): a day has too few units for one of its own. A lot of which
+    few wafers have come yet spreads more than a whole one, by what wafers of a lot differ.
+
+    Args:
+        watch: Its name.
+        reference: At least two units.
+        recent: At least one.
+        columns: For their names, and the spread that counting alone gives.
+        prior: What other streams say of the variance.
     """
-    n, m = len(reference), len(recent)
-    spread = reference.std(0, ddof=1)
-    spread = np.where(spread > 0, spread, np.inf)
-    difference = recent.mean(0) - reference.mean(0)
-    t = difference / (spread * np.sqrt(1 / m + 1 / n))
-    most = int(np.abs(t).argmax())
-    p = -np.expm1(len(t) * np.log1p(-min(t_two_sided(float(t[most]), n - 1), 1 - 1e-16)))
+    n, m, width = len(reference.means), len(recent.means), reference.means.shape[1]
+    prior = prior if prior is not None and len(prior.variance) == width else no_prior(width)
+    variance, freedom = prior.moderated(reference.means.var(0, ddof=1), n - 1.0)
+    usual = reference.sizes.mean()
+    variance = np.maximum(variance, columns.floor**2 / usual)
+    moves = variance > SMALLEST_SPREAD**2
+    fewer = float(np.maximum(1 / recent.sizes - 1 / usual, 0).mean())
+    spread = np.where(moves, np.sqrt(variance), np.inf)
+    difference = recent.means.mean(0) - reference.means.mean(0)
+    wide = np.where(moves, np.sqrt((variance + fewer * reference.within) / m + variance / n), np.inf)
+    t = difference / wide
+    largest = np.argsort(-np.abs(t))[:_TRIED]
+    p_each = [t_two_sided(float(t[i]), float(freedom[i])) for i in largest]
+    most = int(largest[int(np.argmin(p_each))])
+    p = -np.expm1(width * np.log1p(-min(min(p_each), 1 - 1e-16)))
     # a score counts in robust standard deviations of normal scores already; other columns have no unit of their own
     effect = abs(difference[most]) if watch == LEVEL else abs(difference[most] / spread[most])
     way = "higher" if difference[most] > 0 else "lower"
-    return Finding(watch, float(p), float(effect), f"{names[most]} {way}", (n, m))
+    return Finding(watch, float(p), float(effect), f"{columns.names[most]} {way}", (n, m))
 
 
 def _compare_distribution(

@@ -15,7 +15,7 @@ DIGESTED = (
     "bundle", "rollout_id", "arm", "node", "api_key_id", "inference_ms", "steps_ms",
 )  # fmt: skip
 # What else the journal carries to the database.
-CARRIED = ("image_bytes", "image_format", "map_reference")
+CARRIED = ("image_bytes", "image_format", "map_reference", "appearance")
 
 
 def canonical(row: Mapping[str, Any]) -> bytes:

@@ -174,6 +174,9 @@ inspections = Table(
     Column("latent", LargeBinary),  # float32, little endian; see store.evidence
     Column("map", LargeBinary),  # float16, deflated; see store.evidence
     Column("map_reference", Float),  # unit of the map's fixed colour scale
+    Column(
+        "appearance", JSON
+    ),  # figures of the whole image, by name (router.gate.FIGURES); null: not readable
     # What people said: the verdict that counts (good | defect | unsure), null: nobody looked.
     Column("verdict", String(8)),
     Column("verdict_defect", _NAME),
@@ -214,6 +217,28 @@ shadow_scores = Table(
     Column("score", Float),
     Column("inference_ms", Float, nullable=False),
     Column("at", Float, nullable=False),
+)
+
+# A few numbers of each finished wafer on each tool, layer and recipe under each version: what drift looks at.
+drift_wafers = Table(
+    "drift_wafers",
+    metadata,
+    _seq(),
+    Column("version", _NAME, nullable=False),
+    Column("tool", _NAME, nullable=False),
+    Column("layer", _NAME, nullable=False),
+    Column("recipe", _NAME, nullable=False),
+    Column("wafer_id", _NAME, nullable=False),
+    Column("lot", _NAME),
+    Column("at", Float, nullable=False),  # of its last image
+    Column("last_entry", _SEQ, nullable=False),  # inspections.seq of its last image
+    Column("images", Integer, nullable=False),
+    Column("flagged", Integer, nullable=False),
+    Column("unjudged", Integer, nullable=False),
+    Column("figures", LargeBinary, nullable=False),  # see lifecycle.drift.wafer_summary
+    UniqueConstraint("version", "tool", "layer", "recipe", "wafer_id"),
+    Index("ix_drift_wafers_version_at", "version", "at"),
+    sqlite_autoincrement=True,
 )
 
 drift_checks = Table(

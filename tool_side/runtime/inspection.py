@@ -12,12 +12,13 @@ from typing import Any, Self
 import numpy as np
 
 from router.decision import PASS, REJECT, REVIEW, Decision, Route
+from router.gate import FIGURES
 from router.policy import RoutingPolicy
 from tool_side.runtime.session import StudentOutput
 from wafer_data.image_ref import ImageRef
 
 STEPS = ("decode", "gate", "lowres", "full", "reconstruction", "total")
-MAP, LATENT, RECONSTRUCTION, IMAGE = "map", "latent", "reconstruction", "image"
+MAP, LATENT, RECONSTRUCTION, IMAGE, APPEARANCE = "map", "latent", "reconstruction", "image", "appearance"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +34,8 @@ class Inspection:
         scores: raw score of each stage that ran, as it left the graph.
         reasons: why the decision is not PASS, in plain words; empty for PASS.
         evidence: whatever else is known, by name. The runtime gives "map" (heat map of the deepest stage, float32
-            (h, w), >= 0, never rescaled per image), "latent" (float32 (k,)), on request "reconstruction" and "image"
+            (h, w), >= 0, never rescaled per image), "latent" (float32 (k,)), "appearance" (float32 (5,), what the
+            quality gate measured, in the order of `router.gate.FIGURES`), on request "reconstruction" and "image"
             (the model input), both float32 (S, S) in [0, 1]. Others add to it with :meth:`with_evidence`; what is no
             array is JSON-ready and stands in :meth:`to_dict`.
         seconds: wall time of each step of STEPS; 0 for a step that did not run.
@@ -89,6 +91,12 @@ class Inspection:
     def latent(self) -> np.ndarray | None:
         """The latent vector of the deepest stage; None if none ran."""
         return self.evidence.get(LATENT)
+
+    @property
+    def appearance(self) -> dict[str, float] | None:
+        """Brightness, contrast, sharpness and the like by name, as the quality gate measured; None if not readable."""
+        values = self.evidence.get(APPEARANCE)
+        return None if values is None else dict(zip(FIGURES, values.tolist(), strict=True))
 
     @property
     def reconstruction(self) -> np.ndarray | None:

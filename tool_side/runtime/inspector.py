@@ -17,13 +17,13 @@ from PIL import Image
 from classify.model import FILE as CLASSES
 from classify.model import TypeClassifier
 from router.decision import PASS, REVIEW, STAGES, Route
-from router.gate import QualityFigures
+from router.gate import FIGURES, QualityFigures
 from router.policy import RoutingPolicy
 from router.recipe_names import FIRST_RECIPE
 from router.route_scores import look
 from tool_side.bundle.load import Bundle, ModelEntry, load_bundle
 from tool_side.runtime.defect_type import DEFECT, defect_features, describe
-from tool_side.runtime.inspection import IMAGE, LATENT, MAP, RECONSTRUCTION, Draft, Inspection
+from tool_side.runtime.inspection import APPEARANCE, IMAGE, LATENT, MAP, RECONSTRUCTION, Draft, Inspection
 from tool_side.runtime.session import DecoderGraph, StudentGraph, StudentOutput
 from wafer_data.errors import BundleError, ConfigurationError, InputError, RecipeError
 from wafer_data.image_ref import ImageRef
@@ -269,6 +269,8 @@ class Inspector:
         """Fills in decision, route, scores, reasons, map, latent and times; gives what the students saw."""
         clock = perf_counter()
         found = look(policy.gate, square, binned=self._masks, checked=True)
+        values = [getattr(found.figures, name) for name in FIGURES]
+        result.evidence[APPEARANCE] = np.array(values, np.float32)
         if found.reasons:
             result.reasons = found.reasons + self._better_fit(found.figures)
             result.seconds["gate"] = perf_counter() - clock

@@ -12,6 +12,8 @@ from starlette.testclient import TestClient
 from lifecycle.conductor.canary import COMPLETE_AFTER_S, audited, look, start_canary, wafers_of
 from lifecycle.conductor.differences import differences
 from lifecycle.conductor.drift import check_drift
+from lifecycle.conductor.drift_wafers import summarise_wafers
+from lifecycle.conductor.drift_wafers import wafers_of as wafers_of_streams
 from lifecycle.conductor.shadow import Shadow, start_shadow, stop_shadow
 from router.canary import arm_of
 from service.app import create_app, open_service
@@ -299,3 +301,24 @@ class TestDrift:
         with service.database.read() as connection:
             kept = connection.execute(sa.select(sa.func.count()).select_from(drift_checks)).scalar_one()
         assert kept >= 2
+
+    def test_how_images_look_is_kept_and_summed_up_by_wafer(self, client: TestClient, service: Service):
+        send(client, 5, "W1")
+        send(client, 3, "W2", first=5)
+        ship(service)
+        version, now = service.models.current().name, time.time()
+        with service.database.read() as connection:
+            kept = connection.execute(sa.select(inspections.c.appearance)).scalars().all()
+        assert all(0.4 < one["mean"] < 0.6 and one["sharpness"] > 0 for one in kept)
+        assert summarise_wafers(service.database, version, now) == 0  # both still run
+        later = now + COMPLETE_AFTER_S + 60
+        assert summarise_wafers(service.database, version, later) == 2
+        assert summarise_wafers(service.database, version, later) == 0
+        send(client, 1, "W1", first=8)
+        ship(service)
+        assert summarise_wafers(service.database, version, later + 3600) == 1
+        ((_, wafers),) = wafers_of_streams(service.database, version, 0.0, 60).items()
+        found = {wafer.wafer: wafer for _, wafer in wafers}
+        assert {name: wafer.images for name, wafer in found.items()} == {"W1": 6, "W2": 3}
+        assert found["W1"].flagged > 0
+        assert abs(float(np.exp(found["W2"].appearance[0])) - 0.5) < 0.1

@@ -4,14 +4,19 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from lifecycle.drift.fab import Budget, alarms
-from lifecycle.drift.wafer_summary import Stream, WaferSummary
-from lifecycle.drift.watches import (
+from lifecycle.drift.columns import (
     APPEARANCE,
     DISTRIBUTION,
+    FLAGGED,
     LATENT_MEAN,
     LATENT_VARIANCE,
     LEVEL,
+    UNJUDGED,
+    WATCHES,
+)
+from lifecycle.drift.fab import WINDOWS_DAYS, Budget, alarms
+from lifecycle.drift.wafer_summary import Stream, WaferSummary
+from lifecycle.drift.watches import (
     Finding,
     correlation,
     design_effect,
@@ -20,7 +25,11 @@ from lifecycle.drift.watches import (
 from router.tails import ks_distance
 
 IMAGES = 60
-FIGURES = ("brightness", "sharpness")
+
+
+def figures(logs: np.ndarray) -> dict[str, float]:
+    """An image whose brightness, contrast and sharpness have these logarithms."""
+    return dict(zip(("mean", "std", "sharpness"), np.exp(logs).tolist(), strict=True))
 
 
 def wafers(
@@ -34,12 +43,12 @@ def wafers(
 ) -> list[WaferSummary]:
     """Wafers with effects of their own: what is alike inside a wafer differs between wafers."""
     return [
-        WaferSummary(
+        WaferSummary.of(
             f"w{rng.integers(1 << 40)}",
             f"l{i // 3}-{rng.integers(1 << 40) if i % 3 == 0 else 0}",
             rng.normal(shift + rng.normal(0, 0.4), 1, IMAGES),
             rng.normal(0, spread, (IMAGES, 4)) + rng.normal(0, 0.3, 4) + [turn, 0, 0, 0],
-            rng.normal([gain, 0.0], 1),
+            [figures(rng.normal([gain, 0.0, 0.0], 1))],
         )
         for i in range(count)
     ]
@@ -57,10 +66,10 @@ def test_quiet_weeks_of_alike_images_are_quiet():
     rng = np.random.default_rng(0)
     said = 0
     for _ in range(60):
-        found = watch_stream(wafers(rng, 60), wafers(rng, 14), training(rng), appearance=FIGURES)
-        assert {f.watch for f in found} == {LEVEL, LATENT_MEAN, LATENT_VARIANCE, DISTRIBUTION, APPEARANCE}
+        found = watch_stream(wafers(rng, 60), wafers(rng, 14), training(rng))
+        assert {f.watch for f in found} == set(WATCHES)
         said += sum(f.is_drift(0.01) for f in found)
-    assert said <= 60 * 5 * 0.01 + 3 * (60 * 5 * 0.01) ** 0.5
+    assert said <= 60 * 7 * 0.01 + 3 * (60 * 7 * 0.01) ** 0.5
 
 
 @pytest.mark.parametrize(
@@ -75,9 +84,7 @@ def test_quiet_weeks_of_alike_images_are_quiet():
 )
 def test_what_was_planted_is_found_and_named(planted: dict[str, float], watch: str, what: str):
     rng = np.random.default_rng(1)
-    found = by_watch(
-        watch_stream(wafers(rng, 60), wafers(rng, 14, **planted), training(rng), appearance=FIGURES)
-    )
+    found = by_watch(watch_stream(wafers(rng, 60), wafers(rng, 14, **planted), training(rng)))
     assert found[watch].is_drift(0.001)
     assert found[watch].what == what
 
@@ -104,8 +111,13 @@ def test_alike_images_count_as_few():
 
 def test_images_without_latents_or_figures_are_watched_by_their_scores_alone():
     rng = np.random.default_rng(4)
-    bare = [WaferSummary(w.wafer, w.lot, w.scores, np.empty((0, 0)), np.empty(0)) for w in wafers(rng, 30)]
-    assert {f.watch for f in watch_stream(bare[:20], bare[20:], training(rng))} == {LEVEL, DISTRIBUTION}
+    bare = [WaferSummary.of(w.wafer, w.lot, w.scores, np.empty((0, 0))) for w in wafers(rng, 30)]
+    assert {f.watch for f in watch_stream(bare[:20], bare[20:], training(rng))} == {
+        LEVEL,
+        DISTRIBUTION,
+        FLAGGED,
+        UNJUDGED,
+    }
 
 
 STREAMS = [
@@ -150,4 +162,5 @@ class TestCause:
 def test_the_more_streams_the_surer_each_must_be():
     budget = Budget(0.5)
     assert budget.level(200) == pytest.approx(budget.level(100) / 2)
-    assert budget.level(200) * 200 * 5 * budget.looks_a_month == pytest.approx(0.5)
+    tests = 200 * len(WATCHES) * len(WINDOWS_DAYS) * budget.looks_a_month
+    assert budget.level(200) * tests == pytest.approx(0.5)
