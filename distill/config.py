@@ -211,6 +211,11 @@ class DistillConfig(BaseModel):
     full: StageConfig = Field(default_factory=_full, description="target -> full-resolution student")
     lowres: StageConfig = Field(default_factory=_lowres, description="target -> low-resolution student")
     mixed_precision: Literal["no", "bf16"] = Field("no", description="bf16 on GPUs that have it")
+    compile: bool = Field(
+        False,
+        description="compile the students' trunks for the GPU (torch.compile): a minute a stage, then faster steps. "
+        "Without a GPU nothing is compiled",
+    )
     wandb: Literal["offline", "online", "disabled"] = Field(
         "offline", description="offline writes a local wandb run and sends nothing; online needs your account"
     )

@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from distill.batches import check_split
 from distill.config import StageConfig
 from distill.pool import Pool
-from distill.targets import LiveTargets, Targets
+from distill.targets import CachedTargets, LiveTargets, Targets, grey_on
 from likelihood.answers import PAINTED
+from training.ahead import ahead, threads_for
 from training.batches import epoch_batches, hold_out
 from training.loop import Inputs, Part, Settings, Training, train
 
@@ -28,6 +29,7 @@ class ImitationTask:
     name: stage. model: maps (B, 1, 256, 256) images in [0, 1] to (B, d, map, map) features.
     targets: features of the teacher, aligned with the pool; averaged down to the student's map. directions: how many
     of them are imitated, the first ones; None: all. answers: names of the answers that they begin with.
+    compiled: whether the model is compiled, on a GPU.
     """
 
     name: str
@@ -38,12 +40,29 @@ class ImitationTask:
     seed: int
     directions: int | None = None
     answers: tuple[str, ...] = ()
+    compiled: bool = False
 
     def target(self, rows: np.ndarray) -> Tensor:
         """What the teacher says about images `rows`, (B, d, map, map) float32."""
-        targets = self.targets.rows(rows, self.directions)
-        if PAINTED in self.answers:
-            self._correct(targets[:, self.answers.index(PAINTED)], rows)
+        return self._of_student(self.targets.rows(rows, self.directions), self._cover(rows))
+
+    def stored(self, rows: np.ndarray) -> tuple[Tensor, ...]:
+        """Images, cached features and defects of `rows` as they are stored, in memory that a GPU reads at once."""
+        assert isinstance(self.targets, CachedTargets)
+        parts = [self.pool.counts(rows), self.targets.stored(rows, self.directions)]
+        cover = self._cover(rows)
+        found = [torch.from_numpy(part) for part in parts] + ([] if cover is None else [cover])
+        return tuple(part.pin_memory() if torch.cuda.is_available() else part for part in found)
+
+    def on(self, device: torch.device, stored: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+        """Images and targets on `device` from what `stored` returned: the numbers of `pool.batch` and `target`."""
+        targets = stored[1].to(device, non_blocking=True).float()
+        return grey_on(device, stored[0]), self._of_student(targets, stored[2] if stored[2:] else None)
+
+    def _of_student(self, targets: Tensor, cover: Tensor | None) -> Tensor:
+        """What a student is to learn of features (B, d, h, h), which change."""
+        if cover is not None:
+            _correct(targets[:, self.answers.index(PAINTED)], cover)
         factor = targets.shape[-1] // self.config.student.map_size
         if factor == 1:
             return targets
@@ -52,13 +71,11 @@ class ImitationTask:
         mean = F.avg_pool2d(targets[:, count:], factor)
         return torch.cat([F.max_pool2d(targets[:, :count], factor), mean], 1) if count else mean
 
-    def _correct(self, answer: Tensor, rows: np.ndarray) -> None:
-        """Where the teacher overlooks a defect that is known to be there, its answer becomes `SURE`, in place."""
-        if self.pool.cover is None:
-            return
-        cover = torch.from_numpy(self.pool.cover[rows].astype(np.float32) / 255.0).to(answer.device)
-        cover = F.interpolate(cover[:, None], size=answer.shape[-2:], mode="area")[:, 0]
-        answer[cover > DEFECTIVE] = answer[cover > DEFECTIVE].clamp_min(SURE)
+    def _cover(self, rows: np.ndarray) -> Tensor | None:
+        """Share of each part of the images that is known to be defective, if a target depends on it, uint8."""
+        if self.pool.cover is None or PAINTED not in self.answers:
+            return None
+        return torch.from_numpy(self.pool.cover[rows])
 
 
 SURE = 4.0
@@ -67,6 +84,13 @@ DEFECTIVE = 0.1
 """A cell shows a defect from this share of its pixels on."""
 HUBER = 1.0
 """Errors of answers count by their square up to here, beyond it by their size: those on defects are large."""
+
+
+def _correct(answer: Tensor, cover: Tensor) -> None:
+    """Where the teacher overlooks a defect that is known to be there, its answer becomes `SURE`, in place."""
+    share = cover.to(answer.device, non_blocking=True).float() / 255.0
+    share = F.interpolate(share[:, None], size=answer.shape[-2:], mode="area")[:, 0]
+    answer.copy_(torch.where(share > DEFECTIVE, answer.clamp_min(SURE), answer))
 
 
 def direction_weights(task: ImitationTask, rows: np.ndarray) -> Tensor:
@@ -94,8 +118,14 @@ class Imitation(nn.Module):
         self.model, self.answers = model, answers
         self.register_buffer("weights", weights, persistent=False)
 
-    def forward(self, images: Tensor, targets: Tensor, normal: Tensor) -> dict[str, Tensor]:
-        """Losses of (B, 1, S, S) images against (B, d, h, h) features; normal: (B,) bool, the rest is synthetic."""
+    def forward(
+        self, images: Tensor, targets: Tensor, normal: Tensor, synthetic: Tensor
+    ) -> dict[str, Tensor]:
+        """Losses of (B, 1, S, S) images against (B, d, h, h) features.
+
+        normal, synthetic: places of the ones and of the others in the batch. Places and no mask: a GPU would have to
+        be waited for until it is known how many there are.
+        """
         difference = (self.model(images).float() - targets) * self.weights
         error = difference[:, self.answers :].square().flatten(1).mean(1)
         if self.answers:
@@ -103,7 +133,7 @@ class Imitation(nn.Module):
             error = error + 2 * F.huber_loss(
                 asked, torch.zeros_like(asked), reduction="none", delta=HUBER
             ).mean(1)
-        return {"loss": error, "normal": error[normal], "synthetic": error[~normal]}
+        return {"loss": error, "normal": error[normal], "synthetic": error[synthetic]}
 
 
 def imitate(
@@ -140,14 +170,21 @@ def imitation_training(task: ImitationTask, accelerator: Accelerator, checkpoint
         accelerator.num_processes,
     )
 
+    device = accelerator.device
+
     def inputs(parts: list[Part]) -> Iterator[Inputs]:
-        for part in parts:
-            rows = np.sort(part.rows)  # neighbours on the disk are read together
-            normal = torch.from_numpy(pool.is_normal[rows])
-            yield torch.from_numpy(pool.batch(rows)), task.target(rows), normal
+        every = [np.sort(part.rows) for part in parts]  # neighbours on the disk are read together
+        if device.type == "cpu" or not isinstance(task.targets, CachedTargets):
+            for rows in every:
+                yield torch.from_numpy(pool.batch(rows)), task.target(rows), *_places(pool.is_normal[rows])
+            return
+        for rows, stored in zip(every, ahead(task.stored, every, threads_for(device)), strict=True):
+            yield *task.on(device, stored), *_places(pool.is_normal[rows])
 
     slow = ", its teacher computed along" if isinstance(task.targets, LiveTargets) else ""
     model = task.model.to(memory_format=torch.channels_last)
+    if task.compiled and device.type == "cuda":
+        model.compile()
     return Training(
         title=f"{task.name}: imitation{slow}",
         section=f"distill.{task.name}",
@@ -158,6 +195,11 @@ def imitation_training(task: ImitationTask, accelerator: Accelerator, checkpoint
         settings=Settings.of(config, checkpoint_epochs=checkpoint_epochs),
         held_out=held if config.early_stopping else None,
     )
+
+
+def _places(normal: np.ndarray) -> tuple[Tensor, Tensor]:
+    """Where `normal` holds, and where it does not."""
+    return torch.from_numpy(np.flatnonzero(normal)), torch.from_numpy(np.flatnonzero(~normal))
 
 
 def _logged(row: dict[str, float]) -> dict[str, float]:

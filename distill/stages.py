@@ -63,10 +63,11 @@ def run_stage(name: str, config: DistillConfig, run_dir: Path, store: ImageStore
     cache = run_dir / CACHE
     accelerator = Accelerator(mixed_precision=config.mixed_precision)
     augmentation = choose_augmentation(config.pool, run_dir / "teacher")
+    bf16 = config.mixed_precision == "bf16"
     with accelerator.main_process_first():
         pool_config = config.pool_of(stage)
         pool = open_pool(cache, store, pool_config, config.seed, augmentation.config, augmentation.foreign)
-        targets = open_targets(cache, run_dir, stage.teacher, pool, config.cache_gb, accelerator.device)
+        targets = open_targets(cache, run_dir, stage.teacher, pool, config.cache_gb, accelerator.device, bf16)
     # after whatever loading a model for the caches drew from the generator
     set_seed(config.seed)
     student = _new_student(name, stage, targets, run_dir)
@@ -87,7 +88,9 @@ def run_stage(name: str, config: DistillConfig, run_dir: Path, store: ImageStore
     answers = student.likelihood.answers
     names = tuple(answers.names[1:]) if answers is not None else ()
     imitated = student.channels + len(names)
-    task = ImitationTask(name, TrunkFeatures(student), pool, targets, stage, config.seed, imitated, names)
+    task = ImitationTask(
+        name, TrunkFeatures(student), pool, targets, stage, config.seed, imitated, names, config.compile
+    )
     imitate(
         task, accelerator, work / "state", config.checkpoint_epochs, lambda e, v: record("imitation", e, v)
     )

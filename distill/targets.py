@@ -21,6 +21,7 @@ from torch import Tensor
 from distill.pool import Pool
 from student_vae import StudentVAE, load_student
 from teacher import Teacher, load_teacher
+from training.ahead import ahead, threads_for
 from wafer_data.errors import InputError
 from wafer_data.files import new_directory, read_json, sha256_file, sha256_json, write_json
 from wafer_data.progress import track
@@ -29,6 +30,8 @@ CACHE = "cache"
 _GB = 1e9
 # Images the teaching model sees at a time, in the cache and in steps alike.
 _CHUNK = 16
+# On a GPU, which smaller ones would leave idle.
+_GPU_CHUNK = 256
 
 
 class Targets(Protocol):
@@ -63,7 +66,11 @@ class CachedTargets:
 
     def rows(self, indices: np.ndarray, directions: int | None = None) -> Tensor:
         """On the CPU."""
-        return torch.from_numpy(self._features[indices, :directions].astype(np.float32))
+        return torch.from_numpy(self.stored(indices, directions).astype(np.float32))
+
+    def stored(self, indices: np.ndarray, directions: int | None = None) -> np.ndarray:
+        """The same as they are stored, float16."""
+        return self._features[indices, :directions]
 
 
 class LiveTargets:
@@ -71,20 +78,38 @@ class LiveTargets:
 
     Attributes:
         model: In evaluation mode, on `device`.
+        bf16: Whether it computes in bfloat16; on a GPU only.
     """
 
-    def __init__(self, model: Teacher | StudentVAE, pool: Pool, device: torch.device) -> None:
-        self._model, self._pool, self._device = model, pool, device
+    def __init__(
+        self, model: Teacher | StudentVAE, pool: Pool, device: torch.device, bf16: bool = False
+    ) -> None:
+        self._model, self._pool, self.device = model, pool, device
+        self._bf16 = bf16 and device.type == "cuda"
+        self.chunk = _CHUNK if device.type == "cpu" else _GPU_CHUNK
         self.shape: tuple[int, ...] = (len(pool), *self.rows(np.arange(1)).shape[1:])
 
     @torch.no_grad()
     def rows(self, indices: np.ndarray, directions: int | None = None) -> Tensor:
         """On the model's device."""
         parts = []
-        for start in range(0, len(indices), _CHUNK):
-            images = torch.from_numpy(self._pool.batch(indices[start : start + _CHUNK]))
-            parts.append(self._model.features(images.to(self._device))[:, :directions].half().float())
+        for start in range(0, len(indices), self.chunk):
+            images = self._images(indices[start : start + self.chunk])
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self._bf16):
+                found = self._model.features(images)[:, :directions]
+            parts.append(found.half().float())
         return torch.cat(parts)
+
+    def _images(self, indices: np.ndarray) -> Tensor:
+        if self.device.type == "cpu":
+            return torch.from_numpy(self._pool.batch(indices))
+        return grey_on(self.device, torch.from_numpy(self._pool.counts(indices)))
+
+
+def grey_on(device: torch.device, counts: Tensor) -> Tensor:
+    """Stored grey levels, 8 or 16 bit, as float32 in [0, 1] on `device`; travels as it is stored."""
+    top = float(torch.iinfo(counts.dtype).max)
+    return counts.to(device, non_blocking=True).float() / top
 
 
 def load_model(run_dir: Path, name: str) -> Teacher | StudentVAE:
@@ -98,7 +123,13 @@ def weights_file(run_dir: Path, name: str) -> Path:
 
 
 def open_targets(
-    cache: Path, run_dir: Path, name: str, pool: Pool, limit_gb: float, device: torch.device
+    cache: Path,
+    run_dir: Path,
+    name: str,
+    pool: Pool,
+    limit_gb: float,
+    device: torch.device,
+    bf16: bool = False,
 ) -> Targets:
     """The features of model `name` on the pool; from the disk where they fit into `limit_gb`, else computed in steps.
 
@@ -108,14 +139,16 @@ def open_targets(
     Raises:
         InputError: the model is missing, or the disk has no room for what the limit allows.
     """
-    key = sha256_json({"pool": pool.key, "weights": sha256_file(weights_file(run_dir, name))})
+    bf16 = bf16 and device.type == "cuda"
+    parts = {"pool": pool.key, "weights": sha256_file(weights_file(run_dir, name))}
+    key = sha256_json(parts | ({"precision": "bf16"} if bf16 else {}))
     folder = cache / f"features-{name}"
     if (folder / "key.json").is_file() and read_json(folder / "key.json").get("key") == key:
         features = np.load(folder / "features.npy", mmap_mode="r")
         if features.nbytes <= limit_gb * _GB:
             return CachedTargets(features)
     shutil.rmtree(folder, ignore_errors=True)  # of other images or weights, or over the limit of today
-    live = LiveTargets(load_model(run_dir, name).to(device).eval(), pool, device)
+    live = LiveTargets(load_model(run_dir, name).to(device).eval(), pool, device, bf16)
     needed = math.prod(live.shape) * np.dtype(np.float16).itemsize
     if needed > limit_gb * _GB:
         return live
@@ -147,9 +180,12 @@ def _write(folder: Path, live: LiveTargets, key: str, name: str) -> None:
         path = new / "features.npy"
         out = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=live.shape)
         _reserve(path)
-        for start in track(range(0, len(out), _CHUNK), f"{name}: features of the pool"):
-            part = np.arange(start, min(start + _CHUNK, len(out)))
-            out[part] = live.rows(part).cpu().numpy()
+        parts = [
+            np.arange(start, min(start + live.chunk, len(out))) for start in range(0, len(out), live.chunk)
+        ]
+        made = ahead(lambda part: live.rows(part).half().cpu().numpy(), parts, threads_for(live.device) // 2)
+        for part, found in zip(track(parts, f"{name}: features of the pool"), made, strict=True):
+            out[part] = found
         out.flush()
         write_json(new / "key.json", {"key": key})
 

@@ -52,6 +52,11 @@ class TeacherConfig(BaseModel):
     )
     batch_size: int = Field(16, ge=1, description="images a forward pass of the backbone")
     bf16: bool = Field(False, description="run the backbone in bfloat16 (GPUs)")
+    compile: bool = Field(
+        False,
+        description="compile the backbone's blocks for the GPU while it is adapted (torch.compile): half a minute "
+        "once, then faster passes. Without a GPU nothing is compiled",
+    )
     cache_gb: float = Field(
         40.0,
         ge=0,

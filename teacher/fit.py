@@ -20,6 +20,7 @@ from likelihood.answers import PLACE, Answers, attach_answers
 from likelihood.fit import Fit
 from likelihood.labels import fit_with_labels
 from teacher.backbones import Backbone, build_backbone
+from teacher.compiled import compile_blocks
 from teacher.config import TeacherConfig
 from teacher.gradient import adapt_by_gradient, fit_decoder
 from teacher.model import Teacher, save_teacher
@@ -31,6 +32,7 @@ from teacher.questions.trial import RECORD, try_questions
 from teacher.questions.trial import SCHEMA as RECORD_SCHEMA
 from teacher.symmetry import measure_symmetries
 from teacher.symmetry_record import SYMMETRIES
+from training.ahead import threads_for
 from training.tensors import weights_digest
 from wafer_data.errors import InputError
 from wafer_data.files import new_directory, sha256_json, write_json
@@ -75,6 +77,8 @@ def fit_teacher(
     # inside the stage's folder: whoever clears that to start afresh clears the unfinished work with it
     work = out_dir / "checkpoint"
     backbone = adapt_by_gradient(backbone, store, config.gradient, work)
+    if config.compile and device.type == "cuda":
+        compile_blocks(backbone)
     normals = store.indices("train", label=0)
     teacher = Teacher(backbone, config.directions).to(device).eval()
     fit_projection(teacher, store, spread(normals, BASIS_IMAGES), config)
@@ -91,6 +95,7 @@ def fit_teacher(
         key,
         config.cache_gb,
         config.batch_size,
+        threads_for(device) // 2,
     )
     symmetries = measure_symmetries(teacher, store, config, config.seed, features.rows)
     changes = within(changes_from(symmetries["exact"]), len(normals))
@@ -167,7 +172,14 @@ def _with_copies(
     shape = (config.directions, config.map_size, config.map_size)
     own_key = sha256_json([key, [list(change) for change in changes], config.likelihood.folds])
     return NormalFeatures(
-        compute, len(order), shape, work / "copies", own_key, config.cache_gb, config.batch_size
+        compute,
+        len(order),
+        shape,
+        work / "copies",
+        own_key,
+        config.cache_gb,
+        config.batch_size,
+        threads_for(teacher.projection.device) // 2,
     )
 
 

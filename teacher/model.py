@@ -70,15 +70,18 @@ class Teacher(nn.Module):
     def project(self, image: Tensor, directions: int) -> Tensor:
         """(B, 1, 256, 256) grey in [0, 1] -> (B, directions, map, map), standardised and projected."""
         require_model_images(image.shape, "the teacher")
-        raw = (self.backbone(image) - self.channel_mean) / self.channel_std
-        return torch.einsum("bchw,dc->bdhw", raw, self.projection[:directions])
+        features = self.backbone(image)
+        with _full_precision(image.device):
+            raw = (features - self.channel_mean) / self.channel_std
+            return torch.einsum("bchw,dc->bdhw", raw, self.projection[:directions])
 
     def features(self, image: Tensor) -> Tensor:
         """What students imitate: answers to the questions that are asked, then directions, (B, Q + d, map, map)."""
         if self.questions is None:
             return self.project(image, self.directions)
         every = self.project(image, max(self.questions.channels, self.directions))
-        asked = self.questions(every[:, : self.questions.channels])
+        with _full_precision(image.device):
+            asked = self.questions(every[:, : self.questions.channels])
         return torch.cat([asked, every[:, : self.directions]], 1)
 
     def score(self, image: Tensor) -> Scores:
@@ -91,6 +94,11 @@ class Teacher(nn.Module):
         return self.likelihood(features)
 
     forward = score
+
+
+def _full_precision(device: torch.device) -> torch.autocast:
+    """Leaves an autocast: bfloat16 is for the backbone; its 8 bits are too few for what is measured with it."""
+    return torch.autocast(device.type, enabled=False)
 
 
 def save_teacher(teacher: Teacher, likelihood: LikelihoodConfig, directory: Path) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from training.ahead import ahead
 from wafer_data.files import read_json, write_json
 from wafer_data.progress import track
 
@@ -30,6 +31,7 @@ class NormalFeatures:
         key: changes whenever the features would; work of another key is not gone on with.
         most_gb: a larger file is not written; features are then computed in every pass.
         step: images a call of `compute`.
+        threads: that call `compute`, beside a GPU; 0: none.
     """
 
     def __init__(
@@ -41,8 +43,9 @@ class NormalFeatures:
         key: str,
         most_gb: float,
         step: int,
+        threads: int = 0,
     ) -> None:
-        self._compute, self._count, self._step = compute, count, step
+        self._compute, self._count, self._step, self._threads = compute, count, step, threads
         self._features: np.ndarray | None = None
         if count * int(np.prod(shape)) * 2 <= most_gb * 1e9:
             self._features = self._filled(folder, key, shape)
@@ -59,10 +62,13 @@ class NormalFeatures:
             features = np.lib.format.open_memmap(
                 path, mode="w+", dtype=np.float16, shape=(self._count, *shape)
             )
-        starts = range(done, self._count, self._step)
-        for number, start in enumerate(track(starts, "teacher features")):
-            rows = np.arange(start, min(start + self._step, self._count))
-            features[rows] = _rounded(self._compute(rows))
+        parts = [
+            np.arange(start, min(start + self._step, self._count))
+            for start in range(done, self._count, self._step)
+        ]
+        made = ahead(lambda rows: _rounded(self._compute(rows)), parts, self._threads)
+        for number, (rows, found) in enumerate(zip(track(parts, "teacher features"), made, strict=True)):
+            features[rows] = found
             if number % 50 == 49 or rows[-1] == self._count - 1:
                 features.flush()  # before the note that says it is there
                 write_json(progress, {"key": key, "done": int(rows[-1]) + 1})
@@ -85,4 +91,4 @@ class NormalFeatures:
 
 
 def _rounded(features: Tensor) -> np.ndarray:
-    return features.float().cpu().numpy().astype(np.float16)
+    return features.float().half().cpu().numpy()  # rounded where it was computed: half of it travels

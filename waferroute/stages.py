@@ -24,7 +24,7 @@ LOGS = ("*.csv", "wandb", "checkpoint*", "logs")
 
 
 # Keys that change how a stage works but not what comes out of it.
-_WITHOUT_EFFECT = {"ray", "wandb", "checkpoint_epochs", "keep_cache", "cache_gb", "offline"}
+_WITHOUT_EFFECT = {"ray", "wandb", "checkpoint_epochs", "keep_cache", "cache_gb", "compile", "offline"}
 
 
 def all_stages(command_tail: str = "CONFIG", *, pretrain: bool = False) -> list[Stage[RunConfig]]:

@@ -248,3 +248,18 @@ def test_the_answer_to_painted_defects_is_sure_where_the_paint_is_known_to_be():
     unpainted = torch.ones(MAP, MAP, dtype=torch.bool)
     unpainted[0, 0] = False
     torch.testing.assert_close(after[:, 1][:, unpainted], before[:, 1][:, unpainted])
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_gpu_is_given_the_numbers_that_a_cpu_learns_from(bits):
+    """Grey levels and features travel as they are stored and become the same numbers on the other side."""
+    task = toy_task(plain_model())
+    cover = np.zeros((40, 32, 32), np.uint8)
+    cover[::3, :9, :4] = 255
+    pixels = task.pool.images if bits == 8 else task.pool.images.astype(np.uint16) * np.uint16(257)
+    pool = replace(task.pool, cover=cover, images=pixels)
+    known = replace(task, pool=pool, answers=("context", "painted"))
+    rows = np.array([0, 3, 4, 21])
+    images, targets = known.on(torch.device("cpu"), known.stored(rows))
+    assert torch.equal(images, torch.from_numpy(pool.batch(rows)))
+    assert torch.equal(targets, known.target(rows))
