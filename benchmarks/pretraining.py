@@ -27,6 +27,7 @@ from teacher.fit import fit_teacher
 from teacher.model import load_teacher
 from teacher.pretrain.config import PretrainConfig
 from teacher.pretrain.run import pretrain
+from teacher.questions.config import QuestionsConfig
 from wafer_data.config import DataConfig
 from wafer_data.files import read_json, write_json
 from wafer_data.micrograph import MicrographConfig, normal_image
@@ -64,7 +65,9 @@ def main() -> None:
             images_per_epoch=args.images_per_epoch,
             learning_rate=args.learning_rate,
             batch_size=16,
-        )
+        ),
+        # the likelihood alone: whether a further question is asked is decided anew for each weights, and would be noise
+        questions=QuestionsConfig(ask=[]),
     )
     out = args.work / f"pretrain-{args.epochs}-{args.learning_rate:g}"
     started = time.monotonic()
