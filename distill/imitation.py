@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ from distill.batches import check_split
 from distill.config import StageConfig
 from distill.pool import Pool
 from distill.targets import CachedTargets, LiveTargets, Targets, grey_on
-from likelihood.answers import PAINTED
+from likelihood.answers import PAINTED, PLACE
 from training.ahead import ahead, threads_for
 from training.batches import epoch_batches, hold_out
 from training.loop import Inputs, Part, Settings, Training, train
@@ -28,7 +28,8 @@ class ImitationTask:
 
     name: stage. model: maps (B, 1, 256, 256) images in [0, 1] to (B, d, map, map) features.
     targets: features of the teacher, aligned with the pool; averaged down to the student's map. directions: how many
-    of them are imitated, the first ones; None: all. answers: names of the answers that they begin with.
+    of them are imitated, the first ones; None: all. asked: "place" and the answers that they begin with, and their
+    weights in the score; empty: none. answer_targets: of the model whose answers are imitated; default: `targets`.
     compiled: whether the model is compiled, on a GPU.
     """
 
@@ -39,30 +40,46 @@ class ImitationTask:
     config: StageConfig
     seed: int
     directions: int | None = None
-    answers: tuple[str, ...] = ()
+    asked: Mapping[str, float] = field(default_factory=dict)
+    answer_targets: Targets | None = None
     compiled: bool = False
+
+    @property
+    def answers(self) -> list[str]:
+        """Names of the answers."""
+        return list(self.asked)[1:]
+
+    @property
+    def is_cached(self) -> bool:
+        """Whether all targets are read and none is computed."""
+        used = (self.targets, self.answer_targets or self.targets)
+        return all(isinstance(one, CachedTargets) for one in used)
 
     def target(self, rows: np.ndarray) -> Tensor:
         """What the teacher says about images `rows`, (B, d, map, map) float32."""
-        return self._of_student(self.targets.rows(rows, self.directions), self._cover(rows))
+        targets = self.targets.rows(rows, self.directions)
+        own = None if self.answer_targets is None else self.answer_targets.rows(rows, len(self.answers))
+        return self._of_student(targets, own)
 
     def stored(self, rows: np.ndarray) -> tuple[Tensor, ...]:
-        """Images, cached features and defects of `rows` as they are stored, in memory that a GPU reads at once."""
+        """Images and cached features of `rows` as they are stored, in memory that a GPU reads at once."""
         assert isinstance(self.targets, CachedTargets)
         parts = [self.pool.counts(rows), self.targets.stored(rows, self.directions)]
-        cover = self._cover(rows)
-        found = [torch.from_numpy(part) for part in parts] + ([] if cover is None else [cover])
+        if isinstance(self.answer_targets, CachedTargets):
+            parts.append(self.answer_targets.stored(rows, len(self.answers)))
+        found = [torch.from_numpy(part) for part in parts]
         return tuple(part.pin_memory() if torch.cuda.is_available() else part for part in found)
 
     def on(self, device: torch.device, stored: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
         """Images and targets on `device` from what `stored` returned: the numbers of `pool.batch` and `target`."""
-        targets = stored[1].to(device, non_blocking=True).float()
-        return grey_on(device, stored[0]), self._of_student(targets, stored[2] if stored[2:] else None)
+        image, targets, *own = stored
+        features, *answers = (part.to(device, non_blocking=True).float() for part in (targets, *own))
+        return grey_on(device, image), self._of_student(features, answers[0] if answers else None)
 
-    def _of_student(self, targets: Tensor, cover: Tensor | None) -> Tensor:
-        """What a student is to learn of features (B, d, h, h), which change."""
-        if cover is not None:
-            _correct(targets[:, self.answers.index(PAINTED)], cover)
+    def _of_student(self, targets: Tensor, answers: Tensor | None) -> Tensor:
+        """What a student is to learn of features (B, Q + d, h, h), and of answers (B, Q, h, h) in place of theirs."""
+        if answers is not None:
+            targets = torch.cat([answers.to(targets.device), targets[:, len(self.answers) :]], 1)
         factor = targets.shape[-1] // self.config.student.map_size
         if factor == 1:
             return targets
@@ -71,26 +88,36 @@ class ImitationTask:
         mean = F.avg_pool2d(targets[:, count:], factor)
         return torch.cat([F.max_pool2d(targets[:, :count], factor), mean], 1) if count else mean
 
-    def _cover(self, rows: np.ndarray) -> Tensor | None:
-        """Share of each part of the images that is known to be defective, if a target depends on it, uint8."""
-        if self.pool.cover is None or PAINTED not in self.answers:
-            return None
-        return torch.from_numpy(self.pool.cover[rows])
+    def painted(self, rows: np.ndarray) -> Tensor:
+        """Which cells of images `rows` show a defect, (B, map, map): 1 yes, 0 no, `UNKNOWN` where nobody knows."""
+        side, normal = self.config.student.map_size, torch.from_numpy(self.pool.is_normal[rows])
+        if self.pool.cover is None:
+            found = torch.zeros(len(rows), side, side)
+        else:
+            cover = torch.from_numpy(self.pool.cover[rows].astype(np.float32) / 255.0)
+            found = defective_cells(F.interpolate(cover[:, None], size=(side, side), mode="area")[:, 0])
+        found[~normal & (found <= 0).flatten(1).all(1)] = UNKNOWN
+        return found
 
 
-SURE = 4.0
-"""What a sure answer is, in standard deviations of normal cells."""
 DEFECTIVE = 0.1
-"""A cell shows a defect from this share of its pixels on."""
+"""A cell shows a defect from this share of its pixels on, or from half the share of the most covered cell."""
+UNKNOWN = -1.0
+POSITIVE = 3.0
+"""Weight of a defective cell against a normal one: there are few."""
+PAINTED_LOSS = 10.0
+"""Brings the cross-entropy of all cells, some hundredths, to the size of the other losses."""
+LEAST_PLACE = 0.25
+"""Of the loss of the directions, where places do not count: the latent is taken from them in any case."""
 HUBER = 1.0
 """Errors of answers count by their square up to here, beyond it by their size: those on defects are large."""
 
 
-def _correct(answer: Tensor, cover: Tensor) -> None:
-    """Where the teacher overlooks a defect that is known to be there, its answer becomes `SURE`, in place."""
-    share = cover.to(answer.device, non_blocking=True).float() / 255.0
-    share = F.interpolate(share[:, None], size=answer.shape[-2:], mode="area")[:, 0]
-    answer.copy_(torch.where(share > DEFECTIVE, answer.clamp_min(SURE), answer))
+def defective_cells(cover: Tensor) -> Tensor:
+    """(B, h, h) shares of cells that are painted -> 1 defective, 0 not touched, `UNKNOWN` in between."""
+    limit = (0.5 * cover.flatten(1).max(1).values).clamp_max(DEFECTIVE)[:, None, None]
+    found = torch.where(cover > 0, torch.full_like(cover, UNKNOWN), torch.zeros_like(cover))
+    return torch.where((cover >= limit) & (cover > 0), torch.ones_like(cover), found)
 
 
 def direction_weights(task: ImitationTask, rows: np.ndarray) -> Tensor:
@@ -107,33 +134,54 @@ def direction_weights(task: ImitationTask, rows: np.ndarray) -> Tensor:
 class Imitation(nn.Module):
     """A model and its losses: the error of its features, each with its weight, (1, Q + d, 1, 1).
 
-    Directions by the square of it, the `answers` (Q) that come first by Huber's loss; all answers together count as
-    much as all directions.
+    Directions by the square of it, the answers (Q) that come first by Huber's loss, each with its weight in the score.
+    The answer to painted defects is not imitated: the truth is known there, and learned by cross-entropy. A small
+    network that sees the pixels finds specks which its teacher's coarse features do not show (docs/LOG.md).
+
+    Args:
+        asked: "place" and the answers, in their order, and their weights in the score; empty: directions alone.
     """
 
     weights: Tensor
 
-    def __init__(self, model: nn.Module, weights: Tensor, answers: int = 0) -> None:
+    def __init__(self, model: nn.Module, weights: Tensor, asked: Mapping[str, float] | None = None) -> None:
         super().__init__()
-        self.model, self.answers = model, answers
+        self.model = model
+        place, *shares = (asked or {PLACE: 1.0}).values()
+        self.place, self.shares, self.answers = max(place, LEAST_PLACE), shares, list(asked or {})[1:]
+        if not self.answers:
+            self.place = 1.0
         self.register_buffer("weights", weights, persistent=False)
 
     def forward(
-        self, images: Tensor, targets: Tensor, normal: Tensor, synthetic: Tensor
+        self, images: Tensor, targets: Tensor, painted: Tensor, normal: Tensor, synthetic: Tensor
     ) -> dict[str, Tensor]:
-        """Losses of (B, 1, S, S) images against (B, d, h, h) features.
+        """Losses of (B, 1, S, S) images.
 
-        normal, synthetic: places of the ones and of the others in the batch. Places and no mask: a GPU would have to
-        be waited for until it is known how many there are.
+        targets: (B, Q + d, h, h) features. painted: (B, h, h), see `ImitationTask.painted`. normal, synthetic: places
+        of the ones and of the others in the batch. Places and no mask: a GPU would have to be waited for until it is
+        known how many there are.
         """
-        difference = (self.model(images).float() - targets) * self.weights
-        error = difference[:, self.answers :].square().flatten(1).mean(1)
+        found = self.model(images).float()
+        difference = (found - targets) * self.weights
+        error = difference[:, len(self.answers) :].square().flatten(1).mean(1)
         if self.answers:
-            asked = difference[:, : self.answers].flatten(1)
-            error = error + 2 * F.huber_loss(
-                asked, torch.zeros_like(asked), reduction="none", delta=HUBER
-            ).mean(1)
+            error = self.place * error
+        for channel, (name, share) in enumerate(zip(self.answers, self.shares, strict=True)):
+            if name == PAINTED:
+                loss = PAINTED_LOSS * _cross_entropy(found[:, channel], painted)
+            else:
+                asked = difference[:, channel].flatten(1)
+                loss = 2 * F.huber_loss(asked, torch.zeros_like(asked), reduction="none", delta=HUBER).mean(1)
+            error = error + share * loss
         return {"loss": error, "normal": error[normal], "synthetic": error[synthetic]}
+
+
+def _cross_entropy(odds: Tensor, painted: Tensor) -> Tensor:
+    """(B, h, h) log odds and truth -> (B,) mean over the cells that are known."""
+    weight = odds.new_tensor(POSITIVE)
+    loss = F.binary_cross_entropy_with_logits(odds, painted.clamp_min(0), pos_weight=weight, reduction="none")
+    return (loss * (painted != UNKNOWN)).flatten(1).mean(1)
 
 
 def imitate(
@@ -174,12 +222,13 @@ def imitation_training(task: ImitationTask, accelerator: Accelerator, checkpoint
 
     def inputs(parts: list[Part]) -> Iterator[Inputs]:
         every = [np.sort(part.rows) for part in parts]  # neighbours on the disk are read together
-        if device.type == "cpu" or not isinstance(task.targets, CachedTargets):
+        if device.type == "cpu" or not task.is_cached:
             for rows in every:
-                yield torch.from_numpy(pool.batch(rows)), task.target(rows), *_places(pool.is_normal[rows])
+                images = torch.from_numpy(pool.batch(rows))
+                yield images, task.target(rows), task.painted(rows), *_places(pool.is_normal[rows])
             return
         for rows, stored in zip(every, ahead(task.stored, every, threads_for(device)), strict=True):
-            yield *task.on(device, stored), *_places(pool.is_normal[rows])
+            yield *task.on(device, stored), task.painted(rows), *_places(pool.is_normal[rows])
 
     slow = ", its teacher computed along" if isinstance(task.targets, LiveTargets) else ""
     model = task.model.to(memory_format=torch.channels_last)
@@ -189,7 +238,7 @@ def imitation_training(task: ImitationTask, accelerator: Accelerator, checkpoint
         title=f"{task.name}: imitation{slow}",
         section=f"distill.{task.name}",
         remedy=f"lower distill.{task.name}.learning_rate={config.learning_rate} or its gradient_clip",
-        task=Imitation(model, direction_weights(task, learned), len(task.answers)).to(accelerator.device),
+        task=Imitation(model, direction_weights(task, learned), task.asked).to(accelerator.device),
         inputs=inputs,
         steps_of=lambda epoch: epoch_batches(learned, config.batch_size, (task.seed, epoch)),
         settings=Settings.of(config, checkpoint_epochs=checkpoint_epochs),

@@ -18,7 +18,7 @@ from PIL import Image
 
 from distill.config import PoolConfig
 from wafer_data.arrays import to_counts, write_stack
-from wafer_data.augment import AugmentConfig, augment
+from wafer_data.augment import AugmentConfig, augment, warp
 from wafer_data.errors import InputError
 from wafer_data.files import new_directory, read_json, sha256_json, write_json
 from wafer_data.progress import track
@@ -26,11 +26,13 @@ from wafer_data.store import ImageStore
 from wafer_data.synthetic import add_random_anomaly
 from wafer_data.synthetic.transplant import transplant
 
-VERSION = 4
+VERSION = 5
 """Changes with the way a pool is made, so that one made otherwise is not gone on with."""
 
 
 COVER_SIDE = 32
+WARPED_SHARE = 0.3
+"""Of the copies, where a cell's look counts and not its place alone: turned by any angle, enlarged or shrunk."""
 
 
 @dataclass(frozen=True)
@@ -68,16 +70,19 @@ def open_pool(
     seed: int,
     changes: AugmentConfig | None = None,
     foreign: AugmentConfig | None = None,
+    warped: bool = False,
 ) -> Pool:
     """The pool in `cache`, built first if it is missing or belongs to other images or settings.
 
     changes: what leaves a normal image normal, flips decided (`distill.augmentation`); default: `config.augment`.
     foreign: mirrors that do not: their copies join as a kind of anomaly; default: none.
+    warped: whether a share of the copies is turned by any angle. The teacher answers for them as for any image, so none
+    becomes normal by that; students see more of what its answers depend on.
 
     Raises:
         InputError: the disk has no room for it.
     """
-    maker = _Maker(store, config, changes or config.augment, foreign or AugmentConfig(), seed)
+    maker = _Maker(store, config, changes or config.augment, foreign or AugmentConfig(), seed, warped)
     key = maker.key
     folder = cache / "pool"
     if not (folder / "pool.json").is_file() or read_json(folder / "pool.json").get("key") != key:
@@ -92,9 +97,16 @@ class _Maker:
     """Makes the images of a pool: normals as they are, labelled defects as they are, then generated ones."""
 
     def __init__(
-        self, store: ImageStore, config: PoolConfig, changes: AugmentConfig, foreign: AugmentConfig, seed: int
+        self,
+        store: ImageStore,
+        config: PoolConfig,
+        changes: AugmentConfig,
+        foreign: AugmentConfig,
+        seed: int,
+        warped: bool,
     ) -> None:
         self.store, self.config, self.changes, self.foreign, self.seed = store, config, changes, foreign, seed
+        self.warped_share = WARPED_SHARE if warped else 0.0
         self.normals = store.indices("train", label=0)[: config.max_originals]
         self.defects = store.indices("train", label=1)
         self.total = len(self.normals) + len(self.defects) + config.generated
@@ -109,6 +121,7 @@ class _Maker:
             "changes": self.changes.model_dump(mode="json"),
             "foreign": self.foreign.model_dump(mode="json"),
             "seed": self.seed,
+            "warped": self.warped_share,
             "version": VERSION,
         }
         return sha256_json(parts)
@@ -154,6 +167,8 @@ class _Maker:
         source, donor = (self.store.grey(int(index)) for index in rng.choice(self.normals, 2))
         image = augment(source, rng, self.changes)
         mirrored = augment(image, rng, self.foreign)
+        if self.warped_share and rng.random() < self.warped_share:
+            mirrored = warp(mirrored, rng)
         if rng.random() >= self.config.synthetic_share:
             return mirrored, np.array_equal(mirrored, image), None
         painted, mask, _ = add_random_anomaly(mirrored, rng, donor)

@@ -22,16 +22,23 @@ from distill.elbo_phase import train_elbo
 from distill.imitation import ImitationTask, imitate
 from distill.pool import Pool, open_pool
 from distill.targets import CACHE, Targets, load_model, open_targets, weights_file
-from likelihood.answers import Answers, attach_answers
+from likelihood.answers import PAINTED, SMALLEST, Answers, attach_answers
 from likelihood.labels import fit_with_labels
+from router.route_scores import STUDENTS
 from student_vae import StudentVAE, save_student
 from teacher.model import teacher_answers
 from training.checkpoints import FORMAT, forget_other_work
 from training.tracking import LossLog, WandbRun
 from wafer_data.errors import InputError
-from wafer_data.files import new_directory, sha256_file, sha256_json, write_json, write_text
+from wafer_data.files import new_directory, read_json, sha256_file, sha256_json, write_json, write_text
+from wafer_data.spread import spread
 from wafer_data.store import ImageStore
 from wafer_data.symmetric_copies import SAME, Change, changes_from, normals_and_copies, within
+
+STANDARD_IMAGES = 256
+"""Training normals, at most, whose cells say what an ordinary answer to painted defects is."""
+ASKED_COPIES = 3
+"""Times as many copies at least, where more is asked than places: what a look tells takes more examples to learn."""
 
 OnEpoch = Callable[[int, dict[str, float]], None]
 
@@ -64,10 +71,26 @@ def run_stage(name: str, config: DistillConfig, run_dir: Path, store: ImageStore
     accelerator = Accelerator(mixed_precision=config.mixed_precision)
     augmentation = choose_augmentation(config.pool, run_dir / "teacher")
     bf16 = config.mixed_precision == "bf16"
+    asked = teacher_answers(run_dir / "teacher")
+    if asked is not None and name in STUDENTS:
+        stage = stage.model_copy(update={"copies": max(stage.copies, ASKED_COPIES)})
     with accelerator.main_process_first():
-        pool_config = config.pool_of(stage)
-        pool = open_pool(cache, store, pool_config, config.seed, augmentation.config, augmentation.foreign)
+        pool = open_pool(
+            cache,
+            store,
+            config.pool_of(stage),
+            config.seed,
+            augmentation.config,
+            augmentation.foreign,
+            warped=asked is not None,
+        )
         targets = open_targets(cache, run_dir, stage.teacher, pool, config.cache_gb, accelerator.device, bf16)
+        # what a student in between made of an answer would be imitated with its faults
+        answer_targets = None
+        if asked is not None and asked.imitated and stage.teacher != "teacher":
+            answer_targets = open_targets(
+                cache, run_dir, "teacher", pool, config.cache_gb, accelerator.device, bf16
+            )
     # after whatever loading a model for the caches drew from the generator
     set_seed(config.seed)
     student = _new_student(name, stage, targets, run_dir)
@@ -86,16 +109,26 @@ def run_stage(name: str, config: DistillConfig, run_dir: Path, store: ImageStore
         tracker.log({f"{phase}/{k}": v for k, v in losses.items()} | {"epoch": epoch})
 
     answers = student.likelihood.answers
-    names = tuple(answers.names[1:]) if answers is not None else ()
-    imitated = student.channels + len(names)
+    imitated = student.channels + (answers.count if answers is not None else 0)
     task = ImitationTask(
-        name, TrunkFeatures(student), pool, targets, stage, config.seed, imitated, names, config.compile
+        name,
+        TrunkFeatures(student),
+        pool,
+        targets,
+        stage,
+        config.seed,
+        imitated,
+        dict(zip(answers.names, answers.weights, strict=True)) if answers is not None else {},
+        answer_targets,
+        config.compile,
     )
     imitate(
         task, accelerator, work / "state", config.checkpoint_epochs, lambda e, v: record("imitation", e, v)
     )
     if accelerator.is_main_process:
         finish = student.to(accelerator.device).eval()
+        painted = _painted_channel(finish)
+        odds = _standardise(finish, painted, store) if painted is not None else None
         complete = _fit_and_decode(
             finish,
             store,
@@ -107,7 +140,9 @@ def run_stage(name: str, config: DistillConfig, run_dir: Path, store: ImageStore
             work / "elbo",
         )
         with new_directory(run_dir / name) as folder:
-            save_student(complete.cpu(), folder, {"stage": name, "teacher": stage.teacher})
+            save_student(
+                complete.cpu(), folder, {"stage": name, "teacher": stage.teacher, "painted_odds": odds}
+            )
             write_json(folder / "augmentation.json", augmentation.to_dict())
             write_text(folder / "losses.csv", (work / "losses.csv").read_text())
     tracker.finish()
@@ -132,7 +167,17 @@ def _new_student(name: str, stage: StageConfig, targets: Targets, run_dir: Path)
         start = load_model(run_dir, stage.start_from)
         assert isinstance(start, StudentVAE)
         student.trunk.load_state_dict(start.trunk.state_dict())
+        odds = read_json(run_dir / stage.start_from / "student.json").get("painted_odds")
+        channel = _painted_channel(student)
+        if odds is not None and channel is not None:
+            _to_odds(student, channel, *odds)
     return student
+
+
+def _painted_channel(student: StudentVAE) -> int | None:
+    """Which channel answers to painted defects; None: that is not asked."""
+    answers = student.likelihood.answers
+    return answers.names.index(PAINTED) - 1 if answers is not None and PAINTED in answers.names else None
 
 
 def _work_key(name: str, stage: StageConfig, seed: int, run_dir: Path, pool: Pool) -> str:
@@ -147,6 +192,37 @@ def _work_key(name: str, stage: StageConfig, seed: int, run_dir: Path, pool: Poo
         "checkpoints": FORMAT,
     }
     return sha256_json(parts)
+
+
+@torch.no_grad()
+def _standardise(student: StudentVAE, channel: int, store: ImageStore) -> tuple[float, float]:
+    """Bring one answer, log odds so far, to standard deviations of normal cells, in the trunk's last layer.
+
+    Returns:
+        Mean and standard deviation of the log odds, for `_to_odds`.
+    """
+    chosen = spread(store.indices("train", label=0), STANDARD_IMAGES)
+    head, device = student.trunk.head, next(student.parameters()).device
+    cells = torch.cat(
+        [
+            student.features(torch.from_numpy(store.batch(chosen[start : start + 32])).to(device))[:, channel]
+            for start in range(0, len(chosen), 32)
+        ]
+    )
+    assert head.bias is not None
+    centre, scale = cells.mean(), cells.std().clamp_min(SMALLEST)
+    head.weight[channel] /= scale
+    head.bias[channel] = (head.bias[channel] - centre) / scale
+    return float(centre), float(scale)
+
+
+@torch.no_grad()
+def _to_odds(student: StudentVAE, channel: int, centre: float, scale: float) -> None:
+    """The reverse, for a stage that goes on with another's trunk."""
+    head = student.trunk.head
+    assert head.bias is not None
+    head.weight[channel] *= scale
+    head.bias[channel] = head.bias[channel] * scale + centre
 
 
 def _fit_and_decode(

@@ -1,9 +1,11 @@
 """Label-preserving augmentation of images."""
 
+import math
 from typing import Self
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from scipy import ndimage
 
 
 class AugmentConfig(BaseModel):
@@ -88,3 +90,18 @@ def mirror_and_turn(images: np.ndarray, rng: np.random.Generator, config: Augmen
             raise ValueError(f"rotate90 needs square images, not {height} x {width}")
         images = np.rot90(images, int(rng.integers(4)), axes=(-2, -1))
     return images
+
+
+def warp(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A copy turned by any angle, enlarged or shrunk by at most an eighth and moved by at most a tenth of its sides.
+
+    What comes in from outside is the image's reflection. Float32 (H, W) in [0, 1], of the same shape.
+    """
+    angle, zoom = rng.uniform(0, math.tau), math.exp(rng.uniform(-0.125, 0.125))
+    turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]]) / zoom
+    middle = (np.array(image.shape) - 1) / 2
+    moved = middle + rng.uniform(-0.1, 0.1, 2) * image.shape
+    found = ndimage.affine_transform(
+        image.astype(np.float32), turn, moved - turn @ middle, order=1, mode="reflect"
+    )
+    return np.clip(found, 0, 1)

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
+from torch import nn
 
 from distill.config import StageConfig
-from distill.imitation import SURE, imitation_training
+from distill.imitation import UNKNOWN, Imitation, defective_cells, imitation_training
 from distill.stages import run_stage
 from distill.targets import CachedTargets
 from tests.conftest import tiny_distill_config
@@ -232,34 +233,58 @@ def test_answers_are_imitated_by_their_largest_cell_and_directions_by_the_mean()
     task = toy_task(plain_model())
     fine = np.zeros((40, 1 + DIRECTIONS, 2 * MAP, 2 * MAP), np.float16)
     fine[:, :, 0, 0] = 3.0
-    halved = replace(task, targets=CachedTargets(fine), answers=("context",))
+    halved = replace(task, targets=CachedTargets(fine), asked={"place": 0.5, "context": 0.5})
     found = halved.target(np.arange(2))
     assert found[0, 0, 0, 0] == 3.0
     assert found[0, 1, 0, 0] == 0.75
 
 
-def test_the_answer_to_painted_defects_is_sure_where_the_paint_is_known_to_be():
+def test_cells_that_the_paint_covers_are_defective_and_of_small_paint_those_it_covers_most():
+    cover = torch.zeros(3, 4, 4)
+    cover[0, 0, :3] = torch.tensor([0.9, 0.2, 0.04])
+    cover[1, 0, :2] = torch.tensor([0.05, 0.01])
+    found = defective_cells(cover)
+    assert found[0, 0].tolist() == [1, 1, UNKNOWN, 0]
+    assert found[1, 0].tolist() == [1, UNKNOWN, 0, 0]
+    assert (found[2] == 0).all()
+
+
+def test_what_is_painted_is_known_of_painted_and_normal_images_and_unknown_of_others():
     task = toy_task(plain_model())
-    cover = np.zeros((40, 32, 32), np.uint8)
-    cover[3, :4, :4] = 255
-    known = replace(task, pool=replace(task.pool, cover=cover), answers=("context", "painted"))
-    before, after = task.target(np.arange(5)), known.target(np.arange(5))
-    assert (after[3, 1, 0, 0] == SURE) and (after[3, 0] == before[3, 0]).all()
-    unpainted = torch.ones(MAP, MAP, dtype=torch.bool)
-    unpainted[0, 0] = False
-    torch.testing.assert_close(after[:, 1][:, unpainted], before[:, 1][:, unpainted])
+    is_normal, cover = np.zeros(40, bool), np.zeros((40, 32, 32), np.uint8)
+    is_normal[0], cover[1, :4, :4] = True, 255
+    known = replace(task, pool=replace(task.pool, cover=cover, is_normal=is_normal))
+    normal, painted, other = known.painted(np.arange(3))
+    assert (normal == 0).all()
+    assert painted[0, 0] == 1 and painted.sum() == painted.clamp_min(0).sum()
+    assert (other == UNKNOWN).all()
+
+
+def test_the_painted_answer_learns_the_truth_and_not_what_the_teacher_says():
+    features = torch.zeros(2, 3, 4, 4)
+    features[0, 1, 0, 0] = 9.0
+    model = nn.Conv2d(1, 3, 1)
+    nn.init.zeros_(model.weight), nn.init.constant_(model.bias, 9.0)
+    losses = Imitation(model, torch.ones(1, 3, 1, 1), {"place": 0.5, "context": 0.0, "painted": 0.5})
+    painted = torch.zeros(2, 4, 4)
+    images, places = torch.zeros(2, 1, 4, 4), (torch.tensor([0]), torch.tensor([1]))
+    wrong = losses(images, features, painted, *places)["loss"]
+    right = losses(images, features, painted + 1, *places)["loss"]
+    unknown = losses(images, features, painted + UNKNOWN, *places)["loss"]
+    assert (wrong > right).all()
+    torch.testing.assert_close(unknown, torch.full((2,), 0.5 * 81.0))
 
 
 @pytest.mark.parametrize("bits", [8, 16])
 def test_a_gpu_is_given_the_numbers_that_a_cpu_learns_from(bits):
     """Grey levels and features travel as they are stored and become the same numbers on the other side."""
     task = toy_task(plain_model())
-    cover = np.zeros((40, 32, 32), np.uint8)
-    cover[::3, :9, :4] = 255
     pixels = task.pool.images if bits == 8 else task.pool.images.astype(np.uint16) * np.uint16(257)
-    pool = replace(task.pool, cover=cover, images=pixels)
-    known = replace(task, pool=pool, answers=("context", "painted"))
+    pool = replace(task.pool, images=pixels)
+    other = CachedTargets(np.full((40, 1, MAP, MAP), 2.5, np.float16))
+    known = replace(task, pool=pool, asked={"place": 0.5, "context": 0.5}, answer_targets=other)
     rows = np.array([0, 3, 4, 21])
     images, targets = known.on(torch.device("cpu"), known.stored(rows))
     assert torch.equal(images, torch.from_numpy(pool.batch(rows)))
     assert torch.equal(targets, known.target(rows))
+    assert (targets[:, 0] == 2.5).all()

@@ -15,9 +15,10 @@ served. docs/synthetic.md shows each generator and lists its ranges.
 
 from wafer_data.synthetic.films import residue
 from wafer_data.synthetic.lines import crack, scratch
-from wafer_data.synthetic.patches import cut_paste, pattern_shift, perlin_texture
+from wafer_data.synthetic.patches import cut_paste, pattern_shift, perlin_texture, swap
 from wafer_data.synthetic.pattern import bridge, missing_feature
 from wafer_data.synthetic.registry import ANOMALY_TYPES, GENERATORS, AnomalyType, add_random_anomaly
+from wafer_data.synthetic.small import slip, speck
 from wafer_data.synthetic.spots import particle, stain
 
 __all__ = [
@@ -34,5 +35,8 @@ __all__ = [
     "perlin_texture",
     "residue",
     "scratch",
+    "slip",
+    "speck",
     "stain",
+    "swap",
 ]

@@ -7,9 +7,11 @@ from PIL import Image
 
 from wafer_data.synthetic.blend import add
 from wafer_data.synthetic.noise import smooth_noise
+from wafer_data.synthetic.spots import uneven_distance
 
 _SHIFT_SEEN = 0.5  # a shifted patch that changes the image by this many of its standard deviations is taken
 _SHIFT_ATTEMPTS = 4
+_SWAP_SEEN, _SWAP_STEP = 0.3, 0.08  # of a swap as a whole, and of a pixel that belongs to it; likewise
 _INSIDE = 0.12  # a pixel belongs to a blended patch from this share of its opacity on
 
 
@@ -113,6 +115,37 @@ def pattern_shift(
             break
     assert best is not None
     return add(image, *best[1:])
+
+
+def swap(
+    image: np.ndarray, rng: np.random.Generator, donor: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """A small piece of the image, or of the donor, where another belongs: nothing foreign, only out of place.
+
+    An uneven ellipse within sides of 2-12 % of the shorter one, with a soft or a sharp edge. Of up to four draws the
+    first is taken that changes the image by 0.3 of its standard deviations (root mean square), or else the last.
+    """
+    side = min(image.shape)
+    shape = np.maximum(4, side * np.exp(rng.uniform(math.log(0.02), math.log(0.12), 2))).astype(int)
+    source = image if donor is None or rng.random() < 0.5 else donor
+    y, x = (np.linspace(-1, 1, length, dtype=np.float32) for length in shape)
+    for _ in range(_SHIFT_ATTEMPTS):
+        (top, left), (from_top, from_left) = (
+            tuple(
+                int(rng.integers(0, whole - part + 1)) for whole, part in zip(image.shape, shape, strict=True)
+            )
+            for _ in range(2)
+        )
+        before = image[top : top + shape[0], left : left + shape[1]]
+        patch = source[from_top : from_top + shape[0], from_left : from_left + shape[1]]
+        distance = uneven_distance(x[None], y[:, None], rng)
+        alpha = np.clip((1 - distance) * np.float32(rng.uniform(2, 8)), 0, 1)
+        change = (alpha * (patch - before)).astype(np.float32)
+        if math.sqrt(float(np.mean(np.square(change)))) > _SWAP_SEEN * float(image.std()):
+            break
+    return add(
+        image, change, (alpha > _INSIDE) & (np.abs(change) > _SWAP_STEP * float(image.std())), (top, left)
+    )
 
 
 def _soft_rectangle(shape: tuple[int, ...], softness: float) -> np.ndarray:

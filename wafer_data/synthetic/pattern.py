@@ -56,7 +56,7 @@ def missing_feature(
     """
     structures = find_structures(image, rng)
     if structures is None:
-        return _blot(image, rng)
+        return blot(image, rng)
     smooth, inside = structures.smooth, structures.inside
     side = min(image.shape)
     row, column = _inner_place(inside, rng)
@@ -156,7 +156,7 @@ def _bar(image: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.nd
     return _paint(image, alpha, rng)
 
 
-def _blot(image: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def blot(image: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """What stands for a missing feature where there is no feature: a round blot."""
     side = min(image.shape)
     radius = max(1.5, side * math.exp(rng.uniform(math.log(0.02), math.log(0.08))))

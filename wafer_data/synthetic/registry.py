@@ -7,8 +7,9 @@ import numpy as np
 
 from wafer_data.synthetic.films import residue
 from wafer_data.synthetic.lines import crack, scratch
-from wafer_data.synthetic.patches import cut_paste, pattern_shift, perlin_texture
+from wafer_data.synthetic.patches import cut_paste, pattern_shift, perlin_texture, swap
 from wafer_data.synthetic.pattern import bridge, missing_feature
+from wafer_data.synthetic.small import slip, speck
 from wafer_data.synthetic.spots import particle, stain
 
 Generator = Callable[
@@ -26,7 +27,8 @@ class AnomalyType:
 
 
 # The six that any surface can show have full weight; the four that belong to a patterned wafer, or are faint
-# films, have half: on a surface without pattern they say less.
+# films, have half: on a surface without pattern they say less. The small ones are drawn most often: what is hardest
+# to see needs the most examples.
 ANOMALY_TYPES: dict[str, AnomalyType] = {
     "scratch": AnomalyType(scratch, 1.0),
     "particle": AnomalyType(particle, 1.0),
@@ -38,6 +40,9 @@ ANOMALY_TYPES: dict[str, AnomalyType] = {
     "pattern_shift": AnomalyType(pattern_shift, 0.5),
     "bridge": AnomalyType(bridge, 0.5),
     "missing_feature": AnomalyType(missing_feature, 0.5),
+    "speck": AnomalyType(speck, 1.5),
+    "slip": AnomalyType(slip, 1.5),
+    "swap": AnomalyType(swap, 1.0),
 }
 GENERATORS: dict[str, Generator] = {name: kind.generator for name, kind in ANOMALY_TYPES.items()}
 
