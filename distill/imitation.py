@@ -30,7 +30,8 @@ class ImitationTask:
     targets: features of the teacher, aligned with the pool; averaged down to the student's map. directions: how many
     of them are imitated, the first ones; None: all. asked: "place" and the answers that they begin with, and their
     weights in the score; empty: none. answer_targets: of the model whose answers are imitated; default: `targets`.
-    compiled: whether the model is compiled, on a GPU.
+    from_paint: whether the answer to painted defects is learned from the paint itself (see `Imitation`). compiled:
+    whether the model is compiled, on a GPU.
     """
 
     name: str
@@ -42,6 +43,7 @@ class ImitationTask:
     directions: int | None = None
     asked: Mapping[str, float] = field(default_factory=dict)
     answer_targets: Targets | None = None
+    from_paint: bool = False
     compiled: bool = False
 
     @property
@@ -109,6 +111,8 @@ PAINTED_LOSS = 10.0
 """Brings the cross-entropy of all cells, some hundredths, to the size of the other losses."""
 LEAST_PLACE = 0.25
 """Of the loss of the directions, where places do not count: the latent is taken from them in any case."""
+SURE = 4.0
+"""What a sure answer is, in standard deviations of normal cells."""
 HUBER = 1.0
 """Errors of answers count by their square up to here, beyond it by their size: those on defects are large."""
 
@@ -135,8 +139,9 @@ class Imitation(nn.Module):
     """A model and its losses: the error of its features, each with its weight, (1, Q + d, 1, 1).
 
     Directions by the square of it, the answers (Q) that come first by Huber's loss, each with its weight in the score.
-    The answer to painted defects is not imitated: the truth is known there, and learned by cross-entropy. A small
-    network that sees the pixels finds specks which its teacher's coarse features do not show (docs/LOG.md).
+    Where the teacher overlooks a painted defect, its answer to that question becomes `SURE`; or, `from_paint`, what it
+    says there does not count at all and the truth is learned, by cross-entropy: a small network that sees the pixels
+    of enough images finds specks which its teacher's coarse features do not show (docs/LOG.md).
 
     Args:
         asked: "place" and the answers, in their order, and their weights in the score; empty: directions alone.
@@ -144,9 +149,15 @@ class Imitation(nn.Module):
 
     weights: Tensor
 
-    def __init__(self, model: nn.Module, weights: Tensor, asked: Mapping[str, float] | None = None) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        weights: Tensor,
+        asked: Mapping[str, float] | None = None,
+        from_paint: bool = False,
+    ) -> None:
         super().__init__()
-        self.model = model
+        self.model, self.from_paint = model, from_paint
         place, *shares = (asked or {PLACE: 1.0}).values()
         self.place, self.shares, self.answers = max(place, LEAST_PLACE), shares, list(asked or {})[1:]
         if not self.answers:
@@ -163,16 +174,18 @@ class Imitation(nn.Module):
         known how many there are.
         """
         found = self.model(images).float()
-        difference = (found - targets) * self.weights
-        error = difference[:, len(self.answers) :].square().flatten(1).mean(1)
-        if self.answers:
+        count = len(self.answers)
+        error = ((found - targets) * self.weights)[:, count:].square().flatten(1).mean(1)
+        if count:
             error = self.place * error
         for channel, (name, share) in enumerate(zip(self.answers, self.shares, strict=True)):
-            if name == PAINTED:
-                loss = PAINTED_LOSS * _cross_entropy(found[:, channel], painted)
+            answer, target = found[:, channel], targets[:, channel]
+            if name == PAINTED and self.from_paint:
+                loss = PAINTED_LOSS * _cross_entropy(answer, painted)
             else:
-                asked = difference[:, channel].flatten(1)
-                loss = 2 * F.huber_loss(asked, torch.zeros_like(asked), reduction="none", delta=HUBER).mean(1)
+                if name == PAINTED:
+                    target = torch.where(painted == 1, target.clamp_min(SURE), target)
+                loss = 2 * F.huber_loss(answer, target, reduction="none", delta=HUBER).flatten(1).mean(1)
             error = error + share * loss
         return {"loss": error, "normal": error[normal], "synthetic": error[synthetic]}
 
@@ -238,7 +251,9 @@ def imitation_training(task: ImitationTask, accelerator: Accelerator, checkpoint
         title=f"{task.name}: imitation{slow}",
         section=f"distill.{task.name}",
         remedy=f"lower distill.{task.name}.learning_rate={config.learning_rate} or its gradient_clip",
-        task=Imitation(model, direction_weights(task, learned), task.asked).to(accelerator.device),
+        task=Imitation(model, direction_weights(task, learned), task.asked, task.from_paint).to(
+            accelerator.device
+        ),
         inputs=inputs,
         steps_of=lambda epoch: epoch_batches(learned, config.batch_size, (task.seed, epoch)),
         settings=Settings.of(config, checkpoint_epochs=checkpoint_epochs),

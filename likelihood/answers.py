@@ -3,7 +3,7 @@
 A teacher may ask more of a cell than whether a few directions are expected at its place (`teacher.questions`). Each
 answer is a map, larger where a cell is more anomalous, in standard deviations of normal cells. Students do not repeat
 the questions: they give the answers as further channels of their features, so a question costs them one channel. They
-imitate their teacher's answers; what it is that was painted they learn from the paint itself.
+imitate their teacher's answers; what it is that was painted they learn, from enough images, from the paint itself.
 """
 
 from __future__ import annotations
@@ -62,11 +62,6 @@ class Answers(nn.Module):
     def asks_place(self) -> bool:
         """Whether the likelihood's own score counts at all."""
         return self.weights[0] > 0
-
-    @property
-    def imitated(self) -> bool:
-        """Whether students learn any of the answers from their teacher: all but the one whose truth is known."""
-        return any(name not in (PLACE, PAINTED) for name in self.names)
 
     @property
     def parameter_count(self) -> int:

@@ -12,7 +12,7 @@ from accelerate import Accelerator
 from torch import nn
 
 from distill.config import StageConfig
-from distill.imitation import UNKNOWN, Imitation, defective_cells, imitation_training
+from distill.imitation import SURE, UNKNOWN, Imitation, defective_cells, imitation_training
 from distill.stages import run_stage
 from distill.targets import CachedTargets
 from tests.conftest import tiny_distill_config
@@ -265,7 +265,8 @@ def test_the_painted_answer_learns_the_truth_and_not_what_the_teacher_says():
     features[0, 1, 0, 0] = 9.0
     model = nn.Conv2d(1, 3, 1)
     nn.init.zeros_(model.weight), nn.init.constant_(model.bias, 9.0)
-    losses = Imitation(model, torch.ones(1, 3, 1, 1), {"place": 0.5, "context": 0.0, "painted": 0.5})
+    asked = {"place": 0.5, "context": 0.0, "painted": 0.5}
+    losses = Imitation(model, torch.ones(1, 3, 1, 1), asked, from_paint=True)
     painted = torch.zeros(2, 4, 4)
     images, places = torch.zeros(2, 1, 4, 4), (torch.tensor([0]), torch.tensor([1]))
     wrong = losses(images, features, painted, *places)["loss"]
@@ -273,6 +274,19 @@ def test_the_painted_answer_learns_the_truth_and_not_what_the_teacher_says():
     unknown = losses(images, features, painted + UNKNOWN, *places)["loss"]
     assert (wrong > right).all()
     torch.testing.assert_close(unknown, torch.full((2,), 0.5 * 81.0))
+
+
+def test_with_few_images_the_painted_answer_is_the_teachers_and_sure_where_that_overlooks_the_paint():
+    model = nn.Conv2d(1, 2, 1)
+    nn.init.zeros_(model.weight), nn.init.zeros_(model.bias)
+    losses = Imitation(model, torch.ones(1, 2, 1, 1), {"place": 0.0, "painted": 1.0})
+    features, painted = torch.zeros(1, 2, 4, 4), torch.zeros(1, 4, 4)
+    features[0, 0, 0, 0] = -1.0
+    images, places = torch.zeros(1, 1, 4, 4), (torch.tensor([], dtype=torch.long), torch.tensor([0]))
+    overlooked = painted.clone()
+    overlooked[0, 0, 0] = 1
+    found = [float(losses(images, features, truth, *places)["loss"]) for truth in (painted, overlooked)]
+    assert found == pytest.approx([2 * 0.5 / 16, 2 * (SURE - 0.5) / 16])
 
 
 @pytest.mark.parametrize("bits", [8, 16])
