@@ -181,7 +181,7 @@ class Imitation(nn.Module):
         for channel, (name, share) in enumerate(zip(self.answers, self.shares, strict=True)):
             answer, target = found[:, channel], targets[:, channel]
             if name == PAINTED and self.from_paint:
-                loss = PAINTED_LOSS * _cross_entropy(answer, painted)
+                loss = PAINTED_LOSS * painted_cross_entropy(answer, painted)
             else:
                 if name == PAINTED:
                     target = torch.where(painted == 1, target.clamp_min(SURE), target)
@@ -190,10 +190,12 @@ class Imitation(nn.Module):
         return {"loss": error, "normal": error[normal], "synthetic": error[synthetic]}
 
 
-def _cross_entropy(odds: Tensor, painted: Tensor) -> Tensor:
-    """(B, h, h) log odds and truth -> (B,) mean over the cells that are known."""
+def painted_cross_entropy(odds: Tensor, painted: Tensor) -> Tensor:
+    """(B, h, h) log odds and truth (see `ImitationTask.painted`) -> (B,) mean over the cells that are known."""
     weight = odds.new_tensor(POSITIVE)
-    loss = F.binary_cross_entropy_with_logits(odds, painted.clamp_min(0), pos_weight=weight, reduction="none")
+    loss = F.binarypainted_cross_entropy_with_logits(
+        odds, painted.clamp_min(0), pos_weight=weight, reduction="none"
+    )
     return (loss * (painted != UNKNOWN)).flatten(1).mean(1)
 
 
