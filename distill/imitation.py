@@ -193,9 +193,7 @@ class Imitation(nn.Module):
 def painted_cross_entropy(odds: Tensor, painted: Tensor) -> Tensor:
     """(B, h, h) log odds and truth (see `ImitationTask.painted`) -> (B,) mean over the cells that are known."""
     weight = odds.new_tensor(POSITIVE)
-    loss = F.binarypainted_cross_entropy_with_logits(
-        odds, painted.clamp_min(0), pos_weight=weight, reduction="none"
-    )
+    loss = F.binary_cross_entropy_with_logits(odds, painted.clamp_min(0), pos_weight=weight, reduction="none")
     return (loss * (painted != UNKNOWN)).flatten(1).mean(1)
 
 

@@ -129,7 +129,7 @@ def train(
     on_gpu = run.device.type == "cuda"
     torch.backends.cudnn.benchmark = torch.backends.cudnn.benchmark or on_gpu
     # one kernel for all weights, where each would be several
-    fused = {"fused": True} if on_gpu else {}
+    fused: dict[str, Any] = {"fused": True} if on_gpu else {}
     optimizer: Any = torch.optim.AdamW(trained, lr=1.0, weight_decay=settings.weight_decay, **fused)
     model, optimizer = run.prepare(training.task, optimizer)
     module = run.unwrap_model(model)

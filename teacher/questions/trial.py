@@ -70,7 +70,10 @@ def try_questions(sample: Sample, place_scores: PlaceScores, config: QuestionsCo
     choices = []
     for i in range(len(shares)):
         found = {PLACE: own} | {name: (a.normal[:, i], a.painted[:, i]) for name, a in answered.items()}
-        standard = {name: _standard(*scores, folds, painted_folds) for name, scores in found.items()}
+        standard = {
+            name: _standard(normal, painted, folds, painted_folds)
+            for name, (normal, painted) in found.items()
+        }
         choices.append(choose(standard, sample.kinds[painted_order], config.worth, seed))
     best = max(range(len(shares)), key=lambda i: choices[i].together - (EACH if i else 0.0))
     choice = choices[best]
