@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from distill import stages
 from distill.calibration import calibrate_run
 from distill.stages import run_stage
 from router.config import RouterConfig
@@ -18,6 +19,7 @@ from tests.conftest import tiny_distill_config
 from tool_side.export.graph import scoring_graph
 from tool_side.export.parity import graph_scores
 from tool_side.export.write import export_bundle
+from wafer_data.files import read_json
 
 WEIGHTS = {"place": 0.3, "context": 0.4, "painted": 0.3}
 
@@ -47,6 +49,36 @@ def test_students_give_the_answers_before_the_directions_that_they_need(asked_ru
         assert student.likelihood.answers.names == list(WEIGHTS)
         assert student.trunk.head.out_channels == 2 + student.channels
         assert student.channels <= max(directions, 8)
+
+
+@pytest.fixture(scope="module")
+def painted_run(asked_run, tiny_store, tmp_path_factory):
+    """The same teacher with students that learn from the paint, as they do from more images than there are here."""
+    run_dir = tmp_path_factory.mktemp("painted") / "run"
+    shutil.copytree(asked_run / "data", run_dir / "data")
+    shutil.copytree(asked_run / "teacher", run_dir / "teacher")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stages, "ENOUGH_FOR_PAINT", 1)
+        for name in ("intermediate", "target", "full"):
+            run_stage(name, tiny_distill_config(), run_dir, tiny_store)
+    return run_dir
+
+
+def test_an_answer_learned_from_the_paint_is_standard_on_normal_cells(painted_run, tiny_store):
+    student = load_student(painted_run / "full")
+    with torch.no_grad():
+        answer = student.features(torch.from_numpy(tiny_store.batch(tiny_store.indices("train", 0))))[:, 1]
+    assert (float(answer.mean()), float(answer.std())) == pytest.approx((0, 1), abs=1e-3)
+
+
+def test_a_stage_goes_on_from_the_log_odds_that_another_left(painted_run, asked_run):
+    centre, scale = read_json(painted_run / "intermediate" / "student.json")["painted_odds"]
+    start = load_student(painted_run / "intermediate")
+    answer, others = start.trunk.head.bias[1].item(), start.trunk.head.bias[2].item()
+    stages._to_odds(start, 1, centre, scale)
+    assert start.trunk.head.bias[1].item() == pytest.approx(answer * scale + centre)
+    assert start.trunk.head.bias[2].item() == others
+    assert read_json(asked_run / "intermediate" / "student.json")["painted_odds"] is None
 
 
 def test_the_exported_graphs_score_as_pytorch_does(asked_run, tiny_store):

@@ -285,7 +285,7 @@ def test_with_few_images_the_painted_answer_is_the_teachers_and_sure_where_that_
     images, places = torch.zeros(1, 1, 4, 4), (torch.tensor([], dtype=torch.long), torch.tensor([0]))
     overlooked = painted.clone()
     overlooked[0, 0, 0] = 1
-    found = [float(losses(images, features, truth, *places)["loss"]) for truth in (painted, overlooked)]
+    found = [losses(images, features, truth, *places)["loss"].item() for truth in (painted, overlooked)]
     assert found == pytest.approx([2 * 0.5 / 16, 2 * (SURE - 0.5) / 16])
 
 
