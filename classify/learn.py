@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 from sklearn.covariance import ledoit_wolf_shrinkage
-from sklearn.model_selection import StratifiedKFold
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from classify.model import TypeClassifier, check_type, softmax
 from wafer_data.errors import DataError
@@ -16,6 +16,9 @@ from wafer_data.errors import DataError
 FEWEST = 5
 """Examples that a type needs."""
 _FOLDS = 10
+_KEPT = 64
+"""Directions beyond those that separate the types, for what is unknown and for types to come."""
+_FAR = 1e9
 _TEMPERATURES = np.geomspace(0.25, 64, 65)
 
 
@@ -23,6 +26,7 @@ def learn_types(
     features: np.ndarray,
     labels: Sequence[str],
     *,
+    parts: Sequence[int] | None = None,
     level: float = 0.05,
     unknown_level: float = 0.01,
     seed: int = 0,
@@ -31,11 +35,16 @@ def learn_types(
 
     The covariance common to all types is that within types, every type with the same weight, shrunk towards the
     identity (Ledoit and Wolf 2004). Temperature, conformal scores and distances come from examples that the
-    classifier which predicted them had not seen (10 stratified folds).
+    classifier which predicted them had not seen (10 stratified folds), nor other pictures of the same part.
+
+    A type with too few examples for a set to exclude it (fewer than 1 / level - 1) takes the conformal scores of all
+    types together: what is promised then holds for all types on average, and not for that type alone.
 
     Args:
-        features: (n, f) of `features.measure`.
+        features: (n, f) of `features.measure`, or (n, v, f): of each example and of its copies of the same type.
         labels: Type of each.
+        parts: Which part each example shows; None: each another one. Pictures of one part are no independent examples:
+            sets calibrated on them hold less often than they promise.
         level: Share of a type's defects that its sets may miss.
         unknown_level: Typicality below which a defect is called unknown.
         seed: Of the folds.
@@ -44,7 +53,8 @@ def learn_types(
         The classifier.
 
     Raises:
-        DataError: Fewer than two types, fewer than `FEWEST` examples of one, or features that are not finite.
+        DataError: Fewer than two types, fewer than `FEWEST` examples of one, one whose examples are all of one part, or
+            features that are not finite.
     """
     values, names = _checked(features, labels)
     counts = Counter(names.tolist())
@@ -55,22 +65,46 @@ def learn_types(
         )
     types = tuple(sorted(map(check_type, counts)))
     index = np.searchsorted(types, names)
-    distance = np.empty((len(values), len(types)))
-    folds = StratifiedKFold(min(_FOLDS, min(counts.values())), shuffle=True, random_state=seed)
-    for seen, unseen in folds.split(values, index):
-        distance[unseen] = _fit(values[seen], index[seen], types).distances(values[unseen])
+    distance = _out_of_fold(values, index, types, parts, seed)
     temperature = _temperature(distance, index)
     chance = softmax(distance, temperature)
     own = np.arange(len(values)), index
+    calibration = _by_type(1 - chance[own], index, len(types))
+    together, needed = np.sort(np.concatenate(calibration)), 1 / level - 1
     return replace(
         _fit(values, index, types),
         temperature=temperature,
-        calibration=_by_type(1 - chance[own], index, len(types)),
+        calibration=tuple(scores if scores.size >= needed else together for scores in calibration),
         typical=_by_type(distance[own], index, len(types)),
         level=level,
         unknown_level=unknown_level,
         history=(f"learned from {len(values)} examples of {len(types)} types",),
     )
+
+
+def _out_of_fold(
+    values: np.ndarray, index: np.ndarray, types: tuple[str, ...], parts: Sequence[int] | None, seed: int
+) -> np.ndarray:
+    """Distances (n, c) of each example by a classifier that saw neither it nor another picture of its part."""
+    counts = np.bincount(index)
+    if parts is None:
+        folds = StratifiedKFold(min(_FOLDS, int(counts.min())), shuffle=True, random_state=seed)
+        splits = folds.split(values[:, 0], index)
+    else:
+        shown = np.asarray(parts)
+        several = [len(np.unique(shown[index == c])) for c in range(len(types))]
+        if min(several) < 2:
+            raise DataError(
+                f"{types[several.index(1)]}: all examples show one part; at least two parts of each type are needed"
+            )
+        grouped = StratifiedGroupKFold(min(_FOLDS, min(several)), shuffle=True, random_state=seed)
+        splits = grouped.split(values[:, 0], index, shown)
+    distance = np.full((len(values), len(types)), _FAR)
+    for seen, unseen in splits:
+        known = np.unique(index[seen])  # a fold may hold every part of a type
+        fitted = _fit(values[seen], np.searchsorted(known, index[seen]), tuple(types[c] for c in known))
+        distance[np.ix_(unseen, known)] = fitted.distances(values[unseen, 0])
+    return distance
 
 
 def add_type(model: TypeClassifier, name: str, features: np.ndarray) -> TypeClassifier:
@@ -81,22 +115,23 @@ def add_type(model: TypeClassifier, name: str, features: np.ndarray) -> TypeClas
     defect's set excludes the type.
 
     Args:
-        features: (n, f), n >= `FEWEST`.
+        features: (n, f) or (n, v, f) as of `learn_types`, n >= `FEWEST`.
 
     Raises:
         DataError: A name that is taken or no name, too few examples, or features of another length.
     """
     if check_type(name) in model.types:
         raise DataError(f"the classifier knows {name!r} already: it knows {', '.join(model.types)}")
-    values, _ = _checked(features, [name] * len(features))
-    if len(values) < FEWEST:
-        raise DataError(f"{name}: a new type needs at least {FEWEST} examples, got {len(values)}")
-    if values.shape[1] != model.center.size:
+    copies, _ = _checked(features, [name] * len(features))
+    if len(copies) < FEWEST:
+        raise DataError(f"{name}: a new type needs at least {FEWEST} examples, got {len(copies)}")
+    if copies.shape[2] != model.center.size:
         raise DataError(
-            f"{name}: the classifier takes {model.center.size} features, got {values.shape[1]}: the examples were "
+            f"{name}: the classifier takes {model.center.size} features, got {copies.shape[2]}: the examples were "
             "measured with another bundle"
         )
-    white = model.whitened(values)
+    white = model.whitened(copies[:, 0])
+    mean = model.whitened(copies).mean(axis=(0, 1))
     others = np.square(white[:, None] - model.means).sum(axis=-1)
     left_out = (white.sum(axis=0) - white) / (len(white) - 1)
     own = np.square(white - left_out).sum(axis=-1)
@@ -104,32 +139,41 @@ def add_type(model: TypeClassifier, name: str, features: np.ndarray) -> TypeClas
     return replace(
         model,
         types=(*model.types, name),
-        counts=(*model.counts, len(values)),
-        means=np.vstack([model.means, white.mean(axis=0)]),
+        counts=(*model.counts, len(white)),
+        means=np.vstack([model.means, mean]),
         calibration=(*model.calibration, np.sort(1 - chance)),
         typical=(*model.typical, np.sort(own)),
-        history=(*model.history, f"{name} added from {len(values)} examples"),
+        history=(*model.history, f"{name} added from {len(white)} examples"),
     )
 
 
 def _fit(values: np.ndarray, index: np.ndarray, types: tuple[str, ...]) -> TypeClassifier:
-    """Means and whitening; what has to come from unseen examples is left empty."""
+    """Means and whitening of examples (n, v, f); what has to come from unseen ones is left empty.
+
+    Of the whitened space are kept the directions in which the types' means differ, all that a linear discriminant
+    analysis looks at, and those of the largest spread within types.
+    """
     counts = np.bincount(index, minlength=len(types))
-    center = values.mean(axis=0)
-    means = np.stack([values[index == c].mean(axis=0) for c in range(len(types))])
-    scale = (values - means[index]).std(axis=0)
+    copies = values.shape[1]
+    flat, index = values.reshape(-1, values.shape[2]), np.repeat(index, copies)
+    center = flat.mean(axis=0)
+    means = np.stack([flat[index == c].mean(axis=0) for c in range(len(types))])
+    scale = (flat - means[index]).std(axis=0)
     scale = np.where(scale > 1e-6 * (1 + np.abs(center)), scale, 1.0)
-    standard = (values - center) / scale
+    standard = (flat - center) / scale
     means = (means - center) / scale
     # each type with the same weight; n - 1 because its mean was taken from the same examples
-    weight = np.sqrt(len(values) / (len(types) * (counts - 1)))[index]
+    weight = np.sqrt(len(values) / (len(types) * np.maximum(counts - 1, 1)))[index]
     within = (standard - means[index]) * weight[:, None]
     shrinkage = ledoit_wolf_shrinkage(within, assume_centered=True)
     covariance = within.T @ within / len(within)
     covariance *= 1 - shrinkage
     covariance.flat[:: len(covariance) + 1] += shrinkage * np.square(within).mean()
     size, direction = np.linalg.eigh(covariance)
-    whiten = direction / np.sqrt(np.maximum(size, 1e-9))
+    whiten = (direction / np.sqrt(np.maximum(size, 1e-9)))[:, ::-1]
+    apart = means @ whiten
+    differences = (apart - apart.mean(axis=0))[:-1]  # their sum is zero: the last adds nothing
+    whiten = whiten @ np.linalg.qr(np.hstack([differences.T, np.eye(len(size))[:, :_KEPT]]))[0]
     empty = (np.empty(0),) * len(types)
     return TypeClassifier(
         types, tuple(counts.tolist()), center, scale, whiten, means @ whiten, 1.0, empty, empty
@@ -152,11 +196,13 @@ def _by_type(values: np.ndarray, index: np.ndarray, types: int) -> tuple[np.ndar
 
 
 def _checked(features: np.ndarray, labels: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Features as (n, v, f), and the labels."""
     values = np.asarray(features, dtype=np.float64)
-    if values.ndim != 2 or len(values) != len(labels):
+    if values.ndim == 2:
+        values = values[:, None]
+    if values.ndim != 3 or len(values) != len(labels):
         raise DataError(f"features {values.shape} and {len(labels)} labels do not fit together")
     if not np.isfinite(values).all():
-        raise DataError(
-            f"example {int(np.flatnonzero(~np.isfinite(values).all(axis=1))[0])} has features that are not finite"
-        )
+        bad = int(np.flatnonzero(~np.isfinite(values).all(axis=(1, 2)))[0])
+        raise DataError(f"example {bad} has features that are not finite")
     return values, np.asarray(labels)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -68,7 +69,8 @@ class TypeClassifier:
         types: Names, (c,). counts: how many examples each was learned from.
         center, scale: Of the features, (f,). whiten: (f, r). means: (c, r) in whitened features.
         temperature: > 0.
-        calibration: For each type 1 - probability of its own type of its out-of-fold examples, ascending.
+        calibration: For each type 1 - probability of its own type of its out-of-fold examples, ascending; of a type
+            that has too few of its own, those of all types (`classify.learn`).
         typical: For each type the out-of-fold distances d^2 to its own mean, ascending.
         level: The share of a type's defects that its sets may miss. unknown_level: below this typicality the type is
             "unknown".
@@ -90,7 +92,8 @@ class TypeClassifier:
 
     def whitened(self, features: np.ndarray) -> np.ndarray:
         """Features (..., f) in the coordinates in which every type is a sphere, (..., r)."""
-        return ((features - self.center) / self.scale) @ self.whiten
+        found: np.ndarray = features @ self._folded[0] - self._folded[1]
+        return found
 
     def distances(self, features: np.ndarray) -> np.ndarray:
         """Squared Mahalanobis distances (..., c) of features (..., f) from each type's mean."""
@@ -104,7 +107,7 @@ class TypeClassifier:
         chance = softmax(distance, self.temperature)
         order = np.argsort(-chance, kind="stable").tolist()
         p_values = [p_value(self.calibration[c], 1 - chance[c]) for c in range(len(self.types))]
-        typicality = typicality_of(distance, self.typical)
+        typicality = self._typicality(distance)
         strange = typicality <= self.unknown_level
         kept = [self.types[c] for c in order if p_values[c] > self.level]
         if typicality <= self.level or not kept:
@@ -117,12 +120,34 @@ class TypeClassifier:
             typicality,
         )
 
+    @cached_property
+    def _folded(self) -> tuple[np.ndarray, np.ndarray]:
+        """Standardisation and whitening as one matrix (f, r) and a shift (r,)."""
+        matrix = self.whiten / self.scale[:, None]
+        return matrix, self.center @ matrix
+
+    @cached_property
+    def _typical_ratios(self) -> tuple[np.ndarray, np.ndarray]:
+        """Median distance of each type, (c,), and all types' distances in units of it, ascending."""
+        medians = np.array([np.median(v) if v.size else math.inf for v in self.typical])
+        ratios = [v / m for v, m in zip(self.typical, medians, strict=True) if v.size]
+        return medians, np.sort(np.concatenate([np.empty(0), *ratios]))
+
+    def _typicality(self, distance: np.ndarray) -> float:
+        """p-value of the hypothesis that a defect is of some known type.
+
+        The statistic is the smallest ratio of a distance to the median of its type; its distribution is that of all
+        types' own examples together, so that few examples of one type still give small p-values.
+        """
+        medians, pooled = self._typical_ratios
+        return p_value(pooled, float((distance / medians).min()))
+
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready form, read back by `from_dict`."""
         lists = {
             name: [values.tolist() for values in getattr(self, name)] for name in ("calibration", "typical")
         }
-        arrays = {name: getattr(self, name).astype(np.float32).tolist() for name in _ARRAYS}
+        arrays = {name: _rounded(getattr(self, name)) for name in _ARRAYS}
         plain = {"types": list(self.types), "counts": list(self.counts), "history": list(self.history)}
         numbers = {name: float(getattr(self, name)) for name in ("temperature", "level", "unknown_level")}
         return {"schema": SCHEMA, "features": VERSION, **plain, **numbers, **lists, **arrays}
@@ -198,16 +223,11 @@ def p_value(calibration: np.ndarray, score: float) -> float:
     return (1 + at_least) / (calibration.size + 1)
 
 
-def typicality_of(distance: np.ndarray, typical: tuple[np.ndarray, ...]) -> float:
-    """p-value of the hypothesis that a defect is of some known type.
-
-    The statistic is the smallest ratio of a distance to the median of its type; its distribution is that of all types'
-    own examples together, so that few examples of one type still give small p-values.
-    """
-    medians = [float(np.median(v)) if v.size else math.inf for v in typical]
-    ratio = min(float(d) / m for d, m in zip(distance, medians, strict=True))
-    pooled = np.sort(np.concatenate([v / m for v, m in zip(typical, medians, strict=True) if v.size]))
-    return p_value(pooled, ratio)
+def _rounded(values: np.ndarray) -> list[Any]:
+    """Nested lists of numbers with seven digits, which is what float32 holds."""
+    digits = np.array([float(f"{value:.7g}") for value in values.ravel().tolist()])
+    found: list[Any] = digits.reshape(values.shape).tolist()
+    return found
 
 
 def check_type(name: Any) -> str:

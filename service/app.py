@@ -30,6 +30,7 @@ from service.state import Service
 from service.store.database import Database, DatabaseDown, sqlite_url
 from service.store.image_files import ImageFiles
 from service.store.journal import Journal
+from tool_side.runtime.defect_bins import load_bins
 
 ROUTE_MODULES = (
     "service.api.health",
@@ -58,11 +59,12 @@ def open_service(settings: Settings, version: Version) -> Service:
     """Everything that a worker holds. The database need not answer.
 
     Raises:
-        InputError: The journal is held by another process, the data folder cannot be written, the rules or the
-            database's URL are malformed.
+        InputError: The journal is held by another process, the data folder cannot be written, the rules, the bins or
+            the database's URL are malformed.
     """
     url = settings.database_url or sqlite_url(settings.data / "waferroute.db")
     rules = None if settings.rules is None else read_rules(settings.rules)
+    bins = None if settings.bins is None else load_bins(settings.bins, settings.stages)
     journal = Journal(settings.journals, settings.node)
     service = Service(
         settings=settings,
@@ -73,6 +75,7 @@ def open_service(settings: Settings, version: Version) -> Service:
         models=Models(version),
         limits=Limits(settings.rate, settings.burst),
         secret=installation_secret(settings.data),
+        bins=bins,
     )
     if rules is not None:
         service.rules = rules

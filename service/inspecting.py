@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,7 @@ from service.store import record
 from service.store.evidence import pack_latent, pack_map
 from service.store.journal import Entry, NotKept
 from tool_side import Inspection
+from tool_side.runtime.defect_type import DEFECT, DEFECTS
 from wafer_data.image_ref import ImageRef
 
 _LOG = logging.getLogger(__name__)
@@ -160,11 +162,11 @@ class Inspecting:
         received = time.time()
         chosen = service.models.choose(ref.wafer)
         version = chosen.version
+        inspect = partial(version.inspector.inspect, ref, bins=service.bins)
         if len(image) <= service.settings.inline_bytes:
-            result = version.inspector.inspect(ref)
+            result = inspect()
         else:
-            loop = asyncio.get_running_loop()
-            result = await loop.run_in_executor(self._pool, version.inspector.inspect, ref)
+            result = await asyncio.get_running_loop().run_in_executor(self._pool, inspect)
         made = uuid.uuid4() if scoped is None else uuid.uuid5(_KEY_SPACE, f"{scoped}\0{body}")
         decided = decide(
             result, service.rules, rule_fields(ref), salt=service.secret, image_key=f"{place}{key}"
@@ -252,7 +254,7 @@ def _decided_columns(result: Inspection, decided: Decided, policy: RoutingPolicy
         "review_above": policy.review_above,
         "reject_above": policy.reject_above,
         "confidence": figures.confidence(result.score, policy),
-        "defect": _plain(result.evidence.get("defect")),
+        "defect": _defect_of(result),
         "inference_ms": steps.get("total", 0.0),
         "steps_ms": steps,
     }
@@ -293,9 +295,13 @@ def _with_latent(answer: str, latent: np.ndarray | None) -> str:
     return f'{answer[:-1]},"latent_vector":{text}}}'
 
 
-def _plain(evidence: Any) -> dict[str, Any] | None:
-    """What a classifier added to the result (see `Inspection.with_evidence`), if one ran."""
-    return dict(evidence) if isinstance(evidence, Mapping) else None
+def _defect_of(result: Inspection) -> dict[str, Any] | None:
+    """The strongest defect, where there is a classifier or the site has bins; `others`: further ones of the image."""
+    found = result.evidence.get(DEFECT)
+    if not isinstance(found, Mapping):
+        return None
+    others = result.evidence.get(DEFECTS, ())[1:]
+    return dict(found) | ({"others": list(others)} if others else {})
 
 
 def _appearance(result: Inspection) -> dict[str, float | None] | None:

@@ -21,6 +21,8 @@ class Settings:
         node: Name of this worker, unique among all that share a database; names its journal.
         database_url: Default: an SQLite file in `data`.
         rules: File of the site's rules, or None.
+        bins: File of the bins of defects (`wafer_map.bins`), or None. stages: Files of stage maps, each FILE or
+            RECIPE=FILE (`tool_side.runtime.defect_bins`). Both are read at the start.
         most_body: Largest image, bytes.
         most_lot_bytes, most_lot_images: Largest batch.
         inline_bytes: Images up to this size are inspected in the event loop, larger ones in a thread beside it.
@@ -38,6 +40,8 @@ class Settings:
     node: str = "worker"
     database_url: str | None = None
     rules: Path | None = None
+    bins: Path | None = None
+    stages: tuple[str, ...] = ()
     most_body: int = 32 << 20
     most_lot_bytes: int = 256 << 20
     most_lot_images: int = 1000

@@ -14,6 +14,7 @@ from service.settings import Settings
 from service.store.database import Database
 from service.store.image_files import Images
 from service.store.journal import Journal
+from tool_side.runtime.defect_bins import DefectBins
 
 if TYPE_CHECKING:
     from service.auth.keys import KeyRing
@@ -34,7 +35,7 @@ class Service:
         limits: Of each client.
         secret: Of the installation.
         inspecting: The way of an image.
-        rules: The site's, as last read.
+        rules: The site's, as last read. bins: Of defects, as read at the start; None: there are none.
         after: Called with each kept decision, in the event loop, after the answer's entry is on the disk: metrics and
             the like hang here. They must be quick, and what they raise is reported and forgotten.
         draining: Whether the worker is about to stop: not ready, still answering.
@@ -56,6 +57,7 @@ class Service:
     limits: Limits
     secret: bytes
     rules: SiteRules = field(default_factory=SiteRules)
+    bins: DefectBins | None = None
     inspecting: Inspecting = field(init=False)
     after: list[Callable[[Inspected], None]] = field(default_factory=list)
     draining: bool = False

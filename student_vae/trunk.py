@@ -91,6 +91,12 @@ class Trunk(nn.Module):
         *stem, deep = (max(4, round(c * config.width)) for c in base)
         return stem, deep
 
+    @property
+    def branch_channels(self) -> tuple[int, int]:
+        """Channels in which the branch at the map's resolution and the one at half of it end."""
+        fine, deep = self._head_inputs
+        return fine, deep
+
     def forward(self, x: Tensor) -> Tensor:
         """(B, 1, S, S) images -> features (B, d, map, map)."""
         fine = self.fine(self.stem(x))

@@ -32,6 +32,8 @@ class DefectFinding:
         probability: of that type, calibrated; None without a classifier.
         probabilities: of every type that has one, by name.
         set: types that cannot be excluded at the classifier's coverage, the most probable first.
+        typicality: p-value in (0, 1] of it being of a known type, small where it resembles none; None without a
+            classifier.
         bin: name of its bin; None without rules. killer: whether that bin's defects kill a die.
     """
 
@@ -53,6 +55,7 @@ class DefectFinding:
     probability: float | None = None
     probabilities: Mapping[str, float] = field(default_factory=dict)
     set: tuple[str, ...] = ()
+    typicality: float | None = None
     bin: str | None = None
     killer: bool | None = None
 

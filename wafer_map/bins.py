@@ -114,7 +114,9 @@ class BinRules:
             The defect with bin and killer, and the decision.
         """
         chances: dict[str, float] = {}
-        for kind, probability in (dict(finding.probabilities) or {finding.type: 1.0}).items():
+        # of an unknown defect the probabilities say only which known type it would be if it were of one
+        known = {} if finding.type == UNKNOWN else dict(finding.probabilities)
+        for kind, probability in (known or {finding.type: 1.0}).items():
             name = self._bin_of(finding, kind, finding.probabilities.get(kind))
             chances[name] = chances.get(name, 0.0) + probability
         killers = sum(p for name, p in chances.items() if self.bins[name].killer)

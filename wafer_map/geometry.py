@@ -13,6 +13,8 @@ from wafer_map.regions import label_regions, shape_of
 SEED_AT, GROW_TO = 1.0, 0.5
 """A defect has a cell of at least the first, and reaches as far as the second, in units of the map's reference."""
 MOST = 100
+Region = tuple[DefectFinding, np.ndarray, np.ndarray]
+"""A defect, and row and column of each of its cells on the heat map, the highest first."""
 
 
 def find_defects(
@@ -46,6 +48,25 @@ def find_defects(
     Raises:
         DataError: a map of another shape, or impossible numbers.
     """
+    found = find_regions(
+        anomaly_map, reference, image_size, pixel_um=pixel_um, seed_at=seed_at, grow_to=grow_to, most=most,
+        at_least_one=at_least_one,
+    )  # fmt: skip
+    return [finding for finding, _, _ in found]
+
+
+def find_regions(
+    anomaly_map: np.ndarray,
+    reference: float,
+    image_size: tuple[int, int],
+    *,
+    pixel_um: tuple[float, float] | None = None,
+    seed_at: float = SEED_AT,
+    grow_to: float = GROW_TO,
+    most: int = MOST,
+    at_least_one: bool = False,
+) -> list[Region]:
+    """`find_defects`, each with its cells on the heat map."""
     values = np.asarray(anomaly_map, dtype=np.float64)
     if values.ndim != 2 or values.size == 0:
         raise DataError(f"a heat map has two dimensions, got the shape {values.shape}")
@@ -60,19 +81,37 @@ def find_defects(
     peaks = np.zeros(count + 1)
     np.maximum.at(peaks, labels, relative)
     strong = [label for label in np.argsort(-peaks[1:], kind="stable") + 1 if peaks[label] >= seed_at][:most]
-    found = [_finding(labels == label, relative, image_size, pixel_um) for label in strong]
+    found = [_region(*np.nonzero(labels == label), relative, image_size, pixel_um) for label in strong]
     if not found and at_least_one:
-        mask = np.zeros(values.shape, dtype=bool)
-        mask[np.unravel_index(np.argmax(relative), values.shape)] = True
-        found = [_finding(mask, relative, image_size, pixel_um).with_(faint=True)]
+        row, column = np.unravel_index(np.argmax(relative), values.shape)
+        one = _region(np.array([row]), np.array([column]), relative, image_size, pixel_um)
+        found = [(one[0].with_(faint=True), *one[1:])]
     return found
 
 
+def _region(
+    rows: np.ndarray,
+    columns: np.ndarray,
+    relative: np.ndarray,
+    image_size: tuple[int, int],
+    pixel_um: tuple[float, float] | None,
+) -> Region:
+    heights = relative[rows, columns]
+    order = np.argsort(-heights, kind="stable")
+    rows, columns = rows[order], columns[order]
+    finding = _finding(rows, columns, float(heights[order[0]]), relative.shape, image_size, pixel_um)
+    return finding, rows, columns
+
+
 def _finding(
-    mask: np.ndarray, relative: np.ndarray, image_size: tuple[int, int], pixel_um: tuple[float, float] | None
+    rows: np.ndarray,
+    columns: np.ndarray,
+    peak: float,
+    cells: tuple[int, ...],
+    image_size: tuple[int, int],
+    pixel_um: tuple[float, float] | None,
 ) -> DefectFinding:
-    rows, columns = np.nonzero(mask)
-    dx, dy = image_size[0] / mask.shape[1], image_size[1] / mask.shape[0]
+    dx, dy = image_size[0] / cells[1], image_size[1] / cells[0]
     shape = shape_of(rows, columns, dy, dx)
     top, left, bottom, right = shape.box
     finding = DefectFinding(
@@ -82,7 +121,7 @@ def _finding(
         length=shape.length,
         width=shape.width,
         angle=-math.degrees(shape.angle) if shape.angle != math.pi / 2 else 90.0,
-        peak=float(relative[mask].max()),
+        peak=peak,
     )
     if pixel_um is None:
         return finding

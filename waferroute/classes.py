@@ -14,6 +14,7 @@ import numpy as np
 from classify.group import group_unknown
 from classify.learn import add_type, learn_types
 from classify.model import FILE, TypeClassifier
+from classify.parts import parts_of
 from tool_side.bundle.load import LINEAGE, MANIFEST, Bundle, lineage, load_bundle
 from tool_side.runtime.inspect_files import expand_inputs
 from tool_side.runtime.inspector import Inspector
@@ -32,6 +33,8 @@ def run_learn(
     out_dir: str | Path,
     *,
     at_most: int | None = None,
+    same_part: str | None = None,
+    gap: int = 0,
     level: float = 0.05,
     recipe: str | None = None,
     out: TextIO | None = None,
@@ -40,6 +43,8 @@ def run_learn(
 
     Args:
         at_most: Take at most this many images of each type, the first by name.
+        same_part: Pattern that finds in a file's name which part it shows (`classify.parts`). gap: Largest step between
+            numbers of one part.
         level: Share of a type's defects that its sets may miss.
         recipe: Of the images.
 
@@ -51,8 +56,10 @@ def run_learn(
     examples = _types_in(Path(folder))
     if at_most is not None:
         examples = {name: files[:at_most] for name, files in examples.items()}
-    values, names = _measure(Inspector(loaded), examples, recipe)
-    model = learn_types(values, names, level=level)
+    of = {file: name for name, files in examples.items() for file in files}
+    values, files = _measure_files(Inspector(loaded, cells=True), list(of), recipe)
+    parts = None if same_part is None else parts_of([file.name for file in files], same_part, gap)
+    model = learn_types(values, [of[file] for file in files], parts=parts, level=level)
     _write(loaded, model, f"classes learn: {len(model.types)} types", target)
     print(f"{target}: {_said(model)}", file=out or sys.stdout)
     return 0
@@ -74,7 +81,7 @@ def run_add(
     """
     loaded, target = load_bundle(bundle), _target(out_dir)
     known = _known(loaded)
-    values, _ = _measure(Inspector(loaded), {name: [file.path for file in expand_inputs(images)]}, recipe)
+    values, _ = _measure_files(Inspector(loaded), [file.path for file in expand_inputs(images)], recipe)
     model = add_type(known, name, values)
     _write(loaded, model, f"classes add {name}", target)
     print(f"{target}: {_said(model)}", file=out or sys.stdout)
@@ -102,7 +109,8 @@ def run_group(
     """
     loaded, out = load_bundle(bundle), out or sys.stdout
     known, inspector = _known(loaded), Inspector(loaded)
-    values, files = _measure_files(inspector, [file.path for file in expand_inputs(images)], recipe)
+    copies, files = _measure_files(inspector, [file.path for file in expand_inputs(images)], recipe)
+    values = copies[:, 0]
     verdicts = [known.classify(one) for one in values]
     strange = [i for i, verdict in enumerate(verdicts) if every or "unknown" in verdict.set]
     if len(strange) < fewest:
@@ -130,7 +138,7 @@ def run_group(
 def measure_types(
     inspector: Inspector, folder: Path, recipe: str | None = None
 ) -> tuple[np.ndarray, list[str], list[Path]]:
-    """Features, types and files of all labelled images in folders that name their type."""
+    """Features (n, 4, f) of images and their mirrored copies, types and files, of folders that name their type."""
     found = _types_in(folder)
     values, files = _measure_files(inspector, [file for group in found.values() for file in group], recipe)
     return values, [file.relative_to(folder).parts[0] for file in files], files
@@ -147,18 +155,10 @@ def _types_in(folder: Path) -> dict[str, list[Path]]:
     return {path.name: [file.path for file in expand_inputs([path])] for path in types}
 
 
-def _measure(
-    inspector: Inspector, examples: dict[str, list[Path]], recipe: str | None
-) -> tuple[np.ndarray, list[str]]:
-    of = {file: name for name, files in examples.items() for file in files}
-    values, files = _measure_files(inspector, list(of), recipe)
-    return values, [of[file] for file in files]
-
-
 def _measure_files(
     inspector: Inspector, files: Sequence[Path], recipe: str | None
 ) -> tuple[np.ndarray, list[Path]]:
-    """Features of all images that can be judged; the others are named on standard error and left out."""
+    """Features (n, 4, f) of images that can be judged; the others are named on standard error and left out."""
     rows, kept = [], []
     digests: Counter[str] = Counter()
     for file in track(files, "defects"):
@@ -167,7 +167,7 @@ def _measure_files(
             print(f"left out: {file} is byte for byte an earlier image", file=sys.stderr)
             continue
         try:
-            rows.append(inspector.defect_features(file, recipe=recipe))
+            rows.append(inspector.defect_features(file, recipe=recipe, mirrored=True))
             kept.append(file)
         except UnreadableImage as error:
             print(f"left out: {error}", file=sys.stderr)
@@ -193,7 +193,10 @@ def _said(model: TypeClassifier) -> str:
     counts = ", ".join(f"{name} ({count})" for name, count in zip(model.types, model.counts, strict=True))
     need = int(np.ceil(1 / model.level)) - 1
     few = [name for name, count in zip(model.types, model.counts, strict=True) if count < need]
-    note = f"; no set excludes {', '.join(few)}: that takes {need} examples" if few else ""
+    few_of = (
+        f"{', '.join(few)}: with fewer than {need} examples a promise for that type alone is not possible"
+    )
+    note = f"; {few_of}" if few else ""
     return f"types {counts}; sets at {1 - model.level:.0%}{note}"
 
 

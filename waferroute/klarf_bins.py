@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from pathlib import Path
 
 from PIL import Image
 
 from router.decision import PASS, Decision
+from tool_side.runtime.defect_type import DEFECT, whole_image
 from tool_side.runtime.inspection import Inspection
 from wafer_data.defect import DefectFinding
 from wafer_map.bins import Binned, BinRules
@@ -36,17 +38,18 @@ def finding_of(
     Returns:
         The strongest defect of the heat map; without one, a defect of the whole image.
     """
-    width, height = image_size
-    finding = DefectFinding(
-        box=(0, 0, width, height),
-        center=(width / 2, height / 2),
-        area=width * height,
-        length=width,
-        width=height,
-        faint=True,
-    )
+    finding = whole_image(image_size)
     if result.map is not None and reference is not None:
         finding = find_defects(result.map, reference, image_size, pixel_um=pixel_um, at_least_one=True)[0]
+    named = result.evidence.get(DEFECT)
+    if named is not None:
+        finding = finding.with_(
+            type=named["type"],
+            probability=named["probability"],
+            probabilities=named.get("probabilities", {}),
+            set=tuple(named["set"]),
+            typicality=named.get("typicality"),
+        )
     if finding.length_um is None or pixel_um is None:
         sizes = [size for size in (listed.d_size, listed.x_size, listed.y_size) if size]
         finding = finding.with_(length_um=max(sizes, default=None), area_um2=listed.area or None)
@@ -73,6 +76,20 @@ def binned_result(
         images=images,
     )
     return cells, binned
+
+
+def class_of(result: Inspection | None, names: Mapping[int, str]) -> int | None:
+    """The number that a list's own class table has for an image's type of defect; None leaves the class as it is.
+
+    Args:
+        result: Of the image; without a classifier, or of an unknown type, it says nothing.
+        names: `WaferRecord.classes`. Names are compared without regard to case.
+    """
+    named = None if result is None else result.evidence.get(DEFECT)
+    if named is None:
+        return None
+    said = named["type"].casefold()
+    return next((number for number, name in sorted(names.items()) if name.strip().casefold() == said), None)
 
 
 def image_size_of(image: Path | bytes, otherwise: int) -> tuple[int, int]:

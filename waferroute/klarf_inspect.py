@@ -17,6 +17,7 @@ from pathlib import Path, PureWindowsPath
 from typing import Any, TextIO
 
 from router.decision import PASS, REJECT, REVIEW, Decision, Route
+from tool_side.runtime.defect_type import DEFECT
 from tool_side.runtime.inspection import Inspection
 from tool_side.runtime.inspector import Inspector
 from tool_side.runtime.pages import read_page
@@ -27,7 +28,7 @@ from wafer_data.imaging.read import UnreadableImage
 from wafer_map.bins import BinRules, load_rules
 from wafer_map.klarf import Defect, DefectResult, ImageEntry, KlarfFile, fill, read_klarf
 from wafer_map.klarf.fill import SCORE_COLUMN
-from waferroute.klarf_bins import binned_result, finding_of, image_size_of
+from waferroute.klarf_bins import binned_result, class_of, finding_of, image_size_of
 
 EXIT_JUDGED, EXIT_UNJUDGED = 0, 3
 ROUGH_BINS = {PASS: 1, REVIEW: 2, REJECT: 3}
@@ -57,6 +58,12 @@ class DefectDecision:
     size: tuple[int, int] = (1, 1)
     finding: DefectFinding | None = None
 
+    def found(self) -> dict[str, Any] | None:
+        """Its defect, JSON-ready: as it was binned, else as it was classified."""
+        if self.finding is not None:
+            return self.finding.to_dict()
+        return None if self.result is None else self.result.evidence.get(DEFECT)
+
     def to_dict(self, file: KlarfFile) -> dict[str, Any]:
         """JSON-ready form."""
         wafer = file.wafers[self.wafer]
@@ -68,7 +75,7 @@ class DefectDecision:
             "score": self.score,
             "images": self.images,
             "reasons": list(self.reasons),
-            **({} if self.finding is None else {"defect_found": self.finding.to_dict()}),
+            **({} if (found := self.found()) is None else {"defect_found": found}),
         }
 
 
@@ -96,7 +103,8 @@ def run_klarf_inspect(
         images: folder of the list's images; default the folder of `source`.
         score_column: column for the scores; None writes none.
         rules: file of bin rules (`wafer_map.bins`); they give classes and bins, and may make a decision severer. None:
-            bins say the decision (`ROUGH_BINS`) and classes stay as they are.
+            bins say the decision (`ROUGH_BINS`); the class is that of the list's own table whose name is the type that
+            the bundle's classifier says, else it stays as it is.
         pixel_um: side of a pixel in micrometres; None: sizes are those of the list.
         json_output: print one JSON object a defect instead of the summary.
         out: where to print, default standard output.
@@ -124,6 +132,7 @@ def run_klarf_inspect(
     for i, one in enumerate(decisions):
         if bins is None:
             cells = DefectResult(
+                class_number=class_of(one.result, file.wafers[one.wafer].classes),
                 rough_bin=ROUGH_BINS[one.decision],
                 review=int(one.decision != PASS),
                 score=one.score,

@@ -76,6 +76,10 @@ class Metrics:
             ("tool",),
             registry=self.registry,
         )
+        self.defects = Counter(
+            "waferroute_defects_total", "Defects of flagged images by type and bin.", ("type", "bin"),
+            registry=self.registry,
+        )  # fmt: skip
         self.seconds = Histogram(
             "waferroute_inference_seconds",
             "From the decoded request to the decision.",
@@ -163,6 +167,9 @@ class Metrics:
             self.scores.observe(row["score"])
         if row["decision"] == "PASS" and result is not None and result.lowres_score is not None:
             self._passed.append(float(result.lowres_score))
+        defect = row["defect"]
+        for one in () if defect is None else (defect, *defect.get("others", ())):
+            self.defects.labels(one["type"], one["bin"] or "none").inc()
         last, count = self._last.get(tool, ("", 0))
         count = count + 1 if last == row["image_sha256"] else 1
         self._last[tool] = (row["image_sha256"], count)

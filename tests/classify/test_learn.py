@@ -119,3 +119,42 @@ def test_bad_new_types_are_refused(clear: TypeClassifier, draw: Draw) -> None:
     ):
         with pytest.raises(DataError, match=words):
             add_type(clear, name, values)
+
+
+def test_pictures_of_one_part_are_never_on_both_sides_of_a_fold() -> None:
+    """Six pictures of a part are nearly one. What a part looks like says nothing of the type: sets must stay large."""
+    rng = np.random.default_rng(9)
+    parts = np.repeat(np.arange(40), 6)
+    labels = [("a", "b")[part % 2] for part in parts.tolist()]
+    values = rng.normal(size=(40, 30))[parts] + 0.01 * rng.normal(size=(240, 30))
+    new = rng.normal(size=(200, 30))
+
+    def size(model: TypeClassifier) -> float:
+        return float(np.mean([len({"a", "b"} & set(model.classify(one).set)) for one in new]))
+
+    honest, fooled = learn_types(values, labels, parts=parts.tolist()), learn_types(values, labels)
+    assert size(honest) > 1.7 > size(fooled)
+
+
+def test_a_type_of_one_part_is_refused(draw: Draw) -> None:
+    values, labels = draw({"a": 10, "b": 10})
+    with pytest.raises(DataError, match="b: all examples show one part"):
+        learn_types(values, labels, parts=[*range(10), *[10] * 10])
+
+
+def test_a_type_with_few_examples_takes_the_scores_of_all_types(draw: Draw) -> None:
+    """With twelve examples no set could exclude the type at 5 %; overall the sets hold as often as promised."""
+    model = learn_types(*draw({"a": 40, "b": 40, "c": 12}, apart=3.0))
+    values, labels = draw({"a": 300, "b": 300, "c": 300}, seed=1, apart=3.0)
+    sets = [model.classify(one).set for one in values]
+    assert np.mean(["c" in found for found in sets[:600]]) < 0.5
+    assert np.mean([label in found for label, found in zip(labels, sets, strict=True)]) > 0.9
+
+
+def test_copies_teach_but_do_not_calibrate(draw: Draw) -> None:
+    values, labels = draw(FORTY)
+    mirrored = values.copy()
+    mirrored[:, -1] *= -1
+    model = learn_types(np.stack([values, mirrored], axis=1), labels)
+    assert model.counts == (40,) * 4 and all(len(one) == 40 for one in model.calibration)
+    assert [model.classify(one).type for one in mirrored[:5]] == labels[:5]

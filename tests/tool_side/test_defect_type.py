@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from classify.features import Seen
 from tool_side.bundle.load import load_bundle
 from tool_side.runtime import defect_type
+from tool_side.runtime.defect_bins import load_bins
 from tool_side.runtime.inspector import Inspector
 from wafer_data.errors import BundleError, InputError
 from wafer_data.files import read_json, sha256_file, write_json
@@ -53,6 +55,20 @@ def named(bundle: Path, folder: Path, tmp_path_factory: pytest.TempPathFactory) 
     return out
 
 
+@pytest.fixture(scope="module")
+def never_rejecting(
+    write_bundle: Callable[..., Path],
+    calibrated: tuple[dict, dict],
+    folder: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """A bundle whose policy says REVIEW at most, with the same types."""
+    root = tmp_path_factory.mktemp("never")
+    plain = write_bundle(root / "plain", policy=calibrated[0] | {"reject_above": None})
+    assert main(["classes", "learn", str(plain), str(folder), "--out", str(root / "named")]) == 0
+    return root / "named"
+
+
 def bars(folder: Path) -> list[Path]:
     return sorted((folder.parent / f"{folder.name}_bars").iterdir())
 
@@ -72,15 +88,13 @@ def test_flagged_images_get_type_probability_set_and_box(named: Path, wafer: Waf
 def test_the_box_is_in_pixels_of_the_image_and_holds_the_defect(named: Path) -> None:
     classes = load_bundle(named).classes
     assert classes is not None
-    found = defect_type.describe(
-        classes,
+    seen = Seen(
         np.full((256, 256), 0.5, np.float32),
         np.pad(np.ones((4, 4), np.float32), ((32, 28), (48, 12))),
         np.zeros(2, np.float32),
-        0.2,
-        (384, 512),
     )
-    assert found["box"] == [48 * 6, 32 * 8, 52 * 6, 36 * 8]
+    (found,) = defect_type.describe(classes, seen, 0.2, (384, 512))
+    assert found.box == (48 * 6, 32 * 8, 52 * 6, 36 * 8)
 
 
 def test_decisions_scores_and_reasons_are_those_without_a_classifier(
@@ -136,6 +150,91 @@ def test_an_unknown_type_is_grouped_named_and_then_known(
     types = [result.evidence["defect"]["type"] for result in results if "defect" in result.evidence]
     assert len(types) >= 6 and types.count("bar") >= 0.9 * len(types)
     assert inspector.inspect(folder / "dark" / "03.png").evidence["defect"]["type"] == "dark"
+
+
+def test_each_of_several_defects_has_its_own_type(named: Path, wafer: Wafer) -> None:
+    inspector, both = Inspector(named), 0
+    for seed in range(20):
+        image = wafer(9500 + seed).copy()
+        image[40:52, 40:52] = 250
+        image[180:192, 180:192] = 5
+        found = inspector.inspect(image).evidence
+        assert found["defect"] == found["defects"][0]
+        types = {one["type"]: one["box"] for one in found["defects"]}
+        both += len(found["defects"]) == 2 and set(types) == {"bright", "dark"} and types["bright"][0] < 60
+    assert both >= 16
+
+
+@pytest.fixture(scope="module")
+def rules(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("rules") / "bins.toml"
+    path.write_text(
+        """
+        schema = 1
+        otherwise = "other"
+        [bins.killer]
+        rough = 11
+        disposition = "REJECT"
+        killer = true
+        [bins.other]
+        rough = 9
+        [[rules]]
+        bin = "killer"
+        types = ["dark"]
+        area = "gate"
+        [areas]
+        gate = [[0.0, 0.0, 500.0, 1000.0]]
+        [costs]
+        missed_killer = 1.0
+        false_killer = 1.0
+        """
+    )
+    return path
+
+
+def stage(path: Path, *sites: tuple[str, float]) -> Path:
+    """Images 256 um wide; a site's x decides whether it lies in the gate's left half of the die."""
+    write_json(
+        path,
+        {
+            "schema": 1, "die_um": [1000, 1000], "center_um": [500, 500], "pixel_um": 1.0,
+            "sites": {name: {"die": [2, 3], "offset_um": [x, 500]} for name, x in sites},
+        },
+    )  # fmt: skip
+    return path
+
+
+def test_a_bin_follows_type_and_place_and_makes_the_decision_stricter(
+    never_rejecting: Path, rules: Path, wafer: Wafer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("left", "right"):
+        Image.fromarray(wafer(9001, -0.4)).save(tmp_path / f"{name}.png")
+    where = stage(tmp_path / "stage.json", ("left", 200.0), ("right", 800.0))
+    files, bundle = [str(tmp_path / f"{name}.png") for name in ("left", "right")], never_rejecting
+    assert main(["inspect", str(bundle), *files, "--json", "--rules", str(rules), "--stage", str(where)]) == 0
+    left, right = (json.loads(line) for line in capsys.readouterr().out.splitlines()[:2])
+    assert (left["evidence"]["defect"]["bin"], left["decision"]) == ("killer", "REJECT")
+    assert any("killer" in reason for reason in left["reasons"])
+    assert (right["evidence"]["defect"]["bin"], right["decision"]) == ("other", "REVIEW")
+    assert left["evidence"]["defect"]["die"] == [2, 3] and left["evidence"]["defect"]["length_um"] > 0
+    # a place that is not known is taken for the worse one
+    assert main(["inspect", str(bundle), files[1], "--json", "--rules", str(rules)]) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[0])["decision"] == "REJECT"
+
+
+def test_neither_types_nor_bins_ever_make_a_decision_milder(
+    bundle: Path, named: Path, rules: Path, folder: Path, wafer: Wafer
+) -> None:
+    order = ["PASS", "REVIEW", "REJECT"]
+    plain, binned = Inspector(bundle), Inspector(named, bins=load_bins(rules))
+    rng = np.random.default_rng(5)
+    images = [wafer(int(seed), float(contrast)) for seed, contrast in zip(
+        rng.integers(0, 9000, 60), rng.uniform(-0.5, 0.5, 60), strict=True)]  # fmt: skip
+    for image in [*images, *bars(folder)]:
+        before, after = plain.inspect(image), binned.inspect(image)
+        assert order.index(after.decision.value) >= order.index(before.decision.value)
+        assert after.score == before.score and set(before.reasons) <= set(after.reasons)
+        assert (after.decision == before.decision) == (after.reasons == before.reasons)
 
 
 def test_the_classifier_is_sealed_in_the_manifest(bundle: Path, named: Path, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from tool_side import Inspector, load_bundle
 from tool_side.export.graph import decoder_graph, scoring_graph
 from tool_side.export.graph_builder import fold
 from tool_side.export.write import export_bundle
+from tool_side.runtime.session import StudentGraph
 from wafer_data.errors import InputError
 from wafer_data.imaging.levels import Levels
 from wafer_data.store import ImageStore
@@ -172,6 +173,32 @@ def test_a_head_only_raises_the_score():
         scores.append(in_onnxruntime(with_head, images))
     assert (scores[0][0] >= scores[1][0]).all()
     np.testing.assert_array_equal(scores[0][1], scores[1][1])
+
+
+@pytest.mark.parametrize("block", ["residual", "inverted"])
+def test_the_trunks_activations_are_given_where_they_are_asked_for(block):
+    student, image = random_student(128, 16, block=block), torch.rand(2, 1, 256, 256)
+    with_cells = scoring_graph(student, cells=True).SerializeToString()
+    session = ort.InferenceSession(with_cells)
+    found = dict(
+        zip(
+            [one.name for one in session.get_outputs()],
+            session.run(None, {"image": image.numpy()}),
+            strict=True,
+        )
+    )
+    with torch.no_grad():
+        fine = student.trunk.fine(student.trunk.stem(student.prepare(image)))
+        deep = student.trunk.deep(student.trunk.down(fine))
+    np.testing.assert_allclose(found["fine"], fine, atol=1e-4)
+    np.testing.assert_allclose(found["deep"], deep, atol=1e-4)
+    for one, other in zip(
+        in_onnxruntime(student, image), (found[n] for n in ("score", "map", "latent")), strict=True
+    ):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+    one, two = image[0, 0].numpy(), StudentGraph("full", with_cells, 1, cells=True)
+    assert [cell.shape[0] for cell in two(one).cells] == list(student.trunk.branch_channels)
+    assert StudentGraph("full", with_cells, 1)(one).cells == ()
 
 
 def test_decoder_graph_and_pytorch_agree():

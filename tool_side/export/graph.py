@@ -22,27 +22,39 @@ from student_vae import StudentVAE
 from student_vae.decoder import ImageDecoder
 from student_vae.trunk import InvertedBlock, ResidualBlock
 from tool_side.export.answers import answered, split_features
-from tool_side.export.graph_builder import GraphBuilder
+from tool_side.export.graph_builder import GraphBuilder, Shape
 from wafer_data.image_size import IMAGE_SIZE
 
 CONTRAST = 4.0
 """`StudentVAE.prepare` multiplies by it; a power of two, so the weights take it without rounding."""
 FEATURES = "features"
 """Name of what the trunk gives to the likelihood: the sum of the graph's last two convolutions."""
+CELLS = ("fine", "deep")
+"""Names of the trunk's activations: at the map's resolution, and at half of it (`tool_side.runtime.session`)."""
 MANY_DIRECTIONS = 16
 """From here on a matrix product whitens faster than the product written out; measured in docs/tool_side.md."""
 
 
-def scoring_graph(student: StudentVAE) -> onnx.ModelProto:
-    """`StudentVAE.score` as a graph: image [N,1,256,256] -> score [N], map [N,h,h], latent [N,k]."""
+def scoring_graph(student: StudentVAE, *, cells: bool = False) -> onnx.ModelProto:
+    """`StudentVAE.score` as a graph: image [N,1,256,256] -> score [N], map [N,h,h], latent [N,k].
+
+    Args:
+        cells: Also give what the trunk's two branches end in, `CELLS`: [N,c,m,m] and [N,c',m/2,m/2]. The classifier of
+            defect types looks at them. A run that does not ask for them computes nothing more.
+    """
     b = GraphBuilder("waferroute_student")
-    features = _trunk(b, student, _input(b, student))
+    features = _trunk(b, student, _input(b, student), cells)
     _likelihood(b, student, features)
-    side = student.likelihood.map_side
-    return b.model(
-        {"image": ["N", 1, IMAGE_SIZE, IMAGE_SIZE]},
-        {"score": ["N"], "map": ["N", side, side], "latent": ["N", student.likelihood.latent]},
-    )
+    side, size, trunk = student.likelihood.map_side, student.config.map_size, student.trunk
+    outputs: dict[str, Shape] = {
+        "score": ["N"],
+        "map": ["N", side, side],
+        "latent": ["N", student.likelihood.latent],
+    }
+    if cells:
+        for name, channels, at in zip(CELLS, trunk.branch_channels, (size, size // 2), strict=True):
+            outputs[name] = ["N", channels, at, at]
+    return b.model({"image": ["N", 1, IMAGE_SIZE, IMAGE_SIZE]}, outputs)
 
 
 def decoder_graph(decoder: ImageDecoder, latent: int) -> onnx.ModelProto:
@@ -68,12 +80,14 @@ def _input(b: GraphBuilder, student: StudentVAE) -> str:
     return b.node("Sub", x, b.constant(0.5))
 
 
-def _trunk(b: GraphBuilder, student: StudentVAE, x: str) -> str:
+def _trunk(b: GraphBuilder, student: StudentVAE, x: str, cells: bool) -> str:
     trunk = student.trunk
     for i, block in enumerate(trunk.stem):
         x = b.conv_relu(x, block, gain=CONTRAST if i == 0 else 1.0)
     fine = _blocks(b, x, trunk.fine)
     deep = _blocks(b, b.conv_relu(fine, trunk.down), trunk.deep)
+    if cells:
+        fine, deep = (b.rename(old, new) for old, new in zip((fine, deep), CELLS, strict=True))
     of_fine, of_deep, bias = (b.constant(part) for part in trunk.head_parts())
     deep = b.enlarge(b.node("Conv", deep, of_deep), 2)
     return b.node("Add", b.node("Conv", fine, of_fine, bias), deep, out=FEATURES)

@@ -36,6 +36,15 @@ class GraphBuilder:
         self.nodes.append(helper.make_node(kind, list(inputs), [out], name=f"n_{out}", **attributes))
         return out
 
+    def rename(self, old: str, new: str) -> str:
+        """Give a node's output another name, also where later nodes read it. Returns the new name."""
+        for node in self.nodes:
+            for names in (node.input, node.output):
+                renamed = [new if name == old else name for name in names]
+                del names[:]
+                names.extend(renamed)
+        return new
+
     def reshape(self, x: str, *shape: int, out: str | None = None) -> str:
         """Reshape; one entry may be -1."""
         return self.node("Reshape", x, self.constant(list(shape)), out=out)

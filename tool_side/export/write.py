@@ -66,9 +66,7 @@ def export_bundle(
     if int8:
         from tool_side.export.int8 import choose_int8
 
-        chosen = choose_int8(
-            {n: scoring_graph(s) for n, s in students.items()}, policy, checked, reference, graphs
-        )
+        chosen = choose_int8(exact_graphs(students), policy, checked, reference, graphs)
         graphs, variants = chosen.graphs, {"int8": chosen.report}
         found = RouteScores(**{n: graph_scores(graphs[n], checked.images, n) for n in STUDENTS})
         agreement = compare_scores(policy, reference, found, checked.normals)
@@ -109,6 +107,11 @@ def load_run(run_dir: Path) -> tuple[dict[str, StudentVAE], RoutingPolicy]:
     return {name: load_student(run_dir / name) for name in STUDENTS}, policy
 
 
+def exact_graphs(students: Mapping[str, StudentVAE]) -> dict[str, onnx.ModelProto]:
+    """The students' graphs in float; that of the full student also gives what its trunk sees of each cell."""
+    return {name: scoring_graph(student, cells=name == "full") for name, student in students.items()}
+
+
 def to_bytes(model: onnx.ModelProto) -> bytes:
     """The file of a graph, the same bytes each time."""
     data: bytes = model.SerializeToString(deterministic=True)
@@ -122,7 +125,7 @@ def _checked_graphs(
     reference: RouteScores,
 ) -> tuple[dict[str, bytes], str, Agreement]:
     """The students' graphs with tables in 16 bits if these change no decision, else in 32; how; and the agreement."""
-    exact = {name: scoring_graph(student) for name, student in students.items()}
+    exact = exact_graphs(students)
     for tables in ("16 bits", "32 bits"):
         models = {n: pack_tables(m) for n, m in exact.items()} if tables == "16 bits" else exact
         graphs = {name: to_bytes(model) for name, model in models.items()}

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
+from tool_side.runtime.defect_bins import DefectBins
 from tool_side.runtime.inspector import Inspector
 from tool_side.runtime.repeats import RepeatAlarm, SeenFiles
 from tool_side.sinks import HEATMAP_SUFFIX, HeatmapFolder, PrintedJson, PrintedTable, Sink, Tally
@@ -39,6 +40,7 @@ def run_inspect(
     recipe_from_folder: bool = False,
     reduced_decoding: bool = False,
     public_key: str | Path | None = None,
+    bins: DefectBins | None = None,
     out: TextIO | None = None,
 ) -> int:
     """Judge `inputs` (image files, or folders searched recursively by suffix) and print one line an image.
@@ -50,7 +52,7 @@ def run_inspect(
         threads: Onnxruntime threads.
         recipe: Of all images.
         recipe_from_folder: Of each the name of its folder.
-        reduced_decoding, public_key: See `tool_side.Inspector`.
+        reduced_decoding, public_key, bins: See `tool_side.Inspector`.
         out: Where to print, default standard output. Returns the exit status (see the module's docstring).
 
     Raises:
@@ -60,7 +62,9 @@ def run_inspect(
     """
     out = out or sys.stdout
     # first: a bundle that is refused must not cost a search of the disk
-    inspector = Inspector(bundle, threads=threads, reduced_decoding=reduced_decoding, public_key=public_key)
+    inspector = Inspector(
+        bundle, threads=threads, reduced_decoding=reduced_decoding, public_key=public_key, bins=bins
+    )
     files = list(expand_inputs(inputs))
     tally, status = Tally(), EXIT_JUDGED
     names = (file.heatmap for file in files)

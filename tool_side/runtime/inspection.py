@@ -36,8 +36,9 @@ class Inspection:
         evidence: whatever else is known, by name. The runtime gives "map" (heat map of the deepest stage, float32
             (h, w), >= 0, never rescaled per image), "latent" (float32 (k,)), "appearance" (float32 (5,), what the
             quality gate measured, in the order of `router.gate.FIGURES`), on request "reconstruction" and "image"
-            (the model input), both float32 (S, S) in [0, 1]. Others add to it with :meth:`with_evidence`; what is no
-            array is JSON-ready and stands in :meth:`to_dict`.
+            (the model input), both float32 (S, S) in [0, 1]; of a flagged image, where the bundle has a classifier or
+            bins are given, "defect" (`DefectFinding.to_dict` of the strongest) and "defects" (of all). Others add to it
+            with :meth:`with_evidence`; what is no array is JSON-ready and stands in :meth:`to_dict`.
         seconds: wall time of each step of STEPS; 0 for a step that did not run.
         unreadable: whether the image could not even be decoded.
         recipe: the name it was inspected under; None where none was named.
@@ -149,6 +150,7 @@ class Draft:
     def __init__(self, ref: ImageRef, recipe: str | None, bundle: str | None) -> None:
         self._about: dict[str, Any] = {"source": ref.source, "ref": ref.without_data(), "recipe": recipe}
         self._about["bundle"] = bundle
+        self.recipe = recipe
         self.decision, self.route, self.score = REVIEW, Route.NONE, None  # type: Decision, Route, float | None
         self.reasons: list[str] = []
         self.scores: dict[str, float] = {}

@@ -14,6 +14,7 @@ from time import perf_counter
 import numpy as np
 from PIL import Image
 
+from classify.features import Seen
 from classify.model import FILE as CLASSES
 from classify.model import TypeClassifier
 from router.decision import PASS, REVIEW, STAGES, Route
@@ -22,8 +23,9 @@ from router.policy import RoutingPolicy
 from router.recipe_names import FIRST_RECIPE
 from router.route_scores import look
 from tool_side.bundle.load import Bundle, ModelEntry, load_bundle
-from tool_side.runtime.defect_type import DEFECT, defect_features, describe
-from tool_side.runtime.inspection import APPEARANCE, IMAGE, LATENT, MAP, RECONSTRUCTION, Draft, Inspection
+from tool_side.runtime.defect_bins import DefectBins
+from tool_side.runtime.defect_type import DEFECT, DEFECTS, describe, strongest_features
+from tool_side.runtime.inspection import APPEARANCE, IMAGE, LATENT, RECONSTRUCTION, Draft, Inspection
 from tool_side.runtime.session import DecoderGraph, StudentGraph, StudentOutput
 from wafer_data.errors import BundleError, ConfigurationError, InputError, RecipeError
 from wafer_data.image_ref import ImageRef
@@ -42,7 +44,9 @@ class Inspector:
     their size (see `wafer_data.imaging.read.read_grey`), which is faster and changes scores a little: not what
     the thresholds were calibrated on, so off unless asked for. public_key: file of the key that the bundle at
     this path must be signed with (`tool_side.bundle.signature`). channel_order: of colour arrays, "rgb" or "bgr" (as
-    OpenCV and many cameras' programs hand them out; an array itself does not tell).
+    OpenCV and many cameras' programs hand them out; an array itself does not tell). bins: rules that give the defects
+    of flagged images a bin, and may make a decision stricter, never milder. cells: also give the full student's
+    activations to `defect_features`, whether or not the bundle has a classifier.
 
     bundle_id: `Bundle.id`. students: what scores a prepared image at each stage of the route, by its name; an inference
     server puts its own there. source_size: the size that images of the first recipe must have, another is REVIEW; None
@@ -60,6 +64,8 @@ class Inspector:
         reduced_decoding: bool = False,
         public_key: str | Path | None = None,
         channel_order: ChannelOrder = "rgb",
+        bins: DefectBins | None = None,
+        cells: bool = False,
     ) -> None:
         if threads < 1:
             raise ConfigurationError(f"threads must be at least 1, got {threads}")
@@ -81,11 +87,13 @@ class Inspector:
         self._levels = bundle.preprocessing.levels
         self.source_size = bundle.preprocessing.source_size
         self.models = dict(bundle.models)
-        self.classes = bundle.classes
+        self.classes, self._bins = bundle.classes, bins
+        self.needs_cells = cells or self.classes is not None
         self.students: dict[str, Callable[[np.ndarray], StudentOutput]] = {}
         self._decoders: dict[str, DecoderGraph] = {}
         for name, entry in bundle.models.items():
-            self.students[name] = StudentGraph(entry.file, bundle.contents[entry.file], threads)
+            data, cells = bundle.contents[entry.file], self.needs_cells and name == Route.FULL
+            self.students[name] = StudentGraph(entry.file, data, threads, cells=cells)
             if entry.decoder is not None:
                 self._decoders[name] = DecoderGraph(entry.decoder, bundle.contents[entry.decoder], threads)
         self._warm_up()
@@ -99,6 +107,7 @@ class Inspector:
         recipe: str | None = None,
         reconstruction: bool = False,
         keep_image: bool = False,
+        bins: DefectBins | None = None,
     ) -> Inspection:
         """Score one image and decide.
 
@@ -110,7 +119,7 @@ class Inspector:
 
         reconstruction: also decode the latent, of the low-resolution student where that one decided and has
         a decoder, else of the full one (which then runs for its latent only). keep_image: also return the
-        model input.
+        model input. bins: instead of those that the inspector was made with.
 
         A bad image or a failing graph gives REVIEW with the reason. Raises TypeError for an object of
         another type.
@@ -142,9 +151,9 @@ class Inspector:
                 result.evidence[IMAGE] = square
             try:
                 seen = self._judge(square, policy, result)
-                self._name_defect(seen, grey.shape, result)
+                self._name_defects(seen, grey.shape, ref, bins or self._bins, result)
                 if reconstruction and result.score is not None:
-                    self._reconstruct(seen, result)
+                    self._reconstruct(seen.image, result)
             except Exception as error:  # onnxruntime's exceptions share no base class but this one
                 result.fail(f"a model failed: {error}")
         return result.finished(perf_counter() - started)
@@ -177,17 +186,28 @@ class Inspector:
         low, full = (self.students[stage](square).score for stage in STAGES)
         return low, full
 
-    def defect_features(self, image: ImageSource, *, recipe: str | None = None) -> np.ndarray:
-        """What the classifier of defect types would see of an image, whatever its route and decision.
+    def defect_features(
+        self, image: ImageSource, *, recipe: str | None = None, mirrored: bool = False
+    ) -> np.ndarray:
+        """What the classifier of defect types would see of an image, whatever its route and decision, (f,).
 
+        mirrored: (4, f), of the image and its three mirrored copies: a mirrored defect is of the same type.
         Raises UnreadableImage for an image that cannot be judged, RecipeError for an unknown recipe.
         """
         policy = self.policy_of(recipe if recipe is not None else self.recipes[0])
         found = look(policy.gate, self.prepare(image), binned=self._masks, checked=True)
         if found.reasons:
             raise UnreadableImage(ImageRef.of(image).source, "; ".join(found.reasons))
-        output = self.students[Route.FULL](found.seen)
-        return defect_features(found.seen, output.map, output.latent, self.map_reference(Route.FULL))
+        square = found.seen
+        if not mirrored:
+            return self._features_of(square)
+        copies = (square, square[:, ::-1], square[::-1], square[::-1, ::-1])
+        return np.stack([self._features_of(np.ascontiguousarray(copy)) for copy in copies])
+
+    def _features_of(self, square: np.ndarray) -> np.ndarray:
+        output = self.students[Route.FULL](square)
+        seen = Seen(square, output.map, output.latent, output.cells)
+        return strongest_features(seen, self.map_reference(Route.FULL))
 
     def map_reference(self, route: str) -> float:
         """Unit of the fixed heat-map scale of a stage of the route."""
@@ -209,9 +229,7 @@ class Inspector:
 
     def _check_classes(self, classes: TypeClassifier) -> None:
         size = self.preprocessing.image_size
-        image = np.full((size, size), 0.5, dtype=np.float32)
-        output = self.students[Route.FULL](image)
-        given = defect_features(image, output.map, output.latent, self.map_reference(Route.FULL)).size
+        given = self._features_of(np.full((size, size), 0.5, dtype=np.float32)).size
         if classes.center.size != given:
             raise BundleError(
                 f"{CLASSES} was learned with other students: it takes {classes.center.size} features, these "
@@ -265,8 +283,8 @@ class Inspector:
         fitting = [name for name, other in every.items() if not other.gate.reasons(figures)]
         return [f"it looks like an image of the recipe {' or '.join(fitting)}"] if fitting else []
 
-    def _judge(self, square: np.ndarray, policy: RoutingPolicy, result: Draft) -> np.ndarray:
-        """Fills in decision, route, scores, reasons, map, latent and times; gives what the students saw."""
+    def _judge(self, square: np.ndarray, policy: RoutingPolicy, result: Draft) -> Seen:
+        """Fills in decision, route, scores, reasons, map, latent and times; gives what the last student saw."""
         clock = perf_counter()
         found = look(policy.gate, square, binned=self._masks, checked=True)
         values = [getattr(found.figures, name) for name in FIGURES]
@@ -274,34 +292,40 @@ class Inspector:
         if found.reasons:
             result.reasons = found.reasons + self._better_fit(found.figures)
             result.seconds["gate"] = perf_counter() - clock
-            return square
-        square = found.seen
+            return Seen(square, *_NOTHING_SEEN)
+        square, last = found.seen, Seen(found.seen, *_NOTHING_SEEN)
         result.seconds["gate"] = perf_counter() - clock
 
         def ask(stage: Route) -> float:
+            nonlocal last
             clock = perf_counter()
             output = self.students[stage](square)
             result.seconds[stage] = perf_counter() - clock
             result.take(stage, output)
+            last = Seen(square, output.map, output.latent, output.cells)
             return output.score
 
         routed = policy.route(ask)
         result.decide(routed.decision, routed.score, policy)
-        return square
+        return last
 
-    def _name_defect(self, seen: np.ndarray, shape: tuple[int, int], result: Draft) -> None:
-        """Add the type of a flagged image's defect. Its decision, score and reasons stay what they are."""
-        if (
-            self.classes is None
-            or result.decision is PASS
-            or result.score is None
-            or result.route != Route.FULL
-        ):
+    def _name_defects(
+        self, seen: Seen, shape: tuple[int, int], ref: ImageRef, bins: DefectBins | None, result: Draft
+    ) -> None:
+        """Add types and bins of a flagged image's defects. A type changes no decision; a bin may make it stricter."""
+        nothing_to_name = result.decision is PASS or result.score is None or result.route != Route.FULL
+        if nothing_to_name or (self.classes is None and bins is None):
             return
-        reference = self.map_reference(Route.FULL)
-        result.evidence[DEFECT] = describe(
-            self.classes, seen, result.evidence[MAP], result.evidence[LATENT], reference, (shape[1], shape[0])
-        )
+        size, recipe = (shape[1], shape[0]), result.recipe
+        pixel_um = None if bins is None else bins.pixel_um(recipe)
+        found = describe(self.classes, seen, self.map_reference(Route.FULL), size, pixel_um)
+        if bins is not None:
+            found, result.decision, reasons = bins.assign(
+                found, result.decision, recipe=recipe, site=ref.site or _stem(ref.path), size=size
+            )
+            result.reasons += reasons
+        result.evidence[DEFECT] = found[0].to_dict()
+        result.evidence[DEFECTS] = [one.to_dict() for one in found]
 
     def _reconstruct(self, square: np.ndarray, result: Draft) -> None:
         clock = perf_counter()
@@ -311,6 +335,13 @@ class Inspector:
         if decoder is not None and latent is not None:
             result.evidence[RECONSTRUCTION] = _resize(decoder(latent), square.shape[0])
         result.seconds["reconstruction"] = perf_counter() - clock
+
+
+def _stem(path: str | None) -> str | None:
+    return None if path is None else Path(path).stem
+
+
+_NOTHING_SEEN = (np.zeros((1, 1), np.float32), np.zeros(0, np.float32))
 
 
 def _check_output(entry: ModelEntry, output: StudentOutput) -> None:

@@ -10,15 +10,21 @@ import onnxruntime
 from wafer_data.errors import BundleError
 
 STUDENT_OUTPUTS = ("score", "map", "latent")
+CELL_OUTPUTS = ("fine", "deep")
+"""Optional ones: the trunk's activations, which the classifier of defect types looks at."""
 DECODER_OUTPUTS = ("reconstruction",)
 
 
 class StudentOutput(NamedTuple):
-    """Raw outputs for one image: score, map float32 (h, w), latent float32 (k,)."""
+    """Raw outputs for one image: score, map float32 (h, w), latent float32 (k,), cells float32 (c, m, m) each.
+
+    cells: the trunk's activations, the finest first; empty where they were not asked for or the graph has none.
+    """
 
     score: float
     map: np.ndarray
     latent: np.ndarray
+    cells: tuple[np.ndarray, ...] = ()
 
 
 class BatchOutput(NamedTuple):
@@ -42,7 +48,8 @@ class _Graph:
         except Exception as error:  # onnxruntime's exceptions share no base class but this one
             raise BundleError(f"graph {name} cannot be loaded by onnxruntime: {error}") from error
         found = tuple(node.name for node in self._session.get_inputs())
-        missing = set(outputs) - {node.name for node in self._session.get_outputs()}
+        self._given = {node.name for node in self._session.get_outputs()}
+        missing = set(outputs) - self._given
         if found != inputs or missing:
             raise BundleError(
                 f"graph {name} must have the input {inputs[0]} and the outputs {', '.join(outputs)}; "
@@ -54,19 +61,24 @@ class _Graph:
 
 
 class StudentGraph(_Graph):
-    """`image` float32 [1, 1, S, S] in [0, 1] -> raw `score`, `map`, `latent`. Thread-safe."""
+    """`image` float32 [1, 1, S, S] in [0, 1] -> raw `score`, `map`, `latent`. Thread-safe.
 
-    def __init__(self, name: str, data: bytes, threads: int) -> None:
+    cells: also give the trunk's activations, where the graph has them.
+    """
+
+    def __init__(self, name: str, data: bytes, threads: int, *, cells: bool = False) -> None:
         super().__init__(name, data, ("image",), STUDENT_OUTPUTS, threads)
+        if cells and self._given.issuperset(CELL_OUTPUTS):
+            self._outputs = (*STUDENT_OUTPUTS, *CELL_OUTPUTS)
 
     def __call__(self, image: np.ndarray) -> StudentOutput:
         """image: float32 (S, S)."""
-        score, anomaly_map, latent = self._run({"image": image[np.newaxis, np.newaxis]})
-        return StudentOutput(float(score[0]), anomaly_map[0], latent[0])
+        score, anomaly_map, latent, *cells = self._run({"image": image[np.newaxis, np.newaxis]})
+        return StudentOutput(float(score[0]), anomaly_map[0], latent[0], tuple(one[0] for one in cells))
 
     def batch(self, images: np.ndarray) -> BatchOutput:
         """images: float32 (B, 1, S, S), one after the other: the same to the last bit as on the tool."""
-        score, heat, latent = zip(*(self(image[0]) for image in images), strict=True)
+        score, heat, latent, _ = zip(*(self(image[0]) for image in images), strict=True)
         return BatchOutput(np.array(score), np.stack(heat), np.stack(latent))
 
 

@@ -23,7 +23,7 @@ sys.path.insert(0, str(HERE / "vendor"))
 
 from tool_side.bundle.sections import MODEL_NAMES  # noqa: E402
 from tool_side.runtime.inspection import Inspection  # noqa: E402
-from tool_side.runtime.session import STUDENT_OUTPUTS, StudentOutput  # noqa: E402
+from tool_side.runtime.session import CELL_OUTPUTS, STUDENT_OUTPUTS, StudentOutput  # noqa: E402
 from tool_side.triton.served import served_inspector  # noqa: E402
 
 INPUTS = ("image", "image16", "encoded")
@@ -41,6 +41,7 @@ class TritonPythonModel:
         models = {name: parameters[name] for name in MODEL_NAMES}
         students = {name: ServedStudent(model) for name, model in models.items()}
         self._inspector = served_inspector(HERE / "bundle", students)
+        students["full"].cells = self._inspector.needs_cells
         self._map_side = int(parameters["map_side"])
         self._pool = ThreadPoolExecutor(CALLERS)
         manifest = json.loads((HERE / "bundle" / "manifest.json").read_text(encoding="utf-8"))
@@ -100,27 +101,33 @@ class TritonPythonModel:
 class ServedStudent:
     """A student that is another model of this server.
 
+    Attributes:
+        cells: Whether its trunk's activations are asked for, too.
+
     Raises:
         RuntimeError: With what the server says when it fails.
     """
 
     def __init__(self, model: str) -> None:
-        self.model = model
+        self.model, self.cells = model, False
 
     def __call__(self, image: np.ndarray) -> StudentOutput:
         """image: float32 (S, S)."""
+        names = [*STUDENT_OUTPUTS, *(CELL_OUTPUTS if self.cells else ())]
         request = pb_utils.InferenceRequest(
             model_name=self.model,
-            requested_output_names=list(STUDENT_OUTPUTS),
+            requested_output_names=names,
             inputs=[pb_utils.Tensor("image", np.ascontiguousarray(image[np.newaxis, np.newaxis]))],
         )
         response = request.exec()
         if response.has_error():
             raise RuntimeError(f"{self.model}: {response.error().message()}")
-        score, anomaly_map, latent = (
-            pb_utils.get_output_tensor_by_name(response, name).as_numpy() for name in STUDENT_OUTPUTS
+        score, anomaly_map, latent, *cells = (
+            pb_utils.get_output_tensor_by_name(response, name).as_numpy() for name in names
         )
-        return StudentOutput(float(score.reshape(-1)[0]), anomaly_map[0], latent[0])
+        return StudentOutput(
+            float(score.reshape(-1)[0]), anomaly_map[0], latent[0], tuple(one[0] for one in cells)
+        )
 
 
 def enlarged(anomaly_map: np.ndarray | None, side: int) -> np.ndarray:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TextIO
 
 from tool_side.bundle.load import load_bundle
+from tool_side.runtime.defect_bins import DefectBins
 from tool_side.runtime.inspect_files import (
     EXIT_INTERRUPTED,
     EXIT_JUDGED,
@@ -57,7 +58,7 @@ class WatchOptions:
         poll: Time between two looks at the folder.
         settle: How long a file must stand still before it is read.
         give_up: How long after its last change a file that cannot be decoded is reported as such.
-        recipe, recipe_from_folder, reduced_decoding, public_key: As for `run_inspect`.
+        recipe, recipe_from_folder, reduced_decoding, public_key, bins: As for `run_inspect`.
         monitor: A file for the status of the monitor (see `router.monitor`), whose alarms are logged as
             warnings.
     """
@@ -76,6 +77,7 @@ class WatchOptions:
     reduced_decoding: bool = False
     monitor: Path | None = None
     public_key: str | Path | None = None
+    bins: DefectBins | None = None
 
     def __post_init__(self) -> None:
         for name in ("poll", "settle", "give_up"):
@@ -102,7 +104,9 @@ def run_watch(
         raise InputError(f"{folder} has no folder around it for the results: name a file with --json-lines")
     results = options.json_lines or folder.with_name(folder.name + ".results.jsonl")
     loaded = load_bundle(bundle, public_key=options.public_key)
-    inspector = Inspector(loaded, threads=options.threads, reduced_decoding=options.reduced_decoding)
+    inspector = Inspector(
+        loaded, threads=options.threads, reduced_decoding=options.reduced_decoding, bins=options.bins
+    )
     del loaded  # its bytes would stay in memory beside the loaded graphs
     if options.csv is not None and options.csv.absolute() == results.absolute():
         raise InputError(f"--csv and --json-lines both name {results}: give them different files")

@@ -33,6 +33,19 @@ def add(commands: Commands) -> None:
         "--at-most", metavar="N", type=count, help="take at most N images of each type, the first by name"
     )
     learn.add_argument(
+        "--same-part",
+        metavar="PATTERN",
+        help="regular expression that finds in a file's name which part it shows: pictures of one part are no "
+        "independent examples, and sets that take them for such hold less often than they promise",
+    )
+    learn.add_argument(
+        "--gap",
+        metavar="N",
+        type=count,
+        default=0,
+        help="the pattern finds running numbers; steps up to N are one part (default: equal text is one part)",
+    )
+    learn.add_argument(
         "--level",
         metavar="SHARE",
         type=share,
@@ -74,9 +87,20 @@ def run_learn(args: argparse.Namespace) -> int:
     """Learn and write the new bundle."""
     if not 0 < args.level < 1:
         args.help_of.error("--level must lie between 0 and 1")
+    if args.gap and args.same_part is None:
+        args.help_of.error("--gap goes with --same-part PATTERN")
     from waferroute.classes import run_learn as run
 
-    return run(args.bundle, args.folder, args.out, at_most=args.at_most, level=args.level, recipe=args.recipe)
+    return run(
+        args.bundle,
+        args.folder,
+        args.out,
+        at_most=args.at_most,
+        same_part=args.same_part,
+        gap=args.gap,
+        level=args.level,
+        recipe=args.recipe,
+    )
 
 
 def run_add(args: argparse.Namespace) -> int:

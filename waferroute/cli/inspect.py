@@ -19,7 +19,7 @@ _WATCH_ONLY = {
     "json_lines": None, "csv": None, "once": False, "poll": 0.5, "settle": 0.5, "give_up": 60.0,
     "monitor": None,
 }  # fmt: skip
-_KLARF_ONLY = ("out", "images", "rules", "pixel_um")
+_KLARF_ONLY = ("out", "images", "pixel_um")
 
 
 def add(commands: Commands) -> None:
@@ -63,6 +63,21 @@ def add(commands: Commands) -> None:
         "little from those that the thresholds were calibrated on",
     )
     add_public_key(parser)
+    bins = parser.add_argument_group("bins")
+    bins.add_argument(
+        "--rules",
+        metavar="FILE",
+        help="bin rules (JSON or TOML): bins of flagged images' defects by type, size and place on the die; a bin may "
+        "make a decision stricter, never milder",
+    )
+    bins.add_argument(
+        "--stage",
+        metavar="[RECIPE=]FILE",
+        action="append",
+        default=[],
+        help="stage map (JSON) of a recipe, or of all: sizes in micrometres and places on die and wafer; repeatable. "
+        "An image's site is its file's name without ending",
+    )
     klarf = parser.add_argument_group("a tool's defect list")
     klarf.add_argument(
         "--klarf",
@@ -80,11 +95,6 @@ def add(commands: Commands) -> None:
         default="ANOMALYSCORE",
         help="column for the scores, added where the list lacks it; none: leave the columns as they are "
         "(default: ANOMALYSCORE)",
-    )
-    klarf.add_argument(
-        "--rules",
-        metavar="FILE",
-        help="bin rules (JSON or TOML): classes and bins by type, size and place on the die",
     )
     klarf.add_argument(
         "--pixel-um",
@@ -128,6 +138,10 @@ def add(commands: Commands) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print one line an image; 3 if any could not be scored."""
+    if args.stage and (args.rules is None or args.klarf is not None):
+        args.help_of.error(
+            "--stage goes with --rules FILE and without --klarf: a list says where its defects lie"
+        )
     if args.watch is not None:
         if args.klarf or any(getattr(args, name) for name in _KLARF_ONLY):
             args.help_of.error("--watch and --klarf exclude each other")
@@ -150,7 +164,7 @@ def run(args: argparse.Namespace) -> int:
         json_output=args.json,
         heatmaps=args.heatmaps,
         threads=args.threads,
-        **_recipe_options(args),
+        **_shared_options(args),
     )
 
 
@@ -194,14 +208,17 @@ def _watch(args: argparse.Namespace) -> int:
         settle=args.settle,
         give_up=args.give_up,
         threads=args.threads,
-        **_recipe_options(args),
+        **_shared_options(args),
         **paths,
     )
     return run_watch(args.bundle, args.watch, options)
 
 
-def _recipe_options(args: argparse.Namespace) -> dict[str, Any]:
+def _shared_options(args: argparse.Namespace) -> dict[str, Any]:
     if args.recipe is not None and args.recipe_from_folder:
         args.help_of.error("--recipe and --recipe-from-folder exclude each other")
+    from tool_side.runtime.defect_bins import load_bins
+
     names = ("recipe", "recipe_from_folder", "reduced_decoding", "public_key")
-    return {name: getattr(args, name) for name in names}
+    bins = None if args.rules is None else load_bins(args.rules, args.stage)
+    return {name: getattr(args, name) for name in names} | {"bins": bins}

@@ -41,6 +41,14 @@ def add(commands: Commands) -> None:
         "--rules", metavar="FILE", type=Path, help="the site's rules (TOML); read again when changed"
     )
     parser.add_argument(
+        "--bins", metavar="FILE", type=Path,
+        help="bins of flagged images' defects (JSON or TOML) by type, size and place; never make a decision milder",
+    )  # fmt: skip
+    parser.add_argument(
+        "--stage", metavar="[RECIPE=]FILE", action="append", default=[],
+        help="stage map (JSON) of a recipe, or of all: where inspection points lie, and the pixel size; repeatable",
+    )  # fmt: skip
+    parser.add_argument(
         "--version-name", metavar="NAME", help="how answers name the bundle (default: its identity)"
     )
     parser.add_argument(
@@ -67,6 +75,8 @@ def run(args: argparse.Namespace) -> int:
     """Serve until Ctrl-C or SIGTERM."""
     if (args.tls_cert is None) != (args.tls_key is None):
         args.help_of.error("--tls-cert and --tls-key go together")
+    if args.stage and args.bins is None:
+        args.help_of.error("--stage goes with --bins FILE")
     if args.workers > 1:
         if args.node is not None:
             args.help_of.error("--node names one worker; with --workers each is named by its port")
@@ -81,6 +91,8 @@ def run(args: argparse.Namespace) -> int:
         node=args.node or f"worker-{args.port}",
         database_url=args.database,
         rules=args.rules,
+        bins=args.bins,
+        stages=tuple(args.stage),
         image_budget=None if args.image_budget is None else round(args.image_budget * 1e9),
         secure_cookies=args.tls_cert is not None or args.proxy is not None,
         modules=("lifecycle.conductor.shadow", "lifecycle.conductor.canary", "lifecycle.conductor.drift"),

@@ -68,7 +68,12 @@
       fact(list, "decision", task.decision);
       fact(list, "score", task.score === null ? "not scored" : `${task.score.toFixed(2)} (REVIEW above ${task.review_above.toFixed(2)}` +
         (task.reject_above === null ? ")" : `, REJECT above ${task.reject_above.toFixed(2)})`));
-      if (task.defect) fact(list, "type", task.defect.type);
+      const defects = task.defect ? [task.defect, ...(task.defect.others || [])] : [];
+      for (const one of defects) {
+        const sure = one.probability === null || one.probability === undefined ? "" : ` ${Math.round(100 * one.probability)} %`;
+        const or = (one.set || []).filter((name) => name !== one.type);
+        fact(list, "defect", `${one.type}${sure}${or.length ? `, not excluded: ${or.join(", ")}` : ""}${one.bin ? `; bin ${one.bin}` : ""}`);
+      }
     }
     $("reasons").replaceChildren(...(task.reasons || []).map((text) => { const li = document.createElement("li"); li.textContent = text; return li; }));
     fetch(`/review/${task.task}/wafer.svg`, {credentials: "same-origin"}).then((a) => a.ok ? a.text() : "").then((text) => {

@@ -1,0 +1,48 @@
+"""Which pictures show the same part: their names say so."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from wafer_data.errors import ConfigurationError, InputError
+
+
+def parts_of(names: Sequence[str], pattern: str, gap: int = 0) -> list[int]:
+    """Number of the part that each picture shows.
+
+    Args:
+        names: Of the files.
+        pattern: Regular expression; what its first group (or all of it) finds in a name is the part, so
+            `(wafer[0-9]+)_` takes files of one wafer together.
+        gap: > 0: what is found is a running number, and numbers in a row with steps up to `gap` are one part:
+            `num_([0-9]+)` with 200 for the magnetic tiles, of which each was taken under up to six lights.
+
+    Raises:
+        ConfigurationError: The pattern is no regular expression. InputError: It does not fit a name, or finds no number
+            where `gap` asks for one.
+    """
+    try:
+        expression = re.compile(pattern)
+    except re.error as error:
+        raise ConfigurationError(f"{pattern!r} is no regular expression ({error})") from error
+    found = []
+    for name in names:
+        match = expression.search(name)
+        text = None if match is None else match.group(1 if expression.groups else 0)
+        if not text:
+            raise InputError(f"the pattern {pattern!r} finds no part in the name {name}")
+        if gap and not (text.isascii() and text.isdecimal()):
+            raise InputError(
+                f"the pattern {pattern!r} finds {text!r} in the name {name}, which is no whole number"
+            )
+        found.append(text)
+    if not gap:
+        number = {text: i for i, text in enumerate(dict.fromkeys(found))}
+        return [number[text] for text in found]
+    order = sorted(range(len(found)), key=lambda i: int(found[i]))
+    parts, part = [0] * len(found), 0
+    for last, i in zip([order[0], *order] if order else [], order, strict=False):
+        part += int(found[i]) - int(found[last]) > gap
+        parts[i] = part
+    return parts
