@@ -42,9 +42,12 @@ _WHY: dict[Trigger, str] = {
     "drift": "drift, and a person confirmed it",
 }
 # `waferroute run` looks after its own folders; the retraining's record is about the bundle
-_OF_THE_RUN = (
-    "data", "pretrain", "teacher", "intermediate", "target", "full", "lowres", "router", "report", "cache", "run.lock",
-    "config.yaml", "logs", "wandb",
+_OF_THE_RUN = tuple(
+    f"run/{name}"
+    for name in (
+        "data", "pretrain", "teacher", "intermediate", "target", "full", "lowres", "router", "report", "cache",
+        "run.lock", "config.yaml", "logs", "wandb",
+    )
 )  # fmt: skip
 
 
@@ -119,6 +122,9 @@ def retrain(
     """
     wanted = [name for name in STEPS if names is None or name in names]
     before = [name for name in wanted if name not in AFTER_GATE]
+    _training(
+        plan
+    )  # a mistake in the training's configuration shows now, and not after an hour of extraction
     with locked(config.work):
         pipeline = Pipeline(steps_of(command_tail), plan, plan.folder)
         outcomes = pipeline.run(before, force=force) if before else []

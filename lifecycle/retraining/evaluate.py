@@ -17,7 +17,7 @@ from lifecycle.gate.scored import LabelledImage, ScoredSet, labelled_images, sco
 from lifecycle.retraining.extract import FOLDER as EXTRACT
 from lifecycle.retraining.extract import MANIFEST
 from lifecycle.retraining.plan import Plan
-from lifecycle.retraining.train import bundle_of, run_stages
+from lifecycle.retraining.train import bundle_of, run_of, run_stages
 from tool_side import load_bundle
 from wafer_data.errors import InputError
 from wafer_data.files import read_json, write_json
@@ -34,7 +34,7 @@ def evaluate(plan: Plan) -> dict[str, Any]:
     """
     run_stages(plan)
     score(plan)
-    return {"report": str(plan.folder / "train" / "report" / "report.html")}
+    return {"report": str(run_of(plan) / "report" / "report.html")}
 
 
 def score(plan: Plan) -> None:

@@ -14,8 +14,7 @@ from lifecycle.registry.provenance import about_run
 from lifecycle.retraining.gate import FOLDER as GATE
 from lifecycle.retraining.gate import RESULT as GATE_RESULT
 from lifecycle.retraining.plan import Plan
-from lifecycle.retraining.train import FOLDER as TRAIN
-from lifecycle.retraining.train import bundle_of
+from lifecycle.retraining.train import bundle_of, run_of
 from tool_side import load_bundle
 from tool_side.bundle.load import read_manifest
 from tool_side.bundle.signature import write_signature
@@ -42,7 +41,7 @@ def register(plan: Plan) -> dict[str, Any]:
     folder = plan.versions()
     bundle = _signed(plan)
     about = {
-        **about_run(plan.folder / TRAIN, bundle),
+        **about_run(run_of(plan), bundle),
         "retraining": plan.id,
         "trigger": plan.trigger,
         "why": plan.why,

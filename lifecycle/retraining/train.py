@@ -21,12 +21,11 @@ from wafer_data.files import read_json
 from wafer_data.own_code import child_command, child_environment
 
 FOLDER = "train"
-BUNDLE = "bundle"
 _PR_SET_PDEATHSIG = 1
 
 
 def train(plan: Plan) -> dict[str, Any]:
-    """Do the step; the bundle is `train/bundle`.
+    """Do the step; the run is `train/run`.
 
     Raises:
         InputError: The training did not end well; it has said why.
@@ -37,7 +36,12 @@ def train(plan: Plan) -> dict[str, Any]:
 
 def bundle_of(plan: Plan) -> Path:
     """The candidate."""
-    return plan.folder / FOLDER / BUNDLE
+    return run_of(plan) / "bundle"
+
+
+def run_of(plan: Plan) -> Path:
+    """The run folder that makes it; a folder of its own, for a run shares with nobody."""
+    return plan.folder / FOLDER / "run"
 
 
 def run_stages(plan: Plan, *options: str) -> None:
@@ -52,7 +56,7 @@ def run_stages(plan: Plan, *options: str) -> None:
         "data.format=mvtec",
         f"data.root={(plan.folder / EXTRACT / 'images' / 'data').resolve()}",
         f"data.labelled_defects_per_type={settings.labels_per_type}",
-        f"run.dir={(plan.folder / FOLDER).resolve()}",
+        f"run.dir={run_of(plan).resolve()}",
     ]
     command = child_command("waferroute", "run", settings.config, *overrides, *options)
     process = subprocess.Popen(
@@ -68,7 +72,7 @@ def run_stages(plan: Plan, *options: str) -> None:
     if status:
         said = f"signal {-status}" if status < 0 else f"status {status}"
         raise InputError(
-            f"the training in {plan.folder / FOLDER} ended with {said}; it says why above. The same command goes on"
+            f"the training in {run_of(plan)} ended with {said}; it says why above. The same command goes on"
         )
 
 

@@ -12,6 +12,7 @@ from PIL import Image
 from lifecycle.conductor.shadow import shadow_of
 from lifecycle.retraining.config import RetrainingConfig
 from lifecycle.retraining.plan import Plan, begin
+from lifecycle.retraining.train import bundle_of
 from router.canary import position
 from tests.lifecycle.retraining.conftest import Fab, settings_for
 from wafer_data.errors import InputError
@@ -108,7 +109,7 @@ class TestTheGate:
             do(refused, "register")
 
     def test_pushed_by_hand_it_cannot_be_promoted_either(self, refused: Plan, fab: Fab):
-        version = fab.folder.push(refused.folder / "train" / "bundle")
+        version = fab.folder.push(bundle_of(refused))
         with pytest.raises(InputError, match="did not pass its gate"):
             fab.folder.promote(version.name, by="eva", reason="hope")
         with pytest.raises(InputError, match="did not pass its gate"):
