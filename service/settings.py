@@ -31,6 +31,7 @@ class Settings:
         body_s: Seconds within which a request's body must be here.
         disk_reserve: Bytes that must stay free on the data folder's disk; below, images are refused.
         image_budget: Bytes that the images may take; the oldest PASS images go first. None: no limit.
+        public_key: Key that versions must be signed with, or None.
         secure_cookies: Whether the session's cookie is only for TLS.
         metrics_public: Whether `/metrics` needs no key.
         modules: Names of further modules with ROUTES, JOBS or `attach`, beside `service.app.ROUTE_MODULES`.
@@ -52,6 +53,7 @@ class Settings:
     body_s: float = 30.0
     disk_reserve: int = 64 << 20
     image_budget: int | None = None
+    public_key: Path | None = None
     secure_cookies: bool = False
     metrics_public: bool = True
     modules: tuple[str, ...] = ()

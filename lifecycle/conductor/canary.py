@@ -107,10 +107,20 @@ def look(database: Database, folder: VersionFolder, now: float | None = None) ->
         state = "rolled_back"
         _LOG.error("canary %s is taken back: %s", canary.version, judged.text)
     elif ended and judged.action == "promote" and plan["promote"]:
-        folder.promote(canary.version, by="rollout", reason=judged.text)
-        state = "promoted"
+        state = _promote(folder, canary.version, judged.text)
     _keep(database, pointer, plan, judged, state, now)
     return judged
+
+
+def _promote(folder: VersionFolder, name: str, reason: str) -> str:
+    """Promote at the end, or take the canary back where that is not allowed (any more): its state then."""
+    try:
+        folder.promote(name, by="rollout", reason=reason)
+    except InputError as error:
+        folder.rollback(by="rollout", reason=f"it cannot be promoted: {error}")
+        _LOG.error("canary %s is taken back: %s", name, error)
+        return "rolled_back"
+    return "promoted"
 
 
 def wafers_of(connection: sa.Connection, rollout: str, now: float) -> list[WaferCounts]:
@@ -212,7 +222,7 @@ def _keep(
 
 def _job(service: Service) -> None:
     try:
-        look(service.database, VersionFolder(service.settings.models))
+        look(service.database, VersionFolder(service.settings.models, service.settings.public_key))
     except InputError as error:
         _LOG.error("the canary cannot be judged: %s", error)
 

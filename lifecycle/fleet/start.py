@@ -39,12 +39,9 @@ def start_rollout(
     """
     found = folder.get(version)
     bundle = folder.bundle(found.name)
-    if found.state == "archived":
-        problem: str | None = "it is archived"
-    elif found.gate is not None and not found.gate.get("passed"):
-        problem = "its gate did not pass"
-    elif signer(bundle) is None:
-        problem = "it is not signed, so that no tool would take it: waferroute sign"
+    folder.require_usable(found)
+    if signer(bundle) is None:
+        problem: str | None = "it is not signed, so that no tool would take it: waferroute sign"
     else:
         problem = try_bundle(bundle, folder.public_key)
     if problem is not None:

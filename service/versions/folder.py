@@ -266,7 +266,7 @@ class VersionFolder:
         """
         with self._locked():
             version = self.get(name)
-            self._require_usable(version)
+            self.require_usable(version)
             return self._point(version.name, None, by=by, reason=reason)
 
     def start_canary(self, name: str, share: float, rollout: str, *, by: str, reason: str) -> Pointer:
@@ -283,7 +283,7 @@ class VersionFolder:
                 )
             if not 0 < share < 1:
                 raise InputError(f"a canary's share lies between 0 and 1, not at {share}")
-            self._require_usable(version)
+            self.require_usable(version)
             canary = Canary(version.name, share, rollout)
             return self._point(pointer.champion, canary, by=by, reason=reason)
 
@@ -350,7 +350,12 @@ class VersionFolder:
         old = read_json(self.bundle(newest.name) / "manifest.json")
         return parse_name(newest.name).next(change_between(old, manifest))
 
-    def _require_usable(self, version: Registered) -> None:
+    def require_usable(self, version: Registered) -> None:
+        """Make sure that a version may decide: every way to let one decide, and to give it to tools, comes by here.
+
+        Raises:
+            InputError: It is archived, its gate did not pass, or its bundle does not verify or is another one.
+        """
         if version.state == "archived":
             raise InputError(f"{version.name} is archived: push it again under a new name")
         if version.gate is not None and not version.gate.get("passed"):

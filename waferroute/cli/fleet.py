@@ -5,7 +5,7 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from waferroute.cli.arguments import Commands, Run, add_command, add_group, add_json
+from waferroute.cli.arguments import Commands, Run, add_command, add_group, add_json, add_public_key
 
 
 def add(commands: Commands) -> None:
@@ -48,6 +48,7 @@ def add(commands: Commands) -> None:
         help="shortest time of a stage (default: 3600)",
     )
     start.add_argument("--by", metavar="NAME", default="command line", help="who (default: command line)")
+    add_public_key(start)
     part(
         "show", _show, "rollouts and tools", "All rollouts with their stage, and what each tool said last.",
         "waferroute fleet show --data service-data",
@@ -67,7 +68,7 @@ def _start(args: argparse.Namespace) -> int:
     from service.versions.folder import VersionFolder
 
     rollout = start_rollout(
-        VersionFolder(args.data / "models"),
+        VersionFolder(args.data / "models", args.public_key),
         args.version,
         by=args.by,
         tools=args.tools,

@@ -229,6 +229,8 @@ def _promote(args: argparse.Namespace) -> int:
     from service.versions.switch import promote
 
     folder = _folder(args)
+    if folder.get(args.version).gate is None and folder.pointer() is not None:
+        print(f"warning: no gate has looked at {args.version}: waferroute model gate", file=sys.stderr)
     return _switched(args, folder, promote(folder, args.version, by=args.by, reason=args.reason))
 
 

@@ -94,6 +94,7 @@ def run(args: argparse.Namespace) -> int:
         bins=args.bins,
         stages=tuple(args.stage),
         image_budget=None if args.image_budget is None else round(args.image_budget * 1e9),
+        public_key=Path(args.public_key) if args.public_key else None,
         secure_cookies=args.tls_cert is not None or args.proxy is not None,
         modules=("lifecycle.conductor.shadow", "lifecycle.conductor.canary", "lifecycle.conductor.drift"),
     )

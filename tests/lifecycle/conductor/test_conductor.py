@@ -205,6 +205,20 @@ class TestCanary:
         assert row["state"] == "promoted"
         assert [one["action"] for one in row["looks"]] == ["go on", "promote"]
 
+    def test_a_version_whose_gate_said_no_meanwhile_is_not_promoted_at_its_end_but_taken_back(
+        self, service: Service, folder: VersionFolder
+    ):
+        migrate(service.database)
+        start_canary(folder, "v1.1.0", share=0.3, days=7, by="eva", reason="try", promote=True)
+        insert(service, rollout_rows(folder, 1.0))
+        folder.set_gate("v1.1.0", {"passed": False, "reasons": ["it lost blowholes"]})
+        look(service.database, folder, time.time() + 8 * 86400)
+        pointer = folder.pointer()
+        assert (pointer.champion, pointer.canary) == ("vae-wafer-v1.0.0", None)
+        assert "lost blowholes" in pointer.reason
+        with service.database.read() as connection:
+            assert connection.execute(sa.select(rollouts.c.state)).scalar_one() == "rolled_back"
+
     def test_a_worse_version_is_taken_back_by_itself_and_the_evidence_is_kept(
         self, service: Service, folder: VersionFolder
     ):

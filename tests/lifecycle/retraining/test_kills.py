@@ -73,7 +73,7 @@ def test_killed_at_each_step_s_begin_end_and_record_it_ends_the_same(
             on_record(step, status, patch)
             killed(lambda: whole(plan))
         for version in fab.folder.versions():
-            fab.folder._require_usable(version)  # whole, verified, and past its gate
+            fab.folder.require_usable(version)  # whole, verified, and past its gate
         assert fab.folder.pointer().champion == "vae-wafer-v1.0.0"
     statuses = whole(plan)
     assert set(statuses) == ({"skipped"} if status == "written" else {"skipped", "done"})
@@ -124,7 +124,7 @@ class TestPromotion:
         ("where", "what", "decides"),
         [
             (switch_module, "try_bundle", "vae-wafer-v1.0.0"),  # before it is tried
-            (VersionFolder, "_require_usable", "vae-wafer-v1.0.0"),  # tried, not verified
+            (VersionFolder, "require_usable", "vae-wafer-v1.0.0"),  # tried, not verified
             (VersionFolder, "_point", "vae-wafer-v1.0.0"),  # verified, nothing written
             (folder_module.json, "dumps", "vae-wafer-v1.0.0"),  # the pointer is open
             (folder_module.os, "fsync", "vae-wafer-v1.1.0"),  # the line is written, the disk was not asked
@@ -139,7 +139,7 @@ class TestPromotion:
             killed(lambda: promote(models, "v1.1.0", by="eva", reason="better"))
         pointer = models.pointer()
         assert pointer.champion == decides
-        models._require_usable(models.get(pointer.champion))
+        models.require_usable(models.get(pointer.champion))
         # the same command again, and back
         assert promote(models, "v1.1.0", by="eva", reason="better").pointer.champion == "vae-wafer-v1.1.0"
         assert models.rollback(by="eva", reason="back").champion == "vae-wafer-v1.0.0"

@@ -58,7 +58,7 @@ def test_killed_in_every_step_it_goes_on_and_registers_one_whole_version(
         # what is there is whole: a version has its bundle, and the pointer is where it was
         for version in models.versions():
             assert version.gate is None or version.gate["passed"]
-            models._require_usable(version)
+            models.require_usable(version)
         assert len(models.versions()) <= 2
         assert models.pointer().champion == "vae-wafer-v1.0.0"
     done = subprocess.run(command(retraining_file, "--id", "first", "--json"), capture_output=True, text=True)
