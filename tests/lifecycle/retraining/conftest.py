@@ -33,7 +33,7 @@ from service.store.ship import Shipper
 from service.store.tables import inspections, users
 from service.versions.folder import VersionFolder
 from service.versions.follow import first_version
-from tests.conftest import synthetic_wafer, tiny_distill_config
+from tests.conftest import settings, synthetic_wafer, tiny_distill_config
 from tests.service.conftest import png
 from tests.tool_side.conftest import wafer
 from wafer_data.files import write_json
@@ -212,10 +212,10 @@ def tiny_settings(tiny_teacher_config, tmp_path_factory: pytest.TempPathFactory)
     content = {
         "run": {"dir": "unused"},
         "data": {"format": "mvtec", "root": "unused", "calibration_fraction": 0.4},
-        "teacher": tiny_teacher_config.model_dump(mode="json"),
-        "distill": tiny_distill_config().model_dump(mode="json"),
+        "teacher": settings("teacher", tiny_teacher_config),
+        "distill": settings("distill", tiny_distill_config()),
         "router": {"escalation_target": 0.2, "escalation_budget": [0.05, 0.5], "flag_rate": 0.1},
-        "eval": {"latency_runs": 10, "bootstrap": 100, "worst": 2, "study_seconds": 2, "baselines": ["pca"]},
+        "eval": {"latency_runs": 10, "bootstrap": 100, "worst": 2, "study_seconds": 1, "baselines": ["pca"]},
     }
     path = tmp_path_factory.mktemp("config") / "tiny.yaml"
     path.write_text(yaml.safe_dump(content))

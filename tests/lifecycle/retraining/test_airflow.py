@@ -20,6 +20,7 @@ import pytest
 
 from lifecycle.conductor.shadow import shadow_of
 from service.versions.folder import VersionFolder
+from wafer_data.own_code import ROOT
 from waferroute.cli.start import build_parser
 from waferroute.retraining import STEPS
 
@@ -86,7 +87,7 @@ def test_a_whole_run_of_the_dag_ends_with_a_version_in_shadow(retraining_file: P
         "AIRFLOW_HOME": str(tmp_path / "airflow"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__DAGS_FOLDER": str(DEPLOY),
-        "WAFERROUTE": shlex.join([sys.executable, "-P", "-m", "waferroute"]),
+        "WAFERROUTE": shlex.join(["env", f"PYTHONPATH={ROOT}", sys.executable, "-P", "-m", "waferroute"]),
         "WAFERROUTE_RETRAINING": str(retraining_file),
         "WAFERROUTE_QUIET": "1",
     }
