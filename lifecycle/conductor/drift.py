@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -12,6 +13,7 @@ import sqlalchemy as sa
 
 from lifecycle.conductor.drift_wafers import summarise_wafers, wafers_of
 from lifecycle.drift.fab import LONGEST_S, REFERENCE_WAFERS, Alarm, Budget, look_at_fab
+from lifecycle.drift.watches import Finding
 from service.background import Job
 from service.state import Service
 from service.store.database import Database
@@ -50,7 +52,7 @@ def check_drift(
     rows = [
         {
             "at": now, "recipe": stream.recipe, "version": version, "what": finding.watch, "statistic": finding.effect,
-            "p": finding.p, "alarm": stream in drifting and finding.is_drift(look.level),
+            "p": finding.p, "alarm": stream in drifting and finding in _loudest(found, look.level),
             "figures": {**asdict(finding), "tool": stream.tool, "layer": stream.layer},
         }
         for stream, found in look.findings.items()
@@ -62,6 +64,11 @@ def check_drift(
     for alarm in look.alarms:
         _LOG.error("%s", alarm.text)
     return list(look.alarms)
+
+
+def _loudest(found: Sequence[Finding], level: float) -> list[Finding]:
+    """What a drifting stream's alarm rests on; where only its group moved visibly, its own clearest finding."""
+    return [one for one in found if one.is_drift(level)] or sorted(found, key=lambda one: one.p)[:1]
 
 
 def training_sample(inspector: Inspector, recipe: str) -> np.ndarray:

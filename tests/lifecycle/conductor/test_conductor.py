@@ -9,12 +9,16 @@ import pytest
 import sqlalchemy as sa
 from starlette.testclient import TestClient
 
+from lifecycle.conductor import drift as drift_module
 from lifecycle.conductor.canary import COMPLETE_AFTER_S, audited, look, start_canary, wafers_of
 from lifecycle.conductor.differences import differences
 from lifecycle.conductor.drift import check_drift
 from lifecycle.conductor.drift_wafers import summarise_wafers
 from lifecycle.conductor.drift_wafers import wafers_of as wafers_of_streams
 from lifecycle.conductor.shadow import Shadow, start_shadow, stop_shadow
+from lifecycle.drift.fab import Alarm, Look
+from lifecycle.drift.wafer_summary import Stream
+from lifecycle.drift.watches import Finding
 from router.canary import arm_of
 from service.app import create_app, open_service
 from service.auth.keys import make_key
@@ -315,6 +319,23 @@ class TestDrift:
         with service.database.read() as connection:
             kept = connection.execute(sa.select(sa.func.count()).select_from(drift_checks)).scalar_one()
         assert kept >= 2
+
+    def test_an_alarm_of_a_group_is_kept_although_no_stream_of_it_is_sure_alone(
+        self, service: Service, folder: VersionFolder, monkeypatch: pytest.MonkeyPatch
+    ):
+        migrate(service.database)
+        streams = [Stream(f"T{i}", "M1", "default") for i in range(3)]
+        weak = [Finding("scores", 1e-3 * (1 + i), 0.4, "higher", (60, 15)) for i in range(2)]
+        look = Look(
+            dict.fromkeys(streams, weak), 1e-6, (Alarm("everywhere", "", tuple(streams[:2]), "drift"),)
+        )
+        monkeypatch.setattr(drift_module, "look_at_fab", lambda *_: look)
+        current = service.models.current()
+        check_drift(service.database, current.name, current.inspector)
+        with service.database.read() as connection:
+            rows = connection.execute(sa.select(drift_checks)).mappings().all()
+        alarmed = [(row["figures"]["tool"], row["p"]) for row in rows if row["alarm"]]
+        assert alarmed == [("T0", 1e-3), ("T1", 1e-3)]
 
     def test_how_images_look_is_kept_and_summed_up_by_wafer(self, client: TestClient, service: Service):
         send(client, 5, "W1")
