@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from lifecycle.conductor.shadow import shadow_of
+from lifecycle.retraining.config import RetrainingConfig
 from service.versions.folder import VersionFolder
 from wafer_data.own_code import ROOT
 from waferroute.cli.start import build_parser
@@ -108,3 +109,41 @@ def test_a_whole_run_of_the_dag_ends_with_a_version_in_shadow(retraining_file: P
             json.loads((tmp_path / "work" / "by-airflow" / step / "stage.json").read_text())["status"]
             == "done"
         )
+
+
+@pytest.mark.end_to_end
+@pytest.mark.skipif(AIRFLOW is None, reason=WHY_NOT)
+def test_a_scheduled_run_asks_the_calendar_and_a_manual_one_keeps_its_name(
+    config: RetrainingConfig, tmp_path: Path
+):
+    settings = tmp_path / "retraining.yaml"
+    later = config.model_copy(update={"due": config.due.model_copy(update={"monthly": False})})
+    settings.write_text(json.dumps(later.model_dump(mode="json")))
+    program = """
+from types import SimpleNamespace as Run
+import waferroute_retrain as dag
+from airflow.sdk.exceptions import AirflowSkipException
+choose = dag.choose.function
+print("name", choose(Run(conf={"id": "drift-2026-12-09"}, run_type="manual", run_id="x")))
+print("name", choose(Run(conf={}, run_type="manual", run_id="manual__2026-12-09T10:11:12+00:00")))
+try:
+    choose(Run(conf={}, run_type="scheduled", run_id="scheduled__2026-11-01"))
+except AirflowSkipException as skipped:
+    print("skipped", skipped)
+"""
+    environment = {
+        **{key: value for key, value in os.environ.items() if key != "PYTHONPATH"},
+        "AIRFLOW_HOME": str(tmp_path / "airflow"),
+        "WAFERROUTE": shlex.join(["env", f"PYTHONPATH={ROOT}", sys.executable, "-P", "-m", "waferroute"]),
+        "WAFERROUTE_RETRAINING": str(settings),
+    }
+    python = Path(str(AIRFLOW)).with_name("python")
+    ended = subprocess.run(
+        [str(python), "-c", program], env=environment, cwd=DEPLOY, capture_output=True, text=True
+    )
+    lines = [line for line in ended.stdout.splitlines() if line.startswith(("name ", "skipped "))]
+    assert lines == [
+        "name drift-2026-12-09",
+        "name manual-2026-12-09T10-11-12-00-00",
+        "skipped no monthly retraining is due now",
+    ], ended.stdout + ended.stderr
