@@ -25,6 +25,7 @@ class Extras:
         calibration_z: Standardised low-resolution scores of the calibration normals.
         just_kept, just_escalated: Images at the escalation threshold.
         augmentation: Why students saw which copies of the images.
+        questions: What the teacher asks, and the evidence for it (`teacher/questions.json`).
         synthetic_data: How the data set was made, if by a program.
         errors: Content of the error analysis.
         errors_page: Its page, relative to the report.
@@ -37,6 +38,7 @@ class Extras:
     just_kept: list[Example] = field(default_factory=list)
     just_escalated: list[Example] = field(default_factory=list)
     augmentation: dict[str, Any] | None = None
+    questions: dict[str, Any] | None = None
     synthetic_data: str | None = None
     errors: dict[str, Any] | None = None
     errors_page: str | None = None
@@ -76,6 +78,7 @@ def collect_extras(
         budgets=[answer(budget, points) for budget in fab.all_budgets] if points else [],
         fab=compute_month(evaluation, points, fab, prices_of(evaluation.certificate, prices or {})),
         augmentation=run.optional("full/augmentation.json"),
+        questions=run.optional("teacher/questions.json"),
         synthetic_data=run.synthetic or before,
         errors=run.optional("errors/errors.json"),
         errors_page="../errors/errors.html" if (run.folder / "errors" / "errors.html").is_file() else None,

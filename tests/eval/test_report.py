@@ -12,6 +12,7 @@ from PIL import Image
 
 from eval.pages.images import grey_address, heat_address
 from eval.pages.theme import SERIES, STAND_INS
+from eval.report.extras import Extras
 from eval.report.page import render_report
 from eval.report.requirements import requirements
 from eval.results import Evaluation
@@ -188,3 +189,25 @@ def test_an_auroc_whose_interval_reaches_below_the_limit_is_not_called_met(evalu
     assert lines[0].verdict == "not proven"
     worse = replace(routed, image_auroc=0.93)
     assert requirements(replace(evaluation, models={"routed": worse}))[0].verdict == "not met"
+
+
+def test_what_is_asked_of_an_image_is_said_with_its_evidence(evaluation):
+    asked = {
+        "weights": {"painted": 1.0},
+        "tried": {"place": 0.575, "painted": 0.898},
+        "support": {"place": 0.0, "painted": 1.0},
+        "top_cells": 0.003,
+        "sentences": ["painted (does it look like a painted defect?) AUROC 0.898"],
+    }
+    page = render_report(evaluation, Extras(questions=asked))
+    section = page[page.index('id="asked"') :]
+    assert "<td>1.00</td><td>0.898</td>" in section
+    assert "<td>–</td><td>0.575</td>" in section
+    assert "AUROC 0.898" in section and "0.3" in section
+    assert 'id="asked"' not in render_report(evaluation, Extras())
+
+
+def test_why_nothing_more_is_asked_is_said_without_a_table(evaluation):
+    alone = {"weights": {"place": 1.0}, "sentences": ["no further question: none is configured"]}
+    section = render_report(evaluation, Extras(questions=alone)).split('id="asked"')[1].split("</section>")[0]
+    assert "none is configured" in section and "<table" not in section

@@ -93,7 +93,7 @@ def export_bundle(
             policy=policy.to_dict(),
             provenance=_provenance(run_dir, config_sha256),
             preprocessing=Preprocessing(**split["levels"], source=split.get("source_size")),
-            more={"parity": parity, **({"variants": variants} if variants else {})},
+            more={"parity": parity, **_questions(run_dir), **({"variants": variants} if variants else {})},
         )
         record_check(folder)
 
@@ -161,6 +161,15 @@ def _write_student(
         write_bytes(folder / f"{name}_decoder.onnx", to_bytes(decoder))
         about["decoder"] = f"{name}_decoder.onnx"
     return about
+
+
+def _questions(run_dir: Path) -> dict[str, Any]:
+    """Which questions the graphs answer, with which weights, and why: nothing of a teacher that was asked for none."""
+    path = run_dir / "teacher" / "questions.json"
+    if not path.is_file():
+        return {}
+    record = read_json(path)
+    return {"questions": {key: record[key] for key in ("weights", "top_cells", "sentences") if key in record}}
 
 
 def _provenance(run_dir: Path, config_sha256: str | None) -> dict[str, Any]:
