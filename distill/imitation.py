@@ -92,13 +92,13 @@ class ImitationTask:
 
     def painted(self, rows: np.ndarray) -> Tensor:
         """Which cells of images `rows` show a defect, (B, map, map): 1 yes, 0 no, `UNKNOWN` where nobody knows."""
-        side, normal = self.config.student.map_size, torch.from_numpy(self.pool.is_normal[rows])
-        if self.pool.cover is None:
-            found = torch.zeros(len(rows), side, side)
-        else:
-            cover = torch.from_numpy(self.pool.cover[rows].astype(np.float32) / 255.0)
-            found = defective_cells(F.interpolate(cover[:, None], size=(side, side), mode="area")[:, 0])
-        found[~normal & (found <= 0).flatten(1).all(1)] = UNKNOWN
+        side, pool = self.config.student.map_size, self.pool
+        known = torch.from_numpy(pool.is_normal[rows] if pool.known is None else pool.known[rows])
+        if pool.cover is None:
+            return torch.where(known[:, None, None], 0.0, UNKNOWN).expand(-1, side, side).clone()
+        cover = torch.from_numpy(pool.cover[rows].astype(np.float32) / 255.0)
+        found = defective_cells(F.interpolate(cover[:, None], size=(side, side), mode="area")[:, 0])
+        found[~known & (found <= 0).flatten(1).all(1)] = UNKNOWN
         return found
 
 

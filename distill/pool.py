@@ -26,7 +26,7 @@ from wafer_data.store import ImageStore
 from wafer_data.synthetic import add_random_anomaly
 from wafer_data.synthetic.transplant import transplant
 
-VERSION = 5
+VERSION = 6
 """Changes with the way a pool is made, so that one made otherwise is not gone on with."""
 
 
@@ -41,7 +41,8 @@ class Pool:
 
     originals: how many of the first images are untouched training normals. is_normal: (M,) bool; false where an
     image shows a defect, painted or labelled. cover: (M, 32, 32) uint8, share of each part of an image that is known to
-    be defective, 255 is all; None: nothing is known.
+    be defective, 255 is all; None: nothing is known. known: (M,) bool, whether `cover` tells all of an image; None: of
+    the normal and the covered ones.
     """
 
     images: np.ndarray
@@ -49,6 +50,7 @@ class Pool:
     originals: int
     key: str
     cover: np.ndarray | None = None
+    known: np.ndarray | None = None
 
     def batch(self, indices: np.ndarray) -> np.ndarray:
         """(B, 1, 256, 256) float32 in [0, 1]."""
@@ -90,7 +92,7 @@ def open_pool(
     about = read_json(folder / "pool.json")
     images = np.load(folder / "images.npy", mmap_mode="r")
     is_normal, cover = np.load(folder / "is_normal.npy"), np.load(folder / "cover.npy", mmap_mode="r")
-    return Pool(images, is_normal, about["originals"], key, cover)
+    return Pool(images, is_normal, about["originals"], key, cover, np.load(folder / "known.npy"))
 
 
 class _Maker:
@@ -139,10 +141,12 @@ class _Maker:
             )
         is_normal = np.ones(self.total, bool)
         cover = np.zeros((self.total, COVER_SIDE, COVER_SIDE), np.uint8)
+        known = np.ones(self.total, bool)
 
         def rows() -> Iterator[np.ndarray]:
             for i in track(range(self.total), "training pool"):
                 image, is_normal[i], mask = self.image(i)
+                known[i] = is_normal[i] or mask is not None
                 if mask is not None:
                     cover[i] = _cover(mask)
                 yield to_counts(image, bits)
@@ -151,6 +155,7 @@ class _Maker:
             write_stack(new / "images.npy", rows(), self.total, self.store.size, bits)
             np.save(new / "is_normal.npy", is_normal)
             np.save(new / "cover.npy", cover)
+            np.save(new / "known.npy", known)
             counts = {"originals": len(self.normals), "labelled": len(self.defects), "images": self.total}
             write_json(new / "pool.json", {"key": self.key, **counts})
 
@@ -170,7 +175,7 @@ class _Maker:
         if self.warped_share and rng.random() < self.warped_share:
             mirrored = warp(mirrored, rng)
         if rng.random() >= self.config.synthetic_share:
-            return mirrored, np.array_equal(mirrored, image), None
+            return mirrored, np.array_equal(mirrored, image), np.zeros(image.shape, bool)
         painted, mask, _ = add_random_anomaly(mirrored, rng, donor)
         return painted, False, mask
 

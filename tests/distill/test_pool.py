@@ -161,3 +161,23 @@ class TestLabelledDefects:
         assert not tested & {image.tobytes() for image in first.batch(np.arange(len(first)))[:, 0]}
         other = config.model_copy(update={"labelled_share": 0.4})
         assert open_pool(tmp_path / "b", labelled_store, other, 5).key != first.key
+
+
+def test_what_is_painted_is_known_of_every_image_but_of_labelled_defects_without_a_mask(
+    labelled_store, tmp_path
+):
+    config = CONFIG.model_copy(update={"labelled_share": 0.3})
+    marked = open_pool(tmp_path / "marked", labelled_store, config, 0)
+    unmarked = open_pool(tmp_path / "unmarked", WithoutMasks(labelled_store), config, 0)
+    labelled = slice(unmarked.originals, unmarked.originals + 4)
+    assert marked.known[labelled].all() and not unmarked.known[labelled].any()
+    assert unmarked.known[unmarked.is_normal].all()
+    assert not unmarked.known.all() and (unmarked.cover[~unmarked.known] == 0).all()
+
+
+def test_copies_turned_by_any_angle_are_no_normals_and_nothing_is_painted_on_them(tiny_store, tmp_path):
+    plain = CONFIG.model_copy(update={"synthetic_share": 0.0})
+    pool = open_pool(tmp_path, tiny_store, plain, 0, AugmentConfig(), warped=True)
+    warped = ~pool.is_normal
+    assert 0.1 < warped[pool.originals :].mean() < 0.5
+    assert pool.known.all() and (pool.cover[:] == 0).all()
