@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from likelihood.arrays import ArrayScores, on_arrays
 from router.calibrate import calibrate_policy
+from router.calibrate_tiles import calibrate_tiled_policy
 from router.config import RouterConfig
 from router.gate import QualityGate, fit_gate_images
 from router.route_scores import STUDENTS, RouteScores, ScoredBatch, score_batches
@@ -20,6 +22,7 @@ from router.samples import PICK_EVERY
 from student_vae import load_student
 from wafer_data.errors import InputError
 from wafer_data.files import new_directory, write_json
+from wafer_data.imaging.tiling import TiledImage
 from wafer_data.progress import track
 from wafer_data.spread import spread
 from wafer_data.store import ImageStore
@@ -53,20 +56,29 @@ def calibrate_run(run_dir: Path, store: ImageStore, config: RouterConfig) -> Non
     defects, refused_defects = labelled[~known.refused], int(known.refused.sum())
     known = known[~known.refused]
     types = [store.records[int(i)].type for i in defects]
-    policy, certificate = calibrate_policy(
-        admitted.lowres,
-        admitted.full,
-        gate,
-        config,
-        synthetic.lowres,
-        synthetic.full,
-        **({"defect_lowres": known.lowres, "defect_full": known.full} if len(defects) else {}),
-        defect_types=types,
-        defects_refused=refused_defects,
-        defects_trained=len(store.indices("train", label=1)),
-        gate_refused=int(scored.refused.sum()),
-        sample_fingerprint=store.fingerprint,
-    )
+    more: dict[str, Any] = {
+        "defect_types": types,
+        "defects_refused": refused_defects,
+        "defects_trained": len(store.indices("train", label=1)),
+        "gate_refused": int(scored.refused.sum()),
+        "sample_fingerprint": store.fingerprint,
+    }
+    if admitted.tiles is not None:
+        policy, certificate = calibrate_tiled_policy(admitted, gate, config, synthetic, defects=known, **more)
+        # from here on an image's scores are those of its deciding tile, as on the tool
+        admitted, synthetic, known = (one.per_image(policy) for one in (admitted, synthetic, known))
+    else:
+        policy, certificate = calibrate_policy(
+            admitted.lowres,
+            admitted.full,
+            gate,
+            config,
+            synthetic.lowres,
+            synthetic.full,
+            defect_lowres=known.lowres if len(defects) else None,
+            defect_full=known.full if len(defects) else None,
+            **more,
+        )
     with new_directory(run_dir / "router") as folder:
         write_json(folder / "policy.json", policy.to_dict())
         write_json(folder / "certificate.json", certificate)
@@ -88,32 +100,42 @@ def calibrate_run(run_dir: Path, store: ImageStore, config: RouterConfig) -> Non
         )
 
 
-def _images(store: ImageStore, indices: np.ndarray) -> Iterator[np.ndarray]:
-    return (store.grey(int(index)) for index in indices)
+def _images(store: ImageStore, indices: np.ndarray) -> Iterator[np.ndarray | TiledImage]:
+    return (store.image(int(index)) for index in indices)
 
 
 def _names(store: ImageStore, indices: np.ndarray) -> list[str]:
     return [store.records[int(i)].sha256 for i in indices]
 
 
-def synthetic_anomaly(store: ImageStore, normals: np.ndarray, place: int) -> np.ndarray:
-    """The normal image at `place` of `normals` with a synthetic anomaly, (S, S) float32, fixed by the place."""
+def synthetic_anomaly(store: ImageStore, normals: np.ndarray, place: int) -> np.ndarray | TiledImage:
+    """The normal image at `place` of `normals` with a synthetic anomaly, (S, S) float32, fixed by the place.
+
+    A large image has it in one of its tiles, as small as it would be in a whole image of that size.
+    """
     rng = np.random.default_rng((SYNTHETIC_SEED, place))
     # From the part of the sample that its own normal belongs to: the parts must not know of each other.
-    donor = store.grey(int(rng.choice(normals[place % PICK_EVERY :: PICK_EVERY])))
-    return add_random_anomaly(store.grey(int(normals[place])), rng, donor)[0].astype(np.float32)
+    other = int(rng.choice(normals[place % PICK_EVERY :: PICK_EVERY]))
+    image = store.image(int(normals[place]))
+    if isinstance(image, TiledImage):
+        tiles, donors = list(image.tiles), store.tiles_of(other)
+        spot = int(rng.integers(len(tiles)))
+        donor = donors[int(rng.integers(len(donors)))]
+        tiles[spot] = add_random_anomaly(tiles[spot], rng, donor)[0].astype(np.float32)
+        return TiledImage(image.whole, tiles)
+    return add_random_anomaly(image, rng, store.grey(other))[0].astype(np.float32)
 
 
 def _gate(store: ImageStore) -> QualityGate:
     """What can be judged, from training normals, evenly spaced where there are many."""
     chosen = spread(store.indices("train", label=0), GATE_IMAGES)
     every = -(-len(chosen) // GATE_PLANTED)
-    return fit_gate_images((store.grey(int(i)) for i in chosen), plant_every=max(every, 1))
+    return fit_gate_images(_images(store, chosen), plant_every=max(every, 1))
 
 
 def _scores(
     gate: QualityGate,
-    images: Iterable[np.ndarray],
+    images: Iterable[np.ndarray | TiledImage],
     students: Mapping[str, Callable[[np.ndarray], ArrayScores]],
     count: int,
     title: str,
@@ -124,7 +146,7 @@ def _scores(
     def kept(batches: Iterable[ScoredBatch]) -> Iterator[ScoredBatch]:
         for batch in batches:
             for name, output in batch.outputs.items():
-                maps[name].append(output.map[~batch.refused].ravel())
+                maps[name].append(output.map[batch.admitted_parts].ravel())
             yield batch
 
     scores = RouteScores.of(kept(score_batches(gate, track(images, title, total=count), students)))

@@ -70,6 +70,7 @@ def run_stage(name: str, config: DistillConfig, run_dir: Path, store: ImageStore
     if name not in STAGES:
         raise InputError(f"no stage called {name}; stages are {', '.join(STAGES)}")
     stage: StageConfig = getattr(config, name)
+    store = store.tiles(stage.student.likelihood.folds)
     cache = run_dir / CACHE
     accelerator = Accelerator(mixed_precision=config.mixed_precision)
     augmentation = choose_augmentation(config.pool, run_dir / "teacher")

@@ -23,7 +23,7 @@ from eval.scorers import Scorer, load_scorers
 from eval.scoring import TestScores, score_test_images
 from eval.tool_run import ENGINE, BundleStudents, compare, graph_latency, run_inspector
 from likelihood.arrays import on_arrays
-from router.route_scores import STUDENTS, RouteScores
+from router.route_scores import STUDENTS
 from student_vae import load_student
 from tool_side import Bundle
 from wafer_data.errors import InputError
@@ -97,6 +97,7 @@ def evaluate(run: FinishedRun, config: EvalConfig) -> Evaluated:
         scores=found.scores,
         routed=found.route.under(run.policy) if bundle else None,
         fingerprint=store.fingerprint,
+        of_tiles=found.route if found.tiles is not None and bundle else None,
     )
     curves = summarise_baselines(found.labels, images.ranks, found.variants, evaluation.curves)
     sketches = {
@@ -166,7 +167,7 @@ def _with_route(
         routing,
         mean_latency_ms=tool.latency(usual).mean,
         mean_latency_test_set_ms=tool.latency().mean,
-        always_full_latency_ms=tool.always_full_ms(full_latency),
+        always_full_latency_ms=tool.always_full_ms(full_latency, found.tiles),
     )
     both = replace(
         scorers["full"],
@@ -176,7 +177,7 @@ def _with_route(
     )
     ranks = found.route.under(run.policy).ranks
     routed = _measured(both, ranks, found, tool.latency(usual), config)
-    reference = RouteScores(**found.reference, refused=found.refused)
+    reference = found.reference_route
     paths = [run.store.records[i].path for i in found.indices]
     return replace(
         evaluation,

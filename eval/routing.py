@@ -15,23 +15,25 @@ _CURVE_POINTS = 400
 def measure_routing(policy: RoutingPolicy, labels: np.ndarray, scores: RouteScores) -> RoutingResult:
     """Apply `policy` to the scores of all test images, labels (N,).
 
-    The full student's score is used only where the policy escalates. A refused image goes to REVIEW unjudged.
+    The full student's score is used only where the policy escalates. A refused image goes to REVIEW unjudged. Of images
+    that are looked at in tiles, what is escalated is a share of tiles.
     """
     normal, defect = labels == 0, labels == 1
     routed = scores.under(policy)
-    passed, escalated = routed.passed, routed.escalated
+    passed = routed.passed
     missed, alarms = int(np.sum(passed & defect)), int(np.sum(~passed & normal))
+    one_each = scores.per_image(policy)
     escalation, curve_missed, curve_kept = _curve(policy, labels, scores)
     return RoutingResult(
         decisions=routed.decisions,
         routes=routed.routes,
-        lowres_standard=policy.standardise_lowres(scores.lowres),
+        lowres_standard=policy.standardise_lowres(one_each.lowres),
         routed_standard=routed.score,
         escalate_above=policy.escalate_above,
         review_above=policy.review_above,
         reject_above=policy.reject_above,
-        escalation_rate_normal=_share(escalated[normal]),
-        escalation_rate=_share(escalated),
+        escalation_rate_normal=scores.escalated_share(policy, normal),
+        escalation_rate=scores.escalated_share(policy, np.ones(len(labels), bool)),
         missed=missed,
         fnr=_share(passed[defect]),
         fnr_upper95=clopper_pearson_upper(missed, int(defect.sum())) if defect.any() else None,
@@ -57,9 +59,12 @@ def _curve(
     thresholds = np.r_[thresholds, thresholds[-1:] - 1.0]
     points = []
     for threshold in thresholds:
-        tried = scores.under(replace(policy, escalate_above=float(threshold)))
+        other = replace(policy, escalate_above=float(threshold))
+        tried = scores.under(other)
         kept = tried.routes == "lowres"
-        points.append((tried.escalated[normal].mean(), tried.passed[defect].mean(), kept[defect].mean()))
+        points.append(
+            (scores.escalated_share(other, normal), tried.passed[defect].mean(), kept[defect].mean())
+        )
     escalation, missed, kept_share = np.array(points).T
     return escalation, missed, kept_share
 

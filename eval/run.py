@@ -37,6 +37,7 @@ class ScoredImages:
         scores: (N,) float64 by model, without the route's.
         routed: where the policy sent each image; None without a route.
         fingerprint: of the prepared data.
+        of_tiles: both students' scores of all tiles, where images are looked at in tiles; `scores` holds the highest.
     """
 
     paths: list[str]
@@ -46,6 +47,7 @@ class ScoredImages:
     scores: dict[str, np.ndarray]
     routed: Routed | None
     fingerprint: str
+    of_tiles: RouteScores | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -69,6 +71,8 @@ class ScoredImages:
     def route_scores(self) -> RouteScores:
         """Both students' scores and what the gate refused, for trying other policies."""
         assert self.routed is not None
+        if self.of_tiles is not None:
+            return self.of_tiles
         return RouteScores(self.scores["lowres"], self.scores["full"], self.routed.routes == "none")
 
     def at(self, rows: np.ndarray) -> ScoredImages:
@@ -81,6 +85,7 @@ class ScoredImages:
             types=[self.types[row] for row in rows],
             scores={name: values[rows] for name, values in self.scores.items()},
             routed=None if self.routed is None else self.routed[rows],
+            of_tiles=None if self.of_tiles is None else self.of_tiles[rows],
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -99,6 +104,9 @@ class ScoredImages:
                 entry["routed_score"] = score if np.isfinite(score) else None
                 entry["decision"] = str(self.routed.decisions[row])
                 entry["route"] = str(self.routed.routes[row])
+            if self.of_tiles is not None:
+                own = self.of_tiles[np.array([row])]
+                entry["tile_scores"] = {name: getattr(own, name).tolist() for name in STUDENTS}
             images.append(entry)
         return {"schema": SCHEMA, "data_fingerprint": self.fingerprint, "images": images}
 
@@ -115,7 +123,13 @@ class ScoredImages:
             score = np.array([np.nan if one is None else one for one in column("routed_score")], np.float64)
             routes = np.array(column("route"))
             routed = Routed(np.array(column("decision")), routes, routes == "full", score)
+        of_tiles = None
+        if routed is not None and "tile_scores" in images[0]:
+            parts = [np.concatenate([one[name] for one in column("tile_scores")]) for name in STUDENTS]
+            tiles = np.array([len(one[STUDENTS[0]]) for one in column("tile_scores")], dtype=np.int64)
+            of_tiles = RouteScores(parts[0], parts[1], routed.routes == "none", tiles)
         return cls(
+            of_tiles=of_tiles,
             paths=column("path"),
             sha256=column("sha256"),
             labels=np.array(column("label"), dtype=np.int64),
@@ -253,6 +267,18 @@ class FinishedRun:
         if paths and all(path.name.startswith(_PREFIX) for path in paths):
             return "made by the program's own generator, as the files' names say"
         return None
+
+    def require_squares(self, what: str) -> None:
+        """For an analysis that looks at each image as one square.
+
+        Raises:
+            InputError: this run looks at large images in tiles.
+        """
+        if self.store.reduced is not None:
+            raise InputError(
+                f"{what} does not know tiles: {self.folder} looks at large images in tiles (docs/tiling.md). A run "
+                "with data.tiling=never can be analysed so"
+            )
 
     def optional(self, name: str) -> Any:
         """The content of a JSON file of the run; None where there is none."""

@@ -1,7 +1,7 @@
 """Every model of a run, and every baseline, behind one call: images in, scores and maps out."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -49,6 +49,8 @@ class Scorer:
     """What runs when `score` is called, for the report."""
     losses: tuple[EpochLosses, ...] = ()
     """Of a baseline that was trained in epochs."""
+    whole: bool = False
+    """Whether it sees a large image as a whole, shrunk, as baselines do; else it is shown the tiles."""
     variants: Mapping[str, ScoreCall] = field(default_factory=dict)
     """Other settings of the same baseline, by what is set; their maps are not looked at."""
 
@@ -72,7 +74,9 @@ def load_scorers(
             f"the models see images of {MODEL_IMAGE_SIZE} px, but {run_dir} holds data of {store.size} px: "
             "prepare them again in a new folder"
         )
-    scorers: dict[str, Scorer] = {name: _baseline(name, store, config) for name in config.baselines}
+    scorers: dict[str, Scorer] = {
+        name: replace(_baseline(name, store, config), whole=True) for name in config.baselines
+    }
     for name in present:
         model = (load_teacher if name == "teacher" else load_student)(run_dir / name)
         model.eval()

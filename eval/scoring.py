@@ -38,11 +38,21 @@ class TestScores:
     """Which test images `pixels` counted, in its order, by model name."""
     variants: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
     """Scores (N,) of the other settings of a baseline, by its name and theirs."""
+    tiles: np.ndarray | None = None
+    """(N,) how many tiles each large image has; `tile_scores` and `reference` are then of all of them, (P,)."""
+    tile_scores: dict[str, np.ndarray] = field(default_factory=dict)
+    """By student's name."""
 
     @property
     def route(self) -> RouteScores:
         """Both students' scores and what the gate refused."""
-        return RouteScores(self.scores["lowres"], self.scores["full"], self.refused)
+        both = self.scores if self.tiles is None else self.tile_scores
+        return RouteScores(both["lowres"], both["full"], self.refused, self.tiles)
+
+    @property
+    def reference_route(self) -> RouteScores:
+        """The same of the scores that the tool's are compared with."""
+        return RouteScores(**self.reference, refused=self.refused, tiles=self.tiles)
 
 
 def score_test_images(
@@ -60,6 +70,10 @@ def score_test_images(
     gate refuses have no routed map and are left out of the routed pixels; defects without a mask are left out
     of all pixel counts.
     """
+    if store.reduced is not None:
+        from eval.tiled_scoring import score_tiled_images
+
+        return score_tiled_images(store, scorers, policy, references, compared, batch_size)
     indices = store.indices("test")
     records = [store.records[i] for i in indices]
     labels = np.array([record.label for record in records], dtype=np.int64)

@@ -1,6 +1,7 @@
 """The run's bundle as the tool runs it: its students, latency of the route and the graphs, parity with PyTorch."""
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import onnxruntime
@@ -9,9 +10,16 @@ from PIL import Image
 from eval.latency import Latency, measure_latency
 from eval.results import Parity
 from router.policy import RoutingPolicy
-from router.route_scores import STUDENTS, Routed, RouteScores
+from router.route_scores import STUDENTS, Routed, RouteScores, look
 from tool_side import Bundle, Inspector
+from tool_side.runtime.inspection import MAP, Draft
 from tool_side.runtime.session import DecoderGraph, StudentGraph, session_options
+from tool_side.runtime.tiles import judge_tiles
+from wafer_data.errors import DataError
+from wafer_data.files import sha256_file
+from wafer_data.image_ref import ImageRef
+from wafer_data.imaging.read import read_grey
+from wafer_data.imaging.tiling import TiledImage, Tiles
 from wafer_data.progress import track
 from wafer_data.store import ImageStore
 
@@ -46,6 +54,15 @@ class BundleStudents:
         """
         return None if route == "none" else self.graphs[route](seen).map / np.float32(self.references[route])
 
+    def heat_of(self, route: str, image: np.ndarray | TiledImage, policy: RoutingPolicy) -> np.ndarray | None:
+        """`heat` of an image as the store gives it; of a large one the map of all of it."""
+        if not isinstance(image, TiledImage) or route == "none":
+            return self.heat(route, look(policy.gate, image).seen)
+        assert isinstance(image.tiles, Tiles)
+        draft = Draft(ImageRef(), None, None)
+        judge_tiles(image.tiles, policy, self.graphs, self.references, draft)
+        return np.asarray(draft.evidence[MAP] / np.float32(self.references[draft.route]))
+
     def reconstruct(self, route: str, seen: np.ndarray) -> np.ndarray | None:
         """The image (S, S) in [0, 1] that the latent describes; None where no student can draw it.
 
@@ -72,9 +89,10 @@ class ToolRun:
         """Time from a decoded image to its decision; of the images that `chosen` (N,) bool picks, or of all."""
         return Latency.of(self.total_ms if chosen is None else self.total_ms[chosen])
 
-    def always_full_ms(self, full: Latency) -> float:
-        """Mean time if every image skipped the low-resolution graph and ran the full one."""
-        return float((self.total_ms - self.network_ms).mean()) + full.mean
+    def always_full_ms(self, full: Latency, tiles: np.ndarray | None = None) -> float:
+        """Mean time if every image, or each of its (N,) tiles, skipped the low-resolution graph for the full one."""
+        looks = 1.0 if tiles is None else float(tiles.mean())
+        return float((self.total_ms - self.network_ms).mean()) + looks * full.mean
 
 
 def run_inspector(bundle: Bundle, store: ImageStore, indices: np.ndarray) -> ToolRun:
@@ -82,14 +100,33 @@ def run_inspector(bundle: Bundle, store: ImageStore, indices: np.ndarray) -> Too
     # The store's images already are in the data set's grey levels; the tool would apply them a second time.
     # They are squares, too, whatever size their files have.
     plain = replace(bundle.preprocessing, black=0.0, white=1.0, source=None)
+    if store.reduced is not None:
+        plain = bundle.preprocessing  # tiles are cut from the images as they were taken
     inspector = Inspector(replace(bundle, preprocessing=plain), threads=1)
     recipe = inspector.recipes[0]  # the run's own, whatever was added to its bundle since
     rows = []
     for index in track(indices, "inspecting with the bundle"):
-        found = inspector.inspect(store.grey(int(index)), recipe=recipe)
+        found = inspector.inspect(_as_taken(store, int(index), bundle), recipe=recipe)
         network = found.seconds["lowres"] + found.seconds["full"]
         rows.append((found.decision, found.route, 1e3 * found.seconds["total"], 1e3 * network))
     return ToolRun(*(np.array(column) for column in zip(*rows, strict=True)))
+
+
+def _as_taken(store: ImageStore, index: int, bundle: Bundle) -> np.ndarray:
+    """What the tool is given: the prepared image, or of a large one its file, which is cut into tiles once more.
+
+    Raises:
+        DataError: the file is no longer the one that was prepared.
+    """
+    if store.reduced is None:
+        return store.grey(index)
+    record, limits = store.records[index], bundle.preprocessing
+    path = Path(record.path)
+    if not path.is_file() or sha256_file(path) != record.sha256:
+        raise DataError(
+            f"{path} is missing or was changed since the data were prepared: run `waferroute data` again"
+        )
+    return read_grey(path, max_pixels=limits.max_pixels, min_side=limits.min_side)
 
 
 def graph_latency(bundle: Bundle, name: str, images: np.ndarray, runs: int) -> Latency:

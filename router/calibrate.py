@@ -95,7 +95,7 @@ def calibrate_policy(
 
     normal = scores_of(standard, lowres[calibrating], full[calibrating])
     chosen = _choose(standard, normal, defects, config)
-    policy = _with_reject(chosen, normal, defects, config)
+    policy = with_reject(chosen, normal, defects, config)
     certificate = {
         "schema": statements.SCHEMA,
         "sample": {
@@ -106,13 +106,13 @@ def calibrate_policy(
             "scores_sha256": statements.sample_hash(lowres, full, *defects.scores),
             "data_fingerprint": sample_fingerprint,
         },
-        **_rates(policy, chosen, normal, defects, config),
+        **rates(policy, chosen, normal, defects, config),
         "gate": statements.gate_statement(gate_refused, len(lowres), config.confidence),
-        "fnr": _misses(policy, chosen, defects, (defects_refused, defects_trained), config),
+        "fnr": misses_of(policy, chosen, defects, (defects_refused, defects_trained), config),
         "needs": statements.needs_statement(
-            defects.count, _outcome(policy, *defects.scores).missed, config.confidence
+            defects.count, outcome_of(policy, *defects.scores).missed, config.confidence
         ),
-        "synthetic": None if synthetic is None else _synthetic_evidence(policy, *synthetic),
+        "synthetic": None if synthetic is None else synthetic_evidence(policy, *synthetic),
         "assumptions": statements.assumptions(defects.names),
     }
     policy = _off_the_images(policy, normal, defects)
@@ -142,7 +142,7 @@ def _off_the_images(
 
 
 @dataclass(frozen=True)
-class _Choice:
+class Choice:
     """The step of `path` that was taken.
 
     Attributes:
@@ -157,11 +157,11 @@ class _Choice:
 
 def _choose(
     standard: RoutingPolicy, normal: tuple[np.ndarray, np.ndarray], defects: Defects, config: RouterConfig
-) -> _Choice:
+) -> Choice:
     count = normal[0].size
     if config.max_fnr is None:
         path = single(*normal, target_order(count, config), config)
-        return _Choice(path.policy(standard, 0), path, 0, None)
+        return Choice(path.policy(standard, 0), path, 0, None)
     if not defects.count:
         raise InputError(no_defects(config.max_fnr, config.confidence))
     path, scores = fixed_path(*normal, config), scores_of(standard, *defects.scores)
@@ -172,11 +172,11 @@ def _choose(
             refusal(feasible_rows(normal, scores, config), config.max_fnr, defects.count, config)
         )
     step = cheapest_step(path, certified, misses, defects.count, count, config.costs)
-    return _Choice(path.policy(standard, step), path, step, certified)
+    return Choice(path.policy(standard, step), path, step, certified)
 
 
-def _with_reject(
-    chosen: _Choice, normal: tuple[np.ndarray, np.ndarray], defects: Defects, config: RouterConfig
+def with_reject(
+    chosen: Choice, normal: tuple[np.ndarray, np.ndarray], defects: Defects, config: RouterConfig
 ) -> RoutingPolicy:
     """The chosen policy with its REJECT threshold: by cost with labelled defects, else by the rate alone.
 
@@ -194,18 +194,18 @@ def _with_reject(
     return replace(chosen.policy, reject_above=max(float(candidates[order - 1]), chosen.policy.review_above))
 
 
-def _most_rejected(chosen: _Choice, count: int, config: RouterConfig) -> int:
+def _most_rejected(chosen: Choice, count: int, config: RouterConfig) -> int:
     return min(exceedance_order(count, config.reject_rate), int(chosen.path.flag_order[0]))
 
 
-def _escalated_first(chosen: _Choice, normal: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+def _escalated_first(chosen: Choice, normal: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
     """Scores of the normals that the path's first step escalates."""
     return normal[1][normal[0] > chosen.path.escalate_above[0]]
 
 
-def _rates(
+def rates(
     policy: RoutingPolicy,
-    chosen: _Choice,
+    chosen: Choice,
     normal: tuple[np.ndarray, np.ndarray],
     defects: Defects,
     config: RouterConfig,
@@ -240,11 +240,17 @@ def _rates(
     }
 
 
-def _misses(
-    policy: RoutingPolicy, chosen: _Choice, defects: Defects, unused: tuple[int, int], config: RouterConfig
+def misses_of(
+    policy: RoutingPolicy, chosen: Choice, defects: Defects, unused: tuple[int, int], config: RouterConfig
 ) -> dict[str, Any]:
+    """The certificate's section on missed defects.
+
+    Args:
+        unused: Labelled defects that the gate refused, and that taught a model.
+    """
     outcomes = {
-        name: _outcome(policy, *(scores[own] for scores in defects.scores)) for name, own in defects.by_type()
+        name: outcome_of(policy, *(scores[own] for scores in defects.scores))
+        for name, own in defects.by_type()
     }
     statement = statements.miss_statement(outcomes, config.confidence, *unused)
     if chosen.certified is None or config.max_fnr is None:
@@ -252,14 +258,16 @@ def _misses(
     return statements.controlled_statement(statement, config.max_fnr, len(chosen.path), chosen.certified)
 
 
-def _outcome(policy: RoutingPolicy, lowres: np.ndarray, full: np.ndarray) -> statements.Outcome:
+def outcome_of(policy: RoutingPolicy, lowres: np.ndarray, full: np.ndarray) -> statements.Outcome:
+    """What a policy does to images, from both raw scores, each (n,)."""
     escalated = policy.escalate(lowres)
     decisions = policy.decide(policy.routed_score(lowres, full), escalated)
     return statements.Outcome(lowres.size, int(escalated.sum()), int((decisions == PASS).sum()))
 
 
-def _synthetic_evidence(policy: RoutingPolicy, lowres: np.ndarray, full: np.ndarray) -> dict[str, Any]:
-    return _outcome(policy, lowres, full).shares() | {
+def synthetic_evidence(policy: RoutingPolicy, lowres: np.ndarray, full: np.ndarray) -> dict[str, Any]:
+    """The certificate's section on synthetic anomalies."""
+    return outcome_of(policy, lowres, full).shares() | {
         "label": "synthetic",
         "note": "synthetic anomalies show that the route works; they bound no rate on real defects",
     }

@@ -46,7 +46,7 @@ def certificate_summary(certificate: Mapping[str, Any]) -> list[str]:
     try:
         return [
             _sample(certificate["sample"]),
-            *_rate("Normal images escalated to the full student", certificate["escalation"]),
+            *_rate(_escalated(certificate["escalation"]), certificate["escalation"]),
             *_budget(certificate["escalation"]),
             *_rate("Normal images flagged (REVIEW or REJECT)", certificate["flag"]),
             *_rate("Normal images rejected without a person", certificate["reject"]),
@@ -66,6 +66,12 @@ def _sample(sample: Mapping[str, Any]) -> str:
         f"Sample: {sample['normals']} normal images and {sample.get('defects', 0)} labelled defects{named} that "
         f"trained no model; its scores have the sha256 {sample['scores_sha256']}."
     )
+
+
+def _escalated(stated: Mapping[str, Any]) -> str:
+    """What is escalated: images, or the tiles of large ones."""
+    shown = "Tiles of normal images" if stated.get("unit") == "tiles" else "Normal images"
+    return f"{shown} escalated to the full student"
 
 
 def _rate(what: str, stated: Mapping[str, Any]) -> Sequence[str]:

@@ -21,9 +21,10 @@ import numpy as np
 
 from router.gate_appearance import Appearance, fit_appearance
 from router.gate_disturbances import DISTURBANCES, Directions, fit_directions
-from router.gate_figures import FIGURES, QualityFigures, measure_quality
+from router.gate_figures import FIGURES, QualityFigures, measure_image, measure_quality
 from router.gate_mask import MaskFit, PixelMask
 from wafer_data.errors import DataError, PolicyError
+from wafer_data.imaging.tiling import TiledImage
 
 __all__ = ["FIGURES", "QualityFigures", "QualityGate", "fit_gate", "fit_gate_images", "measure_quality"]
 
@@ -212,9 +213,9 @@ def fit_gate(figures: Sequence[QualityFigures], *, share: float = 0.01) -> Quali
 
 
 def fit_gate_images(
-    images: Iterable[np.ndarray], *, share: float = 0.01, plant_every: int = 1
+    images: Iterable[np.ndarray | TiledImage], *, share: float = 0.01, plant_every: int = 1
 ) -> QualityGate:
-    """Gate with all its checks from normal images, float32 (S, S) in [0, 1], as the models get them.
+    """Gate with all its checks from normal images, float32 (S, S) in [0, 1], or large ones in tiles.
 
     Every `plant_every`-th image is also disturbed in each of the ways of `router.gate_disturbances`, some 5
     ms an image. Images are read once and not kept. Further to what :func:`fit_gate` says about the ranges,
@@ -227,12 +228,13 @@ def fit_gate_images(
     figures, planted, pixels = [], [], MaskFit()
     disturbed: dict[str, list[np.ndarray]] = {name: [] for name in DISTURBANCES}
     for place, image in enumerate(images):
-        figures.append(measure_quality(image))
-        pixels.add(image)
+        figures.append(measure_image(image))
+        whole = image.whole if isinstance(image, TiledImage) else image
+        pixels.add(whole)
         if place % plant_every == 0 and figures[-1].profile is not None:
             planted.append(place)
             for name, disturb in DISTURBANCES.items():
-                disturbed[name].append(_profile(disturb(image)))
+                disturbed[name].append(_profile(disturb(whole)))
     gate = fit_gate(figures, share=share)
     profiles = [figure.profile for figure in figures if figure.profile is not None]
     directions = None

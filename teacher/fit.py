@@ -8,6 +8,7 @@ goes on where it stopped.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,7 @@ def fit_teacher(
 
     Args:
         config: How it is adapted, and with which backbone.
-        store: The images; those of the test are not read.
+        store: The images; those of the test are not read. Of large ones their tiles are what is learned from.
         out_dir: Folder of the teacher.
         pretrained: Folder of the stage `pretrain`, whose weights the backbone then has.
         backbone: Instead of the configured one.
@@ -76,6 +77,7 @@ def fit_teacher(
         )
     # inside the stage's folder: whoever clears that to start afresh clears the unfinished work with it
     work = out_dir / "checkpoint"
+    store = store.tiles(math.lcm(config.likelihood.folds, config.questions.folds))
     backbone = adapt_by_gradient(backbone, store, config.gradient, work)
     if config.compile and device.type == "cuda":
         compile_blocks(backbone)

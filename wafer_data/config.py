@@ -1,11 +1,12 @@
 """The `data` section of the configuration: where the images are and how they are split."""
 
+import re
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
 from wafer_data.home import PathText
-from wafer_data.image_size import IMAGE_SIZE
+from wafer_data.image_size import IMAGE_SIZE, TILE_CELL
 
 
 class DataConfig(BaseModel):
@@ -72,6 +73,20 @@ class DataConfig(BaseModel):
         le=178,
         description="Larger images are refused from their header, unopened (178: the decoder's own limit).",
     )
+    tiling: str = Field(
+        "auto",
+        description="Look at large images in overlapping tiles, at a scale at which small defects are seen. auto: "
+        "where the shorter side of the training normals (median) exceeds 512 pixels; always: whatever needs more than "
+        "one tile; never: every image is shrunk to one square of 256 pixels; 3x4: at most so many rows and columns of "
+        "tiles; 1.5: so many pixels of an image to one of a tile. Archives (format shards) are never tiled.",
+    )
+    tile_overlap: int = Field(
+        64,
+        ge=0,
+        le=128,
+        description="Pixels of a tile that neighbours share at least, a multiple of 8: what is no larger lies whole in "
+        "one of them.",
+    )
     min_side: int = Field(16, ge=1, description="Images with a side below this many pixels are refused.")
     skip_bad_images: bool = Field(
         False, description="Leave unreadable, constant or wrongly sized images out instead of stopping."
@@ -105,7 +120,36 @@ class DataConfig(BaseModel):
                 raise ValueError("expected_size lies below min_side: every image would be refused")
             if self.expected_size[0] * self.expected_size[1] > self.max_pixels:
                 raise ValueError("expected_size exceeds max_megapixels: every image would be refused")
+        self._possible_tiles()
         return self
+
+    def _possible_tiles(self) -> None:
+        if self.tile_overlap % TILE_CELL:
+            raise ValueError(f"tile_overlap must be a multiple of {TILE_CELL} pixels")
+        known = self.tiling in ("auto", "always", "never")
+        counts, scale = self.tile_counts, self.tile_scale
+        asked = counts if counts is not None else (scale or 0,)
+        if not known and not all(1 <= number <= 64 for number in asked):
+            raise ValueError(
+                "tiling must be auto, always, never, rows and columns of tiles such as 3x4 (each from 1 to 64), or the "
+                f"pixels of an image to one of a tile such as 1.5 (from 1 to 64), not {self.tiling!r}"
+            )
+        if self.format == "shards" and self.tiling not in ("auto", "never"):
+            raise ValueError(
+                f"tiling={self.tiling} does not go with format=shards: archives hold images that are read as one "
+                "square each; use format=mvtec or folder, or pack images that are cut already"
+            )
+
+    @property
+    def tile_counts(self) -> tuple[int, int] | None:
+        """Rows and columns of tiles that `tiling` asks for."""
+        found = re.fullmatch(r"(\d{1,3})x(\d{1,3})", self.tiling)
+        return None if found is None else (int(found[1]), int(found[2]))
+
+    @property
+    def tile_scale(self) -> float | None:
+        """Pixels of an image to one of a tile that `tiling` asks for."""
+        return float(self.tiling) if re.fullmatch(r"\d{1,3}(\.\d{1,6})?", self.tiling) else None
 
     @property
     def image_size(self) -> int:

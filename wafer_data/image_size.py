@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from wafer_data.errors import DataError
 
 IMAGE_SIZE = 256
+TILE_CELL = 8
+"""Tiles of large images start at multiples of so many pixels (`wafer_data.imaging.tiling`)."""
 
 
 def require_model_images(shape: Sequence[int], who: str) -> None:

@@ -63,14 +63,19 @@ def _marked(path: Path, max_pixels: int) -> np.ndarray:
 
 
 def mask_to_square(mask: np.ndarray, size: int) -> np.ndarray:
-    """Resize a bool mask to bool (size, size), over the same area as `to_square` does with its image.
+    """`mask_to_size` for the square that an image becomes in `to_square`."""
+    return mask_to_size(mask, size, size)
+
+
+def mask_to_size(mask: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Resize a bool mask to bool (height, width), over the same area as its image.
 
     A pixel belongs to the defect when at least half of its area does. A defect so thin that this would lose
     it altogether keeps every pixel that it touches: a mask that was not empty never becomes empty.
     """
-    if mask.shape == (size, size):
+    if mask.shape == (height, width):
         return mask
     image = Image.fromarray(mask.astype(np.uint8) * 255).convert("F")
-    covered = np.asarray(image.resize((size, size), Image.Resampling.BOX))
+    covered = np.asarray(image.resize((width, height), Image.Resampling.BOX))
     half = covered >= 127.5
     return half if half.any() else covered > 0

@@ -40,6 +40,7 @@ _MEANING = {
     "mixed bit depths": "mixture of bit depths among the normal images: what is white to one is dim to another",
     "brightness": "normal images are far brighter or darker than the others",
     "shrunk": "set of large images: small defects are lost when they are shrunk",
+    "tiled": "set of large images: they are looked at in overlapping tiles",
     "another size": "images differ in size or aspect ratio from the training images: the tool gives REVIEW to such",
 }
 

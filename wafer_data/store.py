@@ -2,7 +2,7 @@
 
 import collections
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,14 @@ from wafer_data.config import DataConfig
 from wafer_data.errors import InputError
 from wafer_data.imaging.levels import Levels, find_levels
 from wafer_data.imaging.source_size import SourceSize
+from wafer_data.imaging.tiling import TiledImage, Tiles
 from wafer_data.masks import mask_to_square, read_mask
 from wafer_data.problems import Problem, lines
 from wafer_data.sources import data_name, find_images
 from wafer_data.split import Split, assign_splits
 from wafer_data.spread import spread
 from wafer_data.survey import survey
+from wafer_data.tiled import ReducedImages, choose_tiling, write_reduced
 
 SCHEMA = 2
 _LOG = logging.getLogger(__name__)
@@ -54,8 +56,8 @@ def prepare_data(config: DataConfig, out_dir: Path) -> "ImageStore":
 
     The folder then holds split.json (records, counts, grey levels, configuration), problems.json (what was
     found wrong and left out), images.npy (N, S, S; uint8 if all sources are 8 bit, else uint16), masks.npy
-    (M, S, S; 0 or 1). Memory does not grow with N. On any failure an older folder of that name stays as it
-    was.
+    (M, S, S; 0 or 1); of images that are tiled also what `wafer_data.tiled` writes. Memory does not grow with N.
+    On any failure an older folder of that name stays as it was.
 
     Raises:
         InputError: For everything that can be wrong with the input; see `find_images`, `check_images` and
@@ -70,7 +72,8 @@ def prepare_data(config: DataConfig, out_dir: Path) -> "ImageStore":
     candidates = find_images(config, problems)
     with files.new_directory(out_dir) as folder, Spool(folder / "spool", config.image_size) as spool:
         images, found = check_images(candidates, config, keep=spool.append)
-        problems += found + survey(images, config.image_size, config.expected_size)
+        tiling = choose_tiling(images, config)
+        problems += found + survey(images, config.image_size, config.expected_size, tiling)
         splits = _splits(images, problems, config)
         bits = max(image.bits for image in images)
         rows = (spool.row(image.row, bits) for image in images)
@@ -78,8 +81,14 @@ def prepare_data(config: DataConfig, out_dir: Path) -> "ImageStore":
         masked = [image for image in images if image.mask]
         masks_hash = write_stack(folder / MASKS, _masks(masked, config), len(masked), config.image_size, 8)
         records = [_record(image, split) for image, split in zip(images, splits, strict=True)]
-        levels = _levels(open_stack(folder / IMAGES), records)
         mask_rows = {image.row: row for row, image in enumerate(masked)}
+        tiled: dict[str, Any] = {}
+        counts: Callable[[int], np.ndarray] = open_stack(folder / IMAGES).__getitem__
+        if tiling is not None:
+            tiled["tiling"] = write_reduced(images, tiling, bits, config, folder)
+            own = [mask_rows.get(image.row) for image in images]
+            counts = ReducedImages(folder, tiled["tiling"], own).counts
+        levels = _levels(counts, records)
         content = {
             "schema": SCHEMA,
             "name": data_name(config),
@@ -88,7 +97,8 @@ def prepare_data(config: DataConfig, out_dir: Path) -> "ImageStore":
             "counts": _count(records),
             "levels": asdict(levels),
             "source_size": _source_size(images, splits, config),
-            "fingerprint": _fingerprint(records, images_hash, masks_hash, levels),
+            "fingerprint": _fingerprint(records, images_hash, masks_hash, levels, tiled),
+            **tiled,
             "records": [
                 asdict(record) | {"mask_row": mask_rows.get(image.row)}
                 for image, record in zip(images, records, strict=True)
@@ -110,7 +120,13 @@ class ImageStore:
         name: For reports.
         fingerprint: Changes when an image, a mask, a label or the split does, not when the folder moves.
         levels: The grey levels that every image is given out in. len(store) is the number of images.
+        reduced: Large images at the scale of their tiles; None where each is looked at as one square. What the store
+            itself gives out is the whole image, shrunk, either way.
     """
+
+    reduced: ReducedImages | None = None
+    folds: int | None = None
+    """Of tiles: a place among the training normals, modulo this, is that of its image."""
 
     def __init__(self, out_dir: Path) -> None:
         """Prefer `ImageStore.open`."""
@@ -130,6 +146,8 @@ class ImageStore:
             raise InputError(f"{out_dir / SPLIT} is incomplete ({error}): prepare the data again") from error
         self._images = open_stack(out_dir / IMAGES)
         self._masks = open_stack(out_dir / MASKS)
+        if "tiling" in content:
+            self.reduced = ReducedImages(out_dir, content["tiling"], self._mask_rows)
         self.size = int(self._images.shape[-1])
         masks = sum(row is not None for row in self._mask_rows)
         if len(self._images) != len(self.records) or len(self._masks) != masks:
@@ -187,6 +205,29 @@ class ImageStore:
         row = self._mask_rows[index]
         return None if row is None else self._masks[row].astype(bool)
 
+    def tiles(self, folds: int) -> "ImageStore":
+        """What models learn from: the training tiles of large images, else the images themselves.
+
+        Args:
+            folds: Of whatever is cross-fitted; tiles of one image then share one.
+        """
+        if self.reduced is None:
+            return self
+        from wafer_data.training_tiles import TrainingTiles
+
+        return TrainingTiles(self, self.reduced, folds)
+
+    def image(self, index: int) -> "np.ndarray | TiledImage":
+        """What is scored of image `index`: its tiles, where it is a large one; else itself, as `grey` gives it."""
+        if self.reduced is None:
+            return self.grey(index)
+        return TiledImage(self.grey(index), self.tiles_of(index))
+
+    def tiles_of(self, index: int) -> Tiles:
+        """The tiles of a large image, in the order of its grid."""
+        assert self.reduced is not None
+        return Tiles(self.reduced.grids[index], self.reduced.counts(index), self.levels)
+
     def counts(self) -> dict[str, int]:
         """Numbers of images: train_normal, calibration_normal, test_normal, test_defect, labelled_defects."""
         return _count(self.records)
@@ -216,10 +257,10 @@ def _record(image: CheckedImage, split: Split) -> ImageRecord:
     return ImageRecord(str(source.path), split, source.label, source.type, mask, image.sha256)
 
 
-def _levels(images: np.ndarray, records: list[ImageRecord]) -> Levels:
-    """From at most `LEVEL_IMAGES` training normals, evenly spaced."""
+def _levels(counts: Callable[[int], np.ndarray], records: list[ImageRecord]) -> Levels:
+    """From at most `LEVEL_IMAGES` training normals, evenly spaced, as they are looked at: whole, or for tiles."""
     normals = [i for i, record in enumerate(records) if record.split == "train" and record.label == 0]
-    return find_levels(images[i] for i in spread(np.array(normals), LEVEL_IMAGES))
+    return find_levels(counts(int(i)) for i in spread(np.array(normals), LEVEL_IMAGES))
 
 
 def _masks(images: list[CheckedImage], config: DataConfig) -> Iterator[np.ndarray]:
@@ -245,8 +286,10 @@ def count_images(kinds: Iterable[tuple[Split, int]]) -> dict[str, int]:
     }
 
 
-def _fingerprint(records: list[ImageRecord], images_hash: str, masks_hash: str, levels: Levels) -> str:
+def _fingerprint(
+    records: list[ImageRecord], images_hash: str, masks_hash: str, levels: Levels, tiled: dict[str, Any]
+) -> str:
     """SHA-256 over what a model can depend on: arrays, grey levels, and each image's split, label and type."""
     rows = [[record.sha256, record.split, record.label, record.type] for record in records]
     parts = {"schema": SCHEMA, "images": images_hash, "masks": masks_hash, "records": rows}
-    return files.sha256_json(parts | {"levels": asdict(levels)})
+    return files.sha256_json(parts | {"levels": asdict(levels)} | tiled)

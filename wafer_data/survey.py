@@ -8,7 +8,9 @@ import numpy as np
 
 from wafer_data.checks import CheckedImage
 from wafer_data.imaging.source_size import SourceSize
+from wafer_data.imaging.tiling import Tiling
 from wafer_data.problems import Problem
+from wafer_data.tiled import said
 
 FAR = 2.0
 """Normal images whose median grey is more than this many powers of two from that of all are named ..."""
@@ -19,13 +21,19 @@ SEEN_PIXELS = 4
 """A defect of fewer pixels a side of what the models see is doubtful."""
 
 
-def survey(images: list[CheckedImage], image_size: int, expected: list[int] | None = None) -> list[Problem]:
+def survey(
+    images: list[CheckedImage],
+    image_size: int,
+    expected: list[int] | None = None,
+    tiling: Tiling | None = None,
+) -> list[Problem]:
     """Problems of the set as a whole; none of them stops anything.
 
     Args:
         images: all usable ones.
         image_size: side of the models' input, pixels.
         expected: data.expected_size.
+        tiling: how large images are cut, where they are.
     """
     normals = [image for image in images if image.candidate.label == 0 and image.candidate.side != "test"]
     measured = [image for image in normals if image.shape != (0, 0)]
@@ -35,7 +43,7 @@ def survey(images: list[CheckedImage], image_size: int, expected: list[int] | No
         *_depths(measured),
         *_brightness(measured),
         *_sizes(images, SourceSize.of([image.shape for image in measured], expected)),
-        *_shrunk(measured, image_size),
+        *(_shrunk(measured, image_size) if tiling is None else [said(images, tiling)]),
     ]
 
 
@@ -85,6 +93,6 @@ def _shrunk(normals: list[CheckedImage], image_size: int) -> list[Problem]:
     detail = (
         f"{height:g} x {width:g} pixels (height x width, median) are shrunk {times:.1f} times to {image_size}; a "
         f"defect of fewer than about {SEEN_PIXELS * times:.0f} pixels a side is less than {SEEN_PIXELS} pixels to the "
-        "models and may PASS: cut images into tiles if such defects matter"
+        "models and may PASS: data.tiling=always cuts images into tiles if such defects matter"
     )
     return [Problem(path=str(normals[0].candidate.path), problem="shrunk", detail=detail)]

@@ -68,6 +68,7 @@ REASONS = {
     "teacher.questions.steps": _ASKED,
     "teacher.questions.noise": _ASKED,
     "teacher.questions.worth": _ASKED,
+    "data.tile_overlap": "what is no larger than 64 pixels of a tile lies whole in one; more is time for every image",
     "distill.pool.synthetic_share": _TASK,
     "distill.pool.labelled_share": _TASK,
     "distill.pool.symmetry_limit": "flips=all and flips=none say otherwise where the surface is known",

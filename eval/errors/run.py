@@ -44,6 +44,7 @@ def analyse_errors(
     with new_directory(out) as folder:
         with Progress():
             run = FinishedRun(run_dir)
+            run.require_squares("the error analysis")
             measuring = Measuring.of(run)
             found = analyse(measuring, model, router or run.router, config or EvalConfig())
             shots = take_shots(found, run, measuring.students)

@@ -43,6 +43,7 @@ def assess_novelty(
     with new_directory(out) as folder:
         with Progress():
             run = FinishedRun(run_dir)
+            run.require_squares("the analysis of new types")
             found = assess(run, settings, router or run.router, config or EvalConfig())
             plot = draw_delays(found.times)
             write_json(folder / FIGURES, found.to_json())

@@ -31,7 +31,8 @@ def promises(certificate: Mapping[str, Any] | None) -> list[Promise]:
     ):
         section = certificate.get(key)
         if isinstance(section, Mapping):
-            found.append(_rate(name, section))
+            tiles = section.get("unit") == "tiles"
+            found.append(_rate(f"Tiles of {name[0].lower()}{name[1:]}" if tiles else name, section))
     gate = certificate.get("gate")
     if isinstance(gate, Mapping) and "upper" in gate:
         found.append(

@@ -49,9 +49,8 @@ def evaluate_run(run_dir: Path, config: EvalConfig) -> dict[str, Any]:
         found = evaluate(run, config)
         indices = run.store.indices("test")
         subject = Subject(run, found.evaluation, indices)
-        study = (
-            measure_study(subject, "short", seconds=config.study_seconds) if config.study_seconds else None
-        )
+        timed = config.study_seconds and run.store.reduced is None  # the study times squares
+        study = measure_study(subject, "short", seconds=config.study_seconds) if timed else None
     report = found.evaluation.to_report_json()
     with new_directory(run.folder / "report") as folder:
         write_json(folder / "predictions.json", found.images.to_json())
@@ -91,7 +90,11 @@ def remake_report(
     run, folder = subject.run, run_dir / "report"
     compared = [_other(path, subject) for path in others]
     study = Study.read(folder)
-    if measure or (measure is None and (study is None or study.mode != "full" or others)):
+    if run.store.reduced is not None:
+        if measure or others:
+            run.require_squares("the study of speed and accuracy")
+        study = None
+    elif measure or (measure is None and (study is None or study.mode != "full" or others)):
         study = measure_study(subject, "full", compared)
     elif others:
         raise InputError("other runs have to be measured to be compared: leave --no-measure out")

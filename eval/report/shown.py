@@ -7,7 +7,6 @@ import numpy as np
 from eval.results import Evaluation, Example, RoutingResult
 from eval.run import FinishedRun
 from eval.tool_run import BundleStudents
-from router.route_scores import look
 
 BOUNDARY = 4
 """Images shown on either side of the escalation threshold."""
@@ -56,7 +55,7 @@ def examples(
                 route=route,
                 score=float(routing.routed_standard[row]),
                 grey=grey,
-                heat=students.heat(route, look(run.policy.gate, grey).seen),
+                heat=students.heat_of(route, run.store.image(index), run.policy),
                 mask=run.store.mask(index),
             )
         )

@@ -42,7 +42,7 @@ def pretrain(config: TeacherConfig, store: ImageStore, out_dir: Path) -> None:
             ArchiveImages(location, out_dir / "checkpoint-archives" / f"{number:03d}", store.size)
             for number, location in enumerate(settings.archives)
         ]
-    images = Images(store, archives)
+    images = Images(store.tiles(config.likelihood.folds), archives)
     rows, held_out = _hold_out(len(images), settings.held_out, seed)
     key = sha256_json([images.key, weights_digest(backbone), settings.model_dump(mode="json"), seed, 1])
     if accelerator.is_main_process:

@@ -58,6 +58,17 @@ def kind_of(row: int, turn: int, folds: int) -> str:
     return own[(row // folds + turn) % len(own)]
 
 
+def _places(count: int, most: int, folds: int) -> np.ndarray:
+    """Which normals are looked at, evenly spaced; each at a row of the sample that is its place, modulo `folds`.
+
+    So tiles of one large image stay in one fold (`wafer_data.training_tiles`).
+    """
+    if folds == 1 or count <= most:
+        return spread(np.arange(count), most)
+    groups = spread(np.arange(count // folds), max(1, most // folds))
+    return np.asarray(groups[:, None] * folds + np.arange(folds)).ravel()
+
+
 def draw_sample(
     store: ImageStore,
     features_of: Callable[[Tensor], Tensor],
@@ -75,7 +86,7 @@ def draw_sample(
         seed: of the painting.
     """
     normals = store.indices("train", label=0)
-    places = spread(np.arange(len(normals)), images)
+    places = _places(len(normals), images, 1 if store.folds is None or store.folds % folds else folds)
     turns = -(-PAINTED_LEAST // len(places))
     jobs = [(row, turn) for turn in range(turns) for row in range(len(places))]
     covers: list[np.ndarray] = []

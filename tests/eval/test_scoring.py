@@ -16,6 +16,7 @@ class MemoryStore:
     """What the pass uses of `ImageStore`: 12 test images, the last 6 defective, one without a mask."""
 
     size: int = 32
+    reduced: None = None
 
     def __post_init__(self) -> None:
         rng = np.random.default_rng(0)

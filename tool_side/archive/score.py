@@ -32,6 +32,10 @@ class ArchiveScorer:
     def __init__(self, inspector: Inspector, recipe: str | None = None, latents: bool = True) -> None:
         self.inspector, self.recipe = inspector, recipe
         self.bundle = str(inspector.bundle_id)
+        if latents:
+            inspector.preprocessing.require_squares(
+                "a latent vector for each image of an archive (--no-latents)"
+            )
         self.latent = len(inspector.students[Route.LOWRES](_blank(inspector)).latent) if latents else None
 
     def key(self, shard: Shard) -> str:

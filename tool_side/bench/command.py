@@ -63,7 +63,9 @@ def run_bench(
         InputError: For a refused bundle, for images that do not exist or cannot be read, and when the bundle
             states no escalation and none is given.
     """
-    found = measure(load_bundle(bundle), images, options)
+    loaded = load_bundle(bundle)
+    loaded.preprocessing.require_squares("`waferroute bench`")
+    found = measure(loaded, images, options)
     print(json.dumps(found, indent=2) if json_output else as_text(found), file=out or sys.stdout, flush=True)
     return 0
 

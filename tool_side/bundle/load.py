@@ -166,7 +166,7 @@ def write_manifest(
         InputError: When a file is missing or an entry is malformed: what is written here also loads.
     """
     folder = Path(folder)
-    square = vars(preprocessing or Preprocessing())
+    square = (preprocessing or Preprocessing()).to_dict()
     preprocessing_of(square)
     entries = {name: {"decoder": None, **fields} for name, fields in models.items()}
     graphs = [fields.get(key) for fields in entries.values() for key in ("file", "decoder")]

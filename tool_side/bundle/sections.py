@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from router.decision import STAGES
-from wafer_data.errors import InputError
+from wafer_data.errors import BundleError, InputError
 from wafer_data.imaging.levels import Levels
 from wafer_data.imaging.source_size import SourceSize
+from wafer_data.imaging.tiling import Tiling
 
 MANIFEST = "manifest.json"
 MODEL_NAMES = tuple(stage.value for stage in STAGES)
@@ -23,7 +24,8 @@ class Preprocessing:
     image_size: side of the square input, pixels. max_pixels: larger images are refused by their header.
     min_side: shortest side that is judged, pixels. black, white: grey levels of the data the models learned from
     (see `wafer_data.imaging.levels`). source: height, width and aspect ratio of those data's images
-    (`wafer_data.imaging.source_size`); None in bundles of older versions.
+    (`wafer_data.imaging.source_size`); None in bundles of older versions. tiling: how large images are cut
+    (`wafer_data.imaging.tiling`); None where each is one square.
     """
 
     image_size: int = 256
@@ -32,6 +34,28 @@ class Preprocessing:
     black: float = 0.0
     white: float = 1.0
     source: Mapping[str, Any] | None = None
+    tiling: Mapping[str, Any] | None = None
+
+    @property
+    def tiles(self) -> Tiling | None:
+        """How large images are cut; None where each is one square."""
+        return None if self.tiling is None else Tiling.from_dict(self.tiling)
+
+    def require_squares(self, what: str) -> None:
+        """For what is only there for images that are one square each.
+
+        Raises:
+            BundleError: the bundle looks at large images in tiles.
+        """
+        if self.tiling is not None:
+            raise BundleError(
+                f"{what} is not there for a bundle that looks at large images in tiles (docs/tiling.md): export one of "
+                "a run with data.tiling=never, or use `waferroute inspect`"
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The section `preprocessing` of a manifest; without `tiling` where there is none, as it was before tiles."""
+        return {key: value for key, value in vars(self).items() if key != "tiling" or value is not None}
 
     @property
     def source_size(self) -> SourceSize | None:
@@ -63,7 +87,7 @@ class ModelEntry:
 def preprocessing_of(section: dict[str, Any]) -> Preprocessing:
     """The section `preprocessing`. Raises InputError where it is malformed."""
     counts = ("image_size", "max_pixels", "min_side")
-    if set(section) - {"source"} != {*counts, "black", "white"} or not all(
+    if set(section) - {"source", "tiling"} != {*counts, "black", "white"} or not all(
         _is_count(section[name]) for name in counts
     ):
         raise InputError(
@@ -71,7 +95,7 @@ def preprocessing_of(section: dict[str, Any]) -> Preprocessing:
             "and white"
         )
     found = Preprocessing(**section)
-    found.levels, found.source_size  # noqa: B018 (raise where they are none)
+    found.levels, found.source_size, found.tiles  # noqa: B018 (raise where they are none)
     return found
 
 

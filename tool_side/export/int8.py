@@ -92,7 +92,7 @@ def choose_int8(
         reference: PyTorch's scores.
         graphs: Those that the bundle has otherwise.
     """
-    now = RouteScores(**{n: graph_scores(graphs[n], checked.images, n) for n in MODEL_NAMES})
+    now = checked.routed(**{n: graph_scores(graphs[n], checked.images, n) for n in MODEL_NAMES})
     chosen, report = dict(graphs), {}
     for name in MODEL_NAMES:
         tried = candidates(name, exact[name], policy, checked, graphs[name], reference, now)
@@ -141,8 +141,9 @@ def candidates(
 
 def _range_images(checked: CheckImages) -> tuple[np.ndarray, int]:
     places = np.arange(len(checked.images))
-    normal = spread(places[: checked.normals], RANGE_IMAGES)
-    return checked.images[np.r_[normal, spread(places[checked.normals :], RANGE_IMAGES)]], len(normal)
+    normals = checked.normals if checked.tiles is None else int(checked.tiles[: checked.normals].sum())
+    normal = spread(places[:normals], RANGE_IMAGES)
+    return checked.images[np.r_[normal, spread(places[normals:], RANGE_IMAGES)]], len(normal)
 
 
 def _brief(one: Candidate) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from student_vae import StudentVAE
 from tool_side.bundle.sections import MODEL_NAMES
 from tool_side.runtime.session import StudentGraph
 from wafer_data.errors import InputError
+from wafer_data.imaging.tiling import TiledImage
 from wafer_data.progress import track
 from wafer_data.spread import spread
 from wafer_data.store import ImageStore
@@ -29,8 +30,8 @@ IMAGES = 400
 ON_THRESHOLD = 2e-5
 """Robust standard deviations of normal log-scores: what the order of additions changes in single precision."""
 
-PaintDefect = Callable[[ImageStore, np.ndarray, int], np.ndarray]
-"""(store, normals, place) -> the normal image at `place` with a synthetic defect, (S, S) float32."""
+PaintDefect = Callable[[ImageStore, np.ndarray, int], "np.ndarray | TiledImage"]
+"""(store, normals, place) -> the normal image at `place` with a synthetic defect, (S, S) float32, or in tiles."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +39,17 @@ class CheckImages:
     """What an export is checked on.
 
     Attributes:
-        images: (n, S, S) float32 in [0, 1]; the first `normals` are without defect.
+        images: (n, S, S) float32 in [0, 1]; the first `normals` are without defect. Of large images all tiles.
+        tiles: how many each large image has; None where images are looked at as a whole.
     """
 
     images: np.ndarray
     normals: int
+    tiles: np.ndarray | None = None
+
+    def routed(self, lowres: np.ndarray, full: np.ndarray) -> RouteScores:
+        """The route's scores from those of each of `images`, (n,)."""
+        return RouteScores(lowres, full, tiles=self.tiles)
 
 
 @dataclass(frozen=True)
@@ -91,14 +98,18 @@ def check_images(
     found = store.indices("calibration", label=0)
     if not len(found):
         raise InputError("there is no calibration image to check the export on: prepare the data again")
-    admitted = [i for i in found if not look(policy.gate, store.grey(int(i))).reasons]
+    admitted = [i for i in found if not look(policy.gate, store.image(int(i))).reasons]
     usable = np.array(admitted) if admitted else found
-    places = spread(np.arange(len(usable)), limit)
-    images = [store.grey(int(usable[place])) for place in places]
+    tiled = store.reduced is not None
+    places = spread(
+        np.arange(len(usable)), max(1, limit // len(store.tiles_of(int(usable[0]))) if tiled else limit)
+    )
+    images = [store.image(int(usable[place])) for place in places]
     if paint is not None:
         images += [paint(store, usable, int(place)) for place in places]
-    seen = [look(policy.gate, image.astype(np.float32)).seen for image in images]
-    return CheckImages(np.stack(seen), len(places))
+    shown = [look(policy.gate, one).parts for one in images]
+    seen = np.stack([part.astype(np.float32) for parts in shown for part in parts])
+    return CheckImages(seen, len(places), np.array([len(parts) for parts in shown]) if tiled else None)
 
 
 def pytorch_scores(students: Mapping[str, StudentVAE], images: np.ndarray, batch: int = 32) -> RouteScores:
@@ -120,7 +131,7 @@ def graph_scores(graph: bytes, images: np.ndarray, name: str = "graph") -> np.nd
 def compare_scores(
     policy: RoutingPolicy, reference: RouteScores, found: RouteScores, normals: int
 ) -> Agreement:
-    """How decisions, routes and scores differ; all scores (n,), those of `normals` normal images first."""
+    """How decisions, routes and scores differ, those of `normals` normal images first."""
     ours, theirs = reference.under(policy), found.under(policy)
     other_decision, other_route = ours.decisions != theirs.decisions, ours.routes != theirs.routes
     tied = _on_threshold(policy, reference, ours)
@@ -146,6 +157,11 @@ def compare_scores(
 
 
 def _on_threshold(policy: RoutingPolicy, scores: RouteScores, routed: Routed) -> np.ndarray:
+    """(n,) bool: images with a score, or a tile with one, on a threshold."""
+    if scores.tiles is not None:
+        parts = RouteScores(scores.lowres, scores.full)
+        near = _on_threshold(policy, parts, parts.under(policy))
+        return np.logical_or.reduceat(near, np.r_[0, np.cumsum(scores.tiles)[:-1]])
     near = np.abs(policy.standardise_lowres(scores.lowres) - policy.escalate_above) <= ON_THRESHOLD
     for threshold in (policy.review_above, policy.reject_above):
         if threshold is not None:

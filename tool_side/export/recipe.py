@@ -50,6 +50,7 @@ def run_recipe_add(
             images for the rates asked for, and an `out_dir` that is something else than a bundle.
     """
     loaded, out_dir = load_bundle(bundle), Path(out_dir)
+    loaded.preprocessing.require_squares("`waferroute recipe add`")
     first, further = recipe_names(loaded.manifest)
     if first_name is not None and first_name != first:
         if first != FIRST_RECIPE:

@@ -16,7 +16,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from router.route_scores import RouteScores
 from student_vae import StudentVAE
 from tool_side.export.parity import (
     PaintDefect,
@@ -72,14 +71,15 @@ def export_torchscript(
     students, policy = load_run(run_dir)
     store = ImageStore.open(run_dir / "data")
     checked = check_images(store, policy, paint)
-    reference = pytorch_scores(students, checked.images)
+    exact = pytorch_scores(students, checked.images)
+    reference = checked.routed(exact.lowres, exact.full)
     with new_directory(out_dir) as folder:
         scores = {}
         for name, student in students.items():
             path = folder / f"{name}.pt"
             torch.jit.save(to_torchscript(student), str(path))
             scores[name] = _scores(path, checked.images)
-        agreement = compare_scores(policy, reference, RouteScores(**scores), checked.normals)
+        agreement = compare_scores(policy, reference, checked.routed(**scores), checked.normals)
         if not agreement.holds:
             raise InputError(
                 f"the TorchScript students decide otherwise than PyTorch on {agreement.decisions_differ} and take "

@@ -60,7 +60,8 @@ def export_bundle(
     students, policy = load_run(run_dir)
     store = ImageStore.open(run_dir / "data")
     checked = check_images(store, policy, paint)
-    reference = pytorch_scores(students, checked.images)
+    exact = pytorch_scores(students, checked.images)
+    reference = checked.routed(exact.lowres, exact.full)
     graphs, tables, agreement = _checked_graphs(students, policy, checked, reference)
     variants: dict[str, Any] = {}
     if int8:
@@ -68,7 +69,7 @@ def export_bundle(
 
         chosen = choose_int8(exact_graphs(students), policy, checked, reference, graphs)
         graphs, variants = chosen.graphs, {"int8": chosen.report}
-        found = RouteScores(**{n: graph_scores(graphs[n], checked.images, n) for n in STUDENTS})
+        found = checked.routed(**{n: graph_scores(graphs[n], checked.images, n) for n in STUDENTS})
         agreement = compare_scores(policy, reference, found, checked.normals)
         if not agreement.holds:
             raise InputError(_disagreement(agreement, "the graphs chosen by export.int8"))
@@ -92,7 +93,11 @@ def export_bundle(
             models=models,
             policy=policy.to_dict(),
             provenance=_provenance(run_dir, config_sha256),
-            preprocessing=Preprocessing(**split["levels"], source=split.get("source_size")),
+            preprocessing=Preprocessing(
+                **split["levels"],
+                source=split.get("source_size"),
+                tiling=None if store.reduced is None else store.reduced.tiling.to_dict(),
+            ),
             more={"parity": parity, **_questions(run_dir), **({"variants": variants} if variants else {})},
         )
         record_check(folder)
@@ -129,7 +134,7 @@ def _checked_graphs(
     for tables in ("16 bits", "32 bits"):
         models = {n: pack_tables(m) for n, m in exact.items()} if tables == "16 bits" else exact
         graphs = {name: to_bytes(model) for name, model in models.items()}
-        found = RouteScores(**{n: graph_scores(graphs[n], checked.images, n) for n in STUDENTS})
+        found = checked.routed(**{n: graph_scores(graphs[n], checked.images, n) for n in STUDENTS})
         agreement = compare_scores(policy, reference, found, checked.normals)
         if agreement.holds:
             return graphs, tables, agreement

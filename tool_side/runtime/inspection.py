@@ -18,7 +18,8 @@ from tool_side.runtime.session import StudentOutput
 from wafer_data.image_ref import ImageRef
 
 STEPS = ("decode", "gate", "lowres", "full", "reconstruction", "total")
-MAP, LATENT, RECONSTRUCTION, IMAGE, APPEARANCE = "map", "latent", "reconstruction", "image", "appearance"
+MAP, LATENT, RECONSTRUCTION, IMAGE, TILES = "map", "latent", "reconstruction", "image", "tiles"
+APPEARANCE = "appearance"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,8 +38,11 @@ class Inspection:
             (h, w), >= 0, never rescaled per image), "latent" (float32 (k,)), "appearance" (float32 (5,), what the
             quality gate measured, in the order of `router.gate.FIGURES`), on request "reconstruction" and "image"
             (the model input), both float32 (S, S) in [0, 1]; of a flagged image, where the bundle has a classifier or
-            bins are given, "defect" (`DefectFinding.to_dict` of the strongest) and "defects" (of all). Others add to it
-            with :meth:`with_evidence`; what is no array is JSON-ready and stands in :meth:`to_dict`.
+            bins are given, "defect" (`DefectFinding.to_dict` of the strongest) and "defects" (of all). Of a large image
+            (docs/tiling.md) the map covers it all, "image" is at the scale of the tiles, (H, W), scores and latent are
+            those of the deciding tile, "tiles" says how many there are, how many were escalated, and where the deciding
+            one lies in the image's pixels; there is no "reconstruction". Others add to it with :meth:`with_evidence`;
+            what is no array is JSON-ready and stands in :meth:`to_dict`.
         seconds: wall time of each step of STEPS; 0 for a step that did not run.
         unreadable: whether the image could not even be decoded.
         recipe: the name it was inspected under; None where none was named.

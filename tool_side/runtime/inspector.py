@@ -1,7 +1,8 @@
 """The torch-free runtime: one image in, one decision out. numpy, onnxruntime and Pillow only.
 
 decode -> square -> quality gate -> low-resolution graph -> policy -> (full graph -> policy) -> decision; gate and
-policy are those of the image's recipe.
+policy are those of the image's recipe. A large image's tiles go through graphs and policy one by one
+(`tool_side.runtime.tiles`).
 What cannot be judged ends as REVIEW with the reason; nothing but a score below a threshold ends as PASS.
 """
 
@@ -24,13 +25,15 @@ from router.recipe_names import FIRST_RECIPE
 from router.route_scores import look
 from tool_side.bundle.load import Bundle, ModelEntry, load_bundle
 from tool_side.runtime.defect_bins import DefectBins
-from tool_side.runtime.defect_type import DEFECT, DEFECTS, describe, strongest_features
+from tool_side.runtime.defect_type import DEFECT, DEFECTS, strongest_features
 from tool_side.runtime.inspection import APPEARANCE, IMAGE, LATENT, RECONSTRUCTION, Draft, Inspection
 from tool_side.runtime.session import DecoderGraph, StudentGraph, StudentOutput
+from tool_side.runtime.tiles import SeenTile, describe_tiles, judge_tiles
 from wafer_data.errors import BundleError, ConfigurationError, InputError, RecipeError
 from wafer_data.image_ref import ImageRef
 from wafer_data.imaging.arrays import ChannelOrder, grey_from_array
 from wafer_data.imaging.read import UnreadableImage, read_grey, to_square
+from wafer_data.imaging.tiling import TiledImage, Tiles, Tiling
 
 ImageSource = str | Path | bytes | np.ndarray | ImageRef
 """A path, the bytes of an image file, an array, or an `ImageRef` to one of these."""
@@ -50,7 +53,8 @@ class Inspector:
 
     bundle_id: `Bundle.id`. students: what scores a prepared image at each stage of the route, by its name; an inference
     server puts its own there. source_size: the size that images of the first recipe must have, another is REVIEW; None
-    for any. classes: the classifier of defect types that flagged images are given to; None where the bundle has none.
+    for any. tiling: how large images are cut; None where each is one square. classes: the classifier of defect types
+    that flagged images are given to; None where the bundle has none.
     policy: that of the bundle's first recipe. recipes: the names of all. references: what a
     `router.monitor.Monitor` of a recipe compares with, by name, where the bundle holds it. Raises InputError
     for a bundle that is refused, or whose graphs do not run.
@@ -82,7 +86,11 @@ class Inspector:
         self.references = dict(bundle.references)
         self._further = {name: bundle.recipes[name] for name in self.recipes[1:]}
         self._masks = any(policy.gate.mask is not None for policy in (self.policy, *self._further.values()))
-        self._reduce_to = bundle.preprocessing.image_size if reduced_decoding else None
+        self.tiling = bundle.preprocessing.tiles
+        # A part of its size is what tiles are there to avoid: their images are decoded whole.
+        self._reduce_to = (
+            bundle.preprocessing.image_size if reduced_decoding and self.tiling is None else None
+        )
         self.preprocessing = bundle.preprocessing
         self._levels = bundle.preprocessing.levels
         self.source_size = bundle.preprocessing.source_size
@@ -136,6 +144,7 @@ class Inspector:
             grey = self.read(ref)
             other_size = self._other_size(grey.shape, policy)
             square = None if other_size else self._square(grey)
+            tiles = None if other_size or self.tiling is None else self._tiles(grey, self.tiling)
         except UnreadableImage as error:
             result.unreadable = True
             result.reasons.append(f"the image cannot be read: {error.reason}")
@@ -148,12 +157,12 @@ class Inspector:
                 result.reasons.append(f"it cannot be compared with the training images: {other_size}")
                 return result.finished(perf_counter() - started)
             if keep_image:
-                result.evidence[IMAGE] = square
+                result.evidence[IMAGE] = square if tiles is None else tiles.whole
             try:
-                seen = self._judge(square, policy, result)
-                self._name_defects(seen, grey.shape, ref, bins or self._bins, result)
-                if reconstruction and result.score is not None:
-                    self._reconstruct(seen.image, result)
+                shown = self._judge(square, tiles, policy, result)
+                self._name_defects(shown, grey.shape, ref, bins or self._bins, result)
+                if reconstruction and result.score is not None and tiles is None:
+                    self._reconstruct(shown[0].seen.image, result)
             except Exception as error:  # onnxruntime's exceptions share no base class but this one
                 result.fail(f"a model failed: {error}")
         return result.finished(perf_counter() - started)
@@ -195,10 +204,16 @@ class Inspector:
         Raises UnreadableImage for an image that cannot be judged, RecipeError for an unknown recipe.
         """
         policy = self.policy_of(recipe if recipe is not None else self.recipes[0])
-        found = look(policy.gate, self.prepare(image), binned=self._masks, checked=True)
+        grey = self.read(image)
+        tiles = None if self.tiling is None else self._tiles(grey, self.tiling)
+        square = self._square(grey)
+        shown = square if tiles is None else TiledImage(square, tiles)
+        found = look(policy.gate, shown, binned=self._masks, checked=True)
         if found.reasons:
             raise UnreadableImage(ImageRef.of(image).source, "; ".join(found.reasons))
         square = found.seen
+        if found.tiles is not None:
+            square = max(found.tiles, key=lambda tile: self.students[Route.FULL](tile).score)
         if not mirrored:
             return self._features_of(square)
         copies = (square, square[:, ::-1], square[::-1], square[::-1, ::-1])
@@ -251,6 +266,9 @@ class Inspector:
     def _square(self, grey: np.ndarray) -> np.ndarray:
         return np.ascontiguousarray(self._levels.apply(to_square(grey, self.preprocessing.image_size)))
 
+    def _tiles(self, grey: np.ndarray, tiling: Tiling) -> Tiles:
+        return Tiles(tiling.grid(*grey.shape), tiling.reduce(grey), self._levels)
+
     def _other_size(self, shape: tuple[int, int], policy: RoutingPolicy) -> str | None:
         """Why an image of this size is none of the first recipe's; of further recipes the size is not known."""
         if self.source_size is None or policy is not self.policy:
@@ -283,16 +301,27 @@ class Inspector:
         fitting = [name for name, other in every.items() if not other.gate.reasons(figures)]
         return [f"it looks like an image of the recipe {' or '.join(fitting)}"] if fitting else []
 
-    def _judge(self, square: np.ndarray, policy: RoutingPolicy, result: Draft) -> Seen:
-        """Fills in decision, route, scores, reasons, map, latent and times; gives what the last student saw."""
+    def _judge(
+        self, square: np.ndarray, tiles: Tiles | None, policy: RoutingPolicy, result: Draft
+    ) -> list[SeenTile]:
+        """Fills in decision, route, scores, reasons, map, latent and times.
+
+        Returns:
+            What the last student saw; of a large image the deciding tile, and others that flag it.
+        """
         clock = perf_counter()
-        found = look(policy.gate, square, binned=self._masks, checked=True)
+        shown = square if tiles is None else TiledImage(square, tiles)
+        found = look(policy.gate, shown, binned=self._masks, checked=True)
         values = [getattr(found.figures, name) for name in FIGURES]
         result.evidence[APPEARANCE] = np.array(values, np.float32)
         if found.reasons:
             result.reasons = found.reasons + self._better_fit(found.figures)
             result.seconds["gate"] = perf_counter() - clock
-            return Seen(square, *_NOTHING_SEEN)
+            return [SeenTile(Seen(square, *_NOTHING_SEEN))]
+        if tiles is not None:
+            result.seconds["gate"] = perf_counter() - clock
+            references = {name: entry.map_reference for name, entry in self.models.items()}
+            return judge_tiles(tiles, policy, self.students, references, result)
         square, last = found.seen, Seen(found.seen, *_NOTHING_SEEN)
         result.seconds["gate"] = perf_counter() - clock
 
@@ -307,10 +336,15 @@ class Inspector:
 
         routed = policy.route(ask)
         result.decide(routed.decision, routed.score, policy)
-        return last
+        return [SeenTile(last)]
 
     def _name_defects(
-        self, seen: Seen, shape: tuple[int, int], ref: ImageRef, bins: DefectBins | None, result: Draft
+        self,
+        shown: list[SeenTile],
+        shape: tuple[int, int],
+        ref: ImageRef,
+        bins: DefectBins | None,
+        result: Draft,
     ) -> None:
         """Add types and bins of a flagged image's defects. A type changes no decision; a bin may make it stricter."""
         nothing_to_name = result.decision is PASS or result.score is None or result.route != Route.FULL
@@ -318,7 +352,7 @@ class Inspector:
             return
         size, recipe = (shape[1], shape[0]), result.recipe
         pixel_um = None if bins is None else bins.pixel_um(recipe)
-        found = describe(self.classes, seen, self.map_reference(Route.FULL), size, pixel_um)
+        found = describe_tiles(self.classes, shown, self.map_reference(Route.FULL), size, pixel_um)
         if bins is not None:
             found, result.decision, reasons = bins.assign(
                 found, result.decision, recipe=recipe, site=ref.site or _stem(ref.path), size=size

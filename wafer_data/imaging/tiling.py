@@ -12,17 +12,17 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Self
+from typing import Any, Self, overload
 
 import numpy as np
 from PIL import Image
 
 from wafer_data.errors import InputError
 from wafer_data.image_size import IMAGE_SIZE
+from wafer_data.image_size import TILE_CELL as CELL
+from wafer_data.imaging.levels import Levels
 from wafer_data.imaging.read import resized
 
-CELL = 8
-"""Tiles start at multiples of so many pixels: on the cells of a 32 x 32 map, which so add up without interpolation."""
 OVERLAP = 64
 LARGE = 512
 """Images whose shorter side has more pixels are tiled by default: one tile would shrink them more than twice."""
@@ -36,7 +36,8 @@ class Grid:
 
     Attributes:
         source: (height, width) of the image, pixels.
-        reduced: (height, width) that it is read at; multiples of `CELL`.
+        reduced: (height, width) that it is read at; multiples of `CELL`, the pixels of a cell of a 32 x 32 map: maps of
+            tiles so add up without interpolation.
         rows, columns: where tiles start in the reduced image, pixels.
     """
 
@@ -211,3 +212,51 @@ def _weight(side: int) -> np.ndarray:
     """(side, side): distance from the nearer border along each side, multiplied."""
     ramp = np.minimum(np.arange(side) + 0.5, side - np.arange(side) - 0.5)
     return np.outer(ramp, ramp)
+
+
+class Tiles(Sequence[np.ndarray]):
+    """The tiles of one image as the models see them, float32 (S, S) in [0, 1], each made when it is asked for.
+
+    Args:
+        grid: of the image.
+        counts: the reduced image, uint8 or uint16 (H, W).
+        levels: grey levels of the data set.
+    """
+
+    def __init__(self, grid: Grid, counts: np.ndarray, levels: Levels) -> None:
+        self.grid, self._counts, self._levels = grid, counts, levels
+
+    def __len__(self) -> int:
+        return len(self.grid)
+
+    @overload
+    def __getitem__(self, tile: int) -> np.ndarray: ...
+    @overload
+    def __getitem__(self, tile: slice) -> list[np.ndarray]: ...
+    def __getitem__(self, tile: int | slice) -> np.ndarray | list[np.ndarray]:
+        if isinstance(tile, slice):
+            return [self[i] for i in range(*tile.indices(len(self)))]
+        top, left = self.grid.corners[tile]
+        return self._grey(self._counts[top : top + IMAGE_SIZE, left : left + IMAGE_SIZE])
+
+    @property
+    def whole(self) -> np.ndarray:
+        """The reduced image, float32 (H, W) in [0, 1]."""
+        return self._grey(self._counts)
+
+    def _grey(self, counts: np.ndarray) -> np.ndarray:
+        white = np.float32(np.iinfo(counts.dtype).max)
+        return np.ascontiguousarray(self._levels.apply(counts.astype(np.float32) / white))
+
+
+@dataclass(frozen=True)
+class TiledImage:
+    """An image that is looked at in tiles: what the quality gate and what the models are shown of it.
+
+    Attributes:
+        whole: shrunk to one square, float32 (S, S) in [0, 1].
+        tiles: float32 (S, S) each.
+    """
+
+    whole: np.ndarray
+    tiles: Sequence[np.ndarray]

@@ -40,6 +40,7 @@ def run(args: argparse.Namespace) -> int:
     inspector = Inspector(args.bundle)
     if str(inspector.bundle_id) != index.bundle:
         raise DataError(f"{args.results} was scored with another bundle than {args.bundle}")
+    inspector.preprocessing.require_squares("`waferroute nearest`")
     latent = low_latent(inspector, inspector.prepare(args.image), args.recipe)
     found = index.search(latent, args.k)
     if args.json:
