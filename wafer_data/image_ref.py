@@ -1,7 +1,7 @@
 """Which image a result is about: where it lies, and which wafer, site, layer, tool and moment it shows.
 
 An `ImageRef` is made where an image enters (a watched folder, a request, a manifest) and travels with it into the
-result, the journal and the database. Standard library and numpy only: this module also runs on the inspection tool.
+result, the journal and the database. Standard library, numpy and Pillow only: this module also runs on the tool.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+from PIL import Image
 
 from wafer_data.errors import IdentityError
 
@@ -28,8 +29,8 @@ class ImageRef:
 
     Attributes:
         path: where the image file lies.
-        data: the image itself - the bytes of a file, or an array - where it does not (or not only) lie in a file.
-            It takes no part in comparisons and in JSON.
+        data: the image itself - the bytes of a file, an array, or a picture of Pillow - where it does not (or not only)
+            lie in a file. It takes no part in comparisons and in JSON.
         sha256: of the file's bytes, 64 lower-case hexadecimal digits.
         tool: inspection tool that took the image.
         layer: process layer.
@@ -45,7 +46,7 @@ class ImageRef:
     """
 
     path: str | None = None
-    data: bytes | np.ndarray | None = field(default=None, repr=False, compare=False)
+    data: bytes | np.ndarray | Image.Image | None = field(default=None, repr=False, compare=False)
     sha256: str | None = None
     tool: str | None = None
     layer: str | None = None
@@ -70,7 +71,7 @@ class ImageRef:
             )
 
     @classmethod
-    def of(cls, image: ImageRef | str | Path | bytes | np.ndarray) -> ImageRef:
+    def of(cls, image: ImageRef | str | Path | bytes | np.ndarray | Image.Image) -> ImageRef:
         """The reference of whatever an image may be given as; an `ImageRef` itself is returned as it is.
 
         Raises:
@@ -80,20 +81,22 @@ class ImageRef:
             return image
         if isinstance(image, str | Path):
             return cls(path=str(image))
-        if isinstance(image, bytes | np.ndarray):
+        if isinstance(image, bytes | np.ndarray | Image.Image):
             return cls(data=image)
-        raise TypeError(f"an image is a path, bytes or a numpy array, not {type(image).__name__}")
+        raise TypeError(
+            f"an image is a path, the bytes of a file, a numpy array or a picture of Pillow, not {type(image).__name__}"
+        )
 
     @property
     def source(self) -> str:
-        """How a result names the image: its path, else "<bytes>", "<array>" or "<image>"."""
+        """How a result names the image: its path, else "<bytes>", "<array>", "<picture>" or "<image>"."""
         if self.path is not None:
             return self.path
-        kinds = {bytes: "<bytes>", np.ndarray: "<array>"}
+        kinds = {bytes: "<bytes>", np.ndarray: "<array>", Image.Image: "<picture>"}
         return next((name for kind, name in kinds.items() if isinstance(self.data, kind)), "<image>")
 
     @property
-    def content(self) -> str | bytes | np.ndarray:
+    def content(self) -> str | bytes | np.ndarray | Image.Image:
         """What there is to read: the data, else the path.
 
         Raises:
@@ -102,7 +105,7 @@ class ImageRef:
         found = self.data if self.data is not None else self.path
         if found is None:
             raise TypeError(
-                "an image is a path, bytes or a numpy array: this reference holds neither path nor data"
+                "an image is a path, bytes, a numpy array or a picture: this reference holds neither path nor data"
             )
         return found
 

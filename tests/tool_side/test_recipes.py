@@ -1,6 +1,7 @@
 """Bundles of several recipes: made, inspected with, and refused when tampered with."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -127,6 +128,27 @@ class TestInspecting:
         found = Inspector(both).inspect(wafer(1), recipe=name)
         assert (found.decision, found.judged, found.unreadable) == ("REVIEW", False, False)
         assert words in found.reasons[0]
+
+    def test_an_image_of_another_size_than_its_own_recipe_s_is_review(self, both: Path, wafer: Wafer) -> None:
+        """Whichever recipe it is: a thumbnail would be enlarged and scored."""
+        inspector, small = Inspector(both), np.ascontiguousarray(darker(wafer(901))[::2, ::2])
+        found = inspector.inspect(small, recipe="dark")
+        assert (found.decision, found.route) == ("REVIEW", "none")
+        assert "128 x 128 pixels (height x width), trained on 256 x 256" in found.reasons[0]
+        assert load_bundle(both).sizes["dark"].problem(256, 256) is None
+
+    def test_sizes_of_recipes_that_are_none_are_refused(self, both: Path, tmp_path: Path) -> None:
+        copy = tmp_path / "copy"
+        shutil.copytree(both, copy)
+        manifest = read_json(copy / "manifest.json")
+        for sizes in ({"blue": manifest["recipes"]["sizes"]["dark"]}, {"dark": {"height": [1, 2]}}, 3):
+            manifest["recipes"]["sizes"] = sizes
+            write_json(copy / "manifest.json", manifest)
+            with pytest.raises(InputError, match="size"):
+                load_bundle(copy)
+        del manifest["recipes"]["sizes"]  # as bundles of older versions
+        write_json(copy / "manifest.json", manifest)
+        assert load_bundle(copy).sizes == {}
 
     def test_a_bundle_of_one_recipe_needs_no_name(self, inspector: Inspector, wafer: Wafer) -> None:
         assert inspector.recipes == ("default",)

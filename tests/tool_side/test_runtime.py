@@ -191,7 +191,7 @@ class TestUse:
         assert np.array_equal(before, images[0])
 
     def test_programming_errors_raise(self, inspector: Inspector, bundle: Path) -> None:
-        with pytest.raises(TypeError, match="not int"):
+        with pytest.raises(TypeError, match="a picture of Pillow, not int"):
             inspector.inspect(3)  # type: ignore[arg-type]
         with pytest.raises(InputError, match="threads must be at least 1"):
             Inspector(bundle, threads=0)

@@ -34,14 +34,21 @@ def encode(image: np.ndarray | Image.Image, image_format: str, **options: Any) -
     return buffer.getvalue()
 
 
-def png_header(width: int, height: int) -> bytes:
-    """A PNG that states a size and holds almost no data."""
+def png(width: int, height: int, bits: int, colour: int, rows: list[bytes], palette: bytes = b"") -> bytes:
+    """A PNG of these rows, filter byte first, whether they fill it or not."""
 
     def chunk(kind: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
-    head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
-    return b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(b"\x00" * 64)) + chunk(b"IEND", b"")
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, 0))
+    colours = chunk(b"PLTE", palette) if palette else b""
+    pixels = chunk(b"IDAT", zlib.compress(b"".join(rows)))
+    return b"\x89PNG\r\n\x1a\n" + head + colours + pixels + chunk(b"IEND", b"")
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG that states a size and holds almost no data."""
+    return png(width, height, 8, 0, [bytes(64)])
 
 
 def reason(source: bytes | Path | str, **limits: int) -> str:
@@ -176,6 +183,8 @@ class TestRefused:
         assert "a WebP picture" in reason(b"RIFF\x00\x00\x00\x00WEBPVP8 ")
         assert "a HEIF picture" in reason(b"\x00\x00\x00\x18ftypheic")
         assert "a JPEG 2000 picture" in reason(b"\x00\x00\x00\x0cjP  \r\n\x87\n")
+        assert "a TGA picture" in reason(bytes(60) + b"TRUEVISION-XFILE.\0")
+        assert "run `git lfs pull`" in reason(b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n")
 
     @pytest.mark.parametrize("image_format", ["PNG", "MPO"])
     def test_several_pictures_in_one_file(self, image_format: str) -> None:
@@ -184,12 +193,39 @@ class TestRefused:
         data = encode(GREY8, image_format, save_all=True, append_images=[other])
         assert reason(data).startswith("several pictures in one file")
 
-    def test_pictures_one_behind_the_other(self) -> None:
-        assert reason(encode(GREY8, "JPEG") * 2).startswith("several pictures in one file")
+    @pytest.mark.parametrize("image_format", ["JPEG", "PNG"])
+    def test_pictures_one_behind_the_other(self, image_format: str) -> None:
+        assert reason(encode(GREY8, image_format) * 2).startswith("several pictures in one file")
+
+    def test_a_png_whose_rows_end_early(self) -> None:
+        """Decoders fill it up with black, and its checksums are right."""
+        half = png(50, 40, 8, 0, [b"\0" + row.tobytes() for row in GREY8[:20]])
+        assert reason(half).endswith("the compressed pixels end before the last row")
+        wide = png(50, 40, 16, 2, [b"\0" + bytes(300)] * 20)
+        assert reason(wide).endswith("the compressed pixels end before the last row")
+        black = GREY8.copy()
+        black[20:] = 0
+        np.testing.assert_array_equal(read_grey(encode(black, "PNG")), black)
+
+    def test_a_png_without_its_palette_or_with_a_short_one(self) -> None:
+        rows = [b"\0" + (row % 5).tobytes() for row in GREY8]
+        assert "a palette is needed" in reason(png(50, 40, 8, 3, rows))
+        assert "pixels of colour 4, where the palette has 4" in reason(
+            png(50, 40, 8, 3, rows, bytes(range(12)))
+        )
+        assert read_grey(png(50, 40, 8, 3, rows, bytes(range(15)))).shape == (40, 50)
+
+    def test_a_bitmap_with_colours_at_unusual_places_is_not_damaged(self) -> None:
+        header = struct.pack(
+            "<IiiHHIIiiIIIII", 40, 50, 40, 1, 32, 3, 8000, 0, 0, 0, 0, 0xFF, 0xFF00, 0xFF0000
+        )
+        bitmap = b"BM" + struct.pack("<IHHI", 8066, 0, 0, 66) + header + bytes(8000)
+        assert reason(bitmap).startswith("unsupported: BMP whose kind of colours")
 
     @pytest.mark.parametrize(
         ("marker", "place", "value", "words"),
-        [(0xC3, 0, 8, "lossless JPEG"), (0xC1, 2, 12, "12-bit JPEG"), (0xC5, 0, 8, "hierarchical JPEG"),
+        [(0xC3, 0, 8, "lossless JPEG"), (0xF7, 0, 8, "JPEG-LS"), (0xC0, 3, 0, "states its height behind"),
+         (0xC1, 2, 12, "12-bit JPEG"), (0xC5, 0, 8, "hierarchical JPEG"),
          (0xC0, 7, 2, "JPEG of 2 channels"), (0xC0, 7, 4, "four channels that does not say which")],
     )  # fmt: skip
     def test_kinds_of_jpeg_that_are_not_read_are_named(
@@ -200,6 +236,8 @@ class TestRefused:
         data[frame + 1] = marker
         if place:
             data[frame + 2 + place] = value
+        if place == 3:  # of a 16-bit number
+            data[frame + 6] = 0
         assert "damaged" not in reason(bytes(data))
         assert words in reason(bytes(data))
 

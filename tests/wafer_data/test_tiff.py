@@ -329,6 +329,21 @@ class TestPages:
         tifffile.imwrite(buffer, GREY16, metadata=None, description="ImageJ=1.54f\nimages=1\n")
         np.testing.assert_array_equal(read_grey(buffer.getvalue()), GREY16)
 
+    def test_planes_in_depth_are_a_stack(self) -> None:
+        volume = np.stack([GREY8, 255 - GREY8])
+        assert reason(written(volume, volumetric=True, tile=(16, 16, 16))).startswith("a volume of 2 planes")
+        assert reason(by_hand({**plain(), 32997: (4, [3])}, GREY8.tobytes())).startswith(
+            "a volume of 3 planes"
+        )
+        np.testing.assert_array_equal(
+            read_grey(by_hand({**plain(), 32997: (4, [1])}, GREY8.tobytes())), GREY8
+        )
+
+    def test_a_stack_that_tifffile_cut_to_one_directory_is_one(self) -> None:
+        buffer = io.BytesIO()
+        tifffile.imwrite(buffer, np.stack([GREY8] * 3), photometric="minisblack", metadata={}, truncate=True)
+        assert reason(buffer.getvalue()).startswith("a volume of 3 planes")
+
     def test_a_ring_of_pages_ends(self) -> None:
         data = by_hand(plain(), GREY8.tobytes())
         start = 8 + GREY8.size

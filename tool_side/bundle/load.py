@@ -18,7 +18,7 @@ from classify.model import FILE as CLASSES
 from classify.model import TypeClassifier
 from router.monitor import Reference
 from router.policy import RoutingPolicy
-from tool_side.bundle.recipes import MONITOR, is_recipe_file, recipe_policies, references
+from tool_side.bundle.recipes import MONITOR, is_recipe_file, recipe_policies, recipe_sizes, references
 from tool_side.bundle.sections import (
     MANIFEST,
     MODEL_NAMES,
@@ -30,6 +30,7 @@ from tool_side.bundle.sections import (
 from tool_side.bundle.signature import check_signature, foreign_files
 from wafer_data.errors import BundleError, InputError, SignatureError
 from wafer_data.files import sha256_file, sha256_json, write_json
+from wafer_data.imaging.source_size import SourceSize
 
 __all__ = [
     "CERTIFICATE", "CERTIFICATE_SCHEMA", "MANIFEST", "MODEL_NAMES", "POLICY", "SCHEMA",
@@ -53,6 +54,7 @@ class Bundle:
 
     Attributes:
         contents: File name to the bytes whose sha256 the manifest holds.
+        sizes: Of the images of each further recipe that says so.
         recipes: The policy of each recipe by its name; `policy` is that of the first.
         references: What the monitor of each recipe compares with, where the bundle holds it.
         classes: The classifier of defect types, where `waferroute classes` put one in.
@@ -70,6 +72,7 @@ class Bundle:
     references: Mapping[str, Reference] = field(default_factory=dict)
     signed_by: str | None = None
     classes: TypeClassifier | None = None
+    sizes: Mapping[str, SourceSize] = field(default_factory=dict)
 
     @property
     def id(self) -> str:
@@ -121,6 +124,7 @@ def load_bundle(path: str | Path, *, public_key: str | Path | None = None) -> Bu
         if manifest["thresholds"] != thresholds_of(policy):
             raise InputError(f"the thresholds in {MANIFEST} are not those of {POLICY}")
         recipes, compared = recipe_policies(manifest, contents, policy), references(manifest, contents)
+        sizes = recipe_sizes(manifest)
         classes = TypeClassifier.from_dict(_json(contents, CLASSES)) if CLASSES in contents else None
     except InputError as error:
         kind = SignatureError if isinstance(error, SignatureError) else BundleError
@@ -137,6 +141,7 @@ def load_bundle(path: str | Path, *, public_key: str | Path | None = None) -> Bu
         compared,
         signed_by,
         classes,
+        sizes,
     )
 
 

@@ -1,7 +1,8 @@
 """Further recipes in a bundle: each a policy, its certificate and what its monitor needs, beside the first one's.
 
 The first recipe's files stay where a bundle of one recipe has them; those of the others lie in `recipes/NAME/`. The
-manifest's section `recipes` names the first and lists the others. Standard library and router only.
+manifest's section `recipes` names the first, lists the others and says how large their images are (the first one's size
+stands in `preprocessing`). Standard library, router and the sizes of `wafer_data.imaging` only.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from router.monitor import Reference
 from router.policy import RoutingPolicy
 from router.recipe_names import FIRST_RECIPE, check_recipe_name
 from wafer_data.errors import InputError
+from wafer_data.imaging.source_size import SourceSize
 
-SECTION, FOLDER = "recipes", "recipes"
+SECTION, FOLDER, SIZES = "recipes", "recipes", "sizes"
 POLICY, CERTIFICATE, MONITOR = "policy.json", "certificate.json", "monitor.json"
 _PATH = re.compile(rf"{FOLDER}/([^/\\]+)/({POLICY}|{CERTIFICATE}|{MONITOR})")
 
@@ -61,7 +63,7 @@ def recipe_names(manifest: Mapping[str, Any]) -> tuple[str, list[str]]:
         InputError: For a malformed section.
     """
     section = manifest.get(SECTION, {"first": FIRST_RECIPE, "further": []})
-    if not isinstance(section, Mapping) or set(section) != {"first", "further"}:
+    if not isinstance(section, Mapping) or set(section) - {SIZES} != {"first", "further"}:
         raise InputError("manifest.json: recipes must hold first and further")
     further = section["further"]
     if not isinstance(further, list):
@@ -70,6 +72,19 @@ def recipe_names(manifest: Mapping[str, Any]) -> tuple[str, list[str]]:
     if len(set(names)) != len(names):
         raise InputError("manifest.json: a recipe is listed twice")
     return names[0], names[1:]
+
+
+def recipe_sizes(manifest: Mapping[str, Any]) -> dict[str, SourceSize]:
+    """The size of each further recipe's images; bundles of older versions do not say.
+
+    Raises:
+        InputError: For a malformed section.
+    """
+    _, further = recipe_names(manifest)
+    sizes = manifest.get(SECTION, {}).get(SIZES, {})
+    if not isinstance(sizes, Mapping) or not set(sizes) <= set(further):
+        raise InputError("manifest.json: the sizes of images must be those of further recipes")
+    return {name: SourceSize.from_dict(size) for name, size in sizes.items()}
 
 
 def references(manifest: Mapping[str, Any], contents: Mapping[str, bytes]) -> dict[str, Reference]:

@@ -19,12 +19,22 @@ import numpy as np
 from router.recipe import CalibratedRecipe, calibrate_recipe, config_like
 from router.recipe_names import FIRST_RECIPE, check_recipe_name
 from tool_side.bundle.load import LINEAGE, MANIFEST, Bundle, lineage, load_bundle
-from tool_side.bundle.recipes import CERTIFICATE, MONITOR, POLICY, SECTION, recipe_file, recipe_names
+from tool_side.bundle.recipes import (
+    CERTIFICATE,
+    MONITOR,
+    POLICY,
+    SECTION,
+    SIZES,
+    recipe_file,
+    recipe_names,
+    recipe_sizes,
+)
 from tool_side.runtime.inspect_files import expand_inputs
 from tool_side.runtime.inspector import Inspector
 from wafer_data.errors import InputError
 from wafer_data.files import new_directory, read_json, sha256_file, write_bytes, write_json
 from wafer_data.imaging.read import UnreadableImage
+from wafer_data.imaging.source_size import SourceSize
 
 
 def run_recipe_add(
@@ -63,8 +73,15 @@ def run_recipe_add(
         raise InputError(f"{out_dir} exists and is not a bundle: choose another folder")
     inspector = Inspector(loaded)
     config = config_like(inspector.policy, dict(settings or {}))
-    found = calibrate_recipe(_images(images, inspector), inspector.raw_scores, config)
-    _write(loaded, found, name, {"first": first, "further": [*further, name]}, out_dir)
+    shapes: set[tuple[int, int]] = set()
+    found = calibrate_recipe(_images(images, inspector, shapes), inspector.raw_scores, config)
+    sizes = {**recipe_sizes(loaded.manifest), name: SourceSize.of(shapes)}
+    section = {
+        "first": first,
+        "further": [*further, name],
+        SIZES: {recipe: size.to_dict() for recipe, size in sizes.items()},
+    }
+    _write(loaded, found, name, section, out_dir)
     sample, rates = found.certificate["sample"], found.certificate
     print(
         f"{out_dir}: recipes {', '.join([first, *further, name])}. {name}: {sample['normals']} normal images "
@@ -75,21 +92,25 @@ def run_recipe_add(
     return 0
 
 
-def _images(inputs: Sequence[str | Path], inspector: Inspector) -> list[Callable[[], np.ndarray]]:
-    """A function for each different file that reads it as the models get it."""
+def _images(
+    inputs: Sequence[str | Path], inspector: Inspector, shapes: set[tuple[int, int]]
+) -> list[Callable[[], np.ndarray]]:
+    """A function for each different file that reads it as the models get it; its (height, width) goes to `shapes`."""
     seen: set[str] = set()
     found: list[Callable[[], np.ndarray]] = []
     for file in expand_inputs(inputs):
         digest = sha256_file(file.path)
         if digest not in seen:
             seen.add(digest)
-            found.append(partial(_read, file.path, inspector))
+            found.append(partial(_read, file.path, inspector, shapes))
     return found
 
 
-def _read(path: Path, inspector: Inspector) -> np.ndarray:
+def _read(path: Path, inspector: Inspector, shapes: set[tuple[int, int]]) -> np.ndarray:
     try:
-        return inspector.prepare(path)
+        grey = inspector.read(path)
+        shapes.add((grey.shape[0], grey.shape[1]))
+        return inspector.square(grey)
     except UnreadableImage as error:
         raise InputError(f"{error}; remove it and run again") from error
 

@@ -31,11 +31,11 @@ from tool_side.runtime.session import DecoderGraph, StudentGraph, StudentOutput
 from tool_side.runtime.tiles import SeenTile, describe_tiles, judge_tiles
 from wafer_data.errors import BundleError, ConfigurationError, InputError, RecipeError
 from wafer_data.image_ref import ImageRef
-from wafer_data.imaging.arrays import ChannelOrder, grey_from_array
+from wafer_data.imaging.arrays import ChannelOrder, grey_from_array, grey_from_picture
 from wafer_data.imaging.read import UnreadableImage, read_grey, to_square
 from wafer_data.imaging.tiling import TiledImage, Tiles, Tiling
 
-ImageSource = str | Path | bytes | np.ndarray | ImageRef
+ImageSource = str | Path | bytes | np.ndarray | Image.Image | ImageRef
 """A path, the bytes of an image file, an array, or an `ImageRef` to one of these."""
 
 
@@ -93,7 +93,7 @@ class Inspector:
         )
         self.preprocessing = bundle.preprocessing
         self._levels = bundle.preprocessing.levels
-        self.source_size = bundle.preprocessing.source_size
+        self.source_size, self._further_sizes = bundle.preprocessing.source_size, dict(bundle.sizes)
         self.models = dict(bundle.models)
         self.classes, self._bins = bundle.classes, bins
         self.needs_cells = cells or self.classes is not None
@@ -119,8 +119,8 @@ class Inspector:
     ) -> Inspection:
         """Score one image and decide.
 
-        It is a path, the bytes of an image file, an array (which: see wafer_data.imaging.arrays), or an `ImageRef`
-        that holds one of these and says which wafer, lot, ... it shows.
+        It is a path, the bytes of an image file, an array or a picture of Pillow (which: see
+        wafer_data.imaging.arrays), or an `ImageRef` that holds one of these and says which wafer, lot, ... it shows.
 
         recipe: name of the image's recipe, default that of the `ImageRef`; needed where the bundle holds several.
         Without it there, or with a name that the bundle does not know, the image is not looked at and is REVIEW.
@@ -142,8 +142,8 @@ class Inspector:
             return result.finished(perf_counter() - started)
         try:
             grey = self.read(ref)
-            other_size = self._other_size(grey.shape, policy)
-            square = None if other_size else self._square(grey)
+            other_size = self._other_size(grey.shape, policy, recipe)
+            square = None if other_size else self.square(grey)
             tiles = None if other_size or self.tiling is None else self._tiles(grey, self.tiling)
         except UnreadableImage as error:
             result.unreadable = True
@@ -253,7 +253,7 @@ class Inspector:
 
     def prepare(self, image: ImageSource) -> np.ndarray:
         """The models' input for an image, float32 (S, S) in [0, 1]. Raises UnreadableImage."""
-        return self._square(self.read(image))
+        return self.square(self.read(image))
 
     def read(self, image: ImageSource) -> np.ndarray:
         """The grey image as it was taken, 2-D, of any size that the bundle allows. Raises UnreadableImage."""
@@ -261,20 +261,24 @@ class Inspector:
         content = ImageRef.of(image).content
         if isinstance(content, np.ndarray):
             return grey_from_array(content, channel_order=self._channel_order, **limits)
+        if isinstance(content, Image.Image):
+            return grey_from_picture(content, **limits)
         return read_grey(content, reduce_to=self._reduce_to, **limits)
 
-    def _square(self, grey: np.ndarray) -> np.ndarray:
+    def square(self, grey: np.ndarray) -> np.ndarray:
+        """The models' input made from what :meth:`read` gives, float32 (S, S) in [0, 1]."""
         return np.ascontiguousarray(self._levels.apply(to_square(grey, self.preprocessing.image_size)))
 
     def _tiles(self, grey: np.ndarray, tiling: Tiling) -> Tiles:
         return Tiles(tiling.grid(*grey.shape), tiling.reduce(grey), self._levels)
 
-    def _other_size(self, shape: tuple[int, int], policy: RoutingPolicy) -> str | None:
-        """Why an image of this size is none of the first recipe's; of further recipes the size is not known."""
-        if self.source_size is None or policy is not self.policy:
+    def _other_size(self, shape: tuple[int, int], policy: RoutingPolicy, recipe: str | None) -> str | None:
+        """Why an image of this size is none of its recipe's; a bundle of an older version may not know."""
+        size = self.source_size if policy is self.policy else self._further_sizes.get(recipe or "")
+        if size is None:
             return None
         # A JPEG that is decoded at a part of its size comes at a half, a quarter or an eighth.
-        found = [self.source_size.problem(times * shape[0], times * shape[1]) for times in (1, 2, 4, 8)]
+        found = [size.problem(times * shape[0], times * shape[1]) for times in (1, 2, 4, 8)]
         return None if self._reduce_to is not None and None in found else found[0]
 
     def policy_of(self, recipe: str) -> RoutingPolicy:

@@ -1,15 +1,17 @@
-"""Images that come as numpy arrays: the checks that a file gets, and the same grey array out."""
+"""Images that come as numpy arrays or pictures of Pillow: the checks that a file gets, and the same grey array out."""
 
 from __future__ import annotations
 
 from typing import Literal
 
 import numpy as np
+from PIL import Image
 
 from wafer_data.imaging.depth import checked_floats, grey_of, smallest_type
-from wafer_data.imaging.refused import Refused, UnreadableImage, unsupported
+from wafer_data.imaging.read import grey_of_picture
+from wafer_data.imaging.refused import Refused, UnreadableImage, damaged, unsupported
 
-SOURCE = "<array>"
+SOURCE, PICTURE = "<array>", "<picture>"
 ChannelOrder = Literal["rgb", "bgr"]
 
 
@@ -45,6 +47,37 @@ def grey_from_array(
         return grey_of(array[:, :, :3] if channel_order == "rgb" else array[:, :, 2::-1])
     except Refused as error:
         raise UnreadableImage(SOURCE, error.reason) from error.__cause__
+
+
+def grey_from_picture(picture: Image.Image, *, max_pixels: int, min_side: int) -> np.ndarray:
+    """2-D grey image from a picture of Pillow, as `wafer_data.imaging.read.read_grey` gives it for its file.
+
+    Args:
+        picture: of any mode that a file of a kind that is read may have; not changed but for being loaded.
+        max_pixels, min_side: allowed size.
+
+    Raises:
+        UnreadableImage: several frames, a mode that is no grey or colour, a size out of range, numbers that are no
+            picture, a file behind it that is damaged.
+    """
+    try:
+        _check_size(picture.width, picture.height, max_pixels, min_side)
+        if getattr(picture, "n_frames", 1) > 1:
+            raise Refused("several pictures in one, and each would need a look: give them one by one")
+        try:
+            picture.load()
+        except Exception as error:  # decoders meet hostile bytes with many kinds of exception
+            raise damaged(str(error)) from error
+        if picture.mode == "F":
+            return grey_from_array(np.asarray(picture), max_pixels=max_pixels, min_side=min_side)
+        if picture.mode == "I":
+            low, high = picture.getextrema()
+            if low < 0 or high > 65535:
+                raise unsupported(f"32-bit integers {low}..{high}", "save it as 16 bit or float in [0, 1]")
+            return smallest_type(np.asarray(picture).astype(np.uint16))
+        return grey_of_picture(picture)
+    except Refused as error:
+        raise UnreadableImage(PICTURE, error.reason) from error.__cause__
 
 
 def _check_form(array: np.ndarray) -> None:

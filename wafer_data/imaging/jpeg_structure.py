@@ -15,6 +15,7 @@ _START, _END, _SCAN, _ADOBE, _APP2 = 0xD8, 0xD9, 0xDA, 0xEE, 0xE2
 # would take the square of its length.
 _NEXT_MARKER = re.compile(rb"\xff([^\x00\xd0-\xd7\xff])")
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # tables and a reserved marker lie among them
+_JPEG_LS = 0xF7
 _READ_FRAMES = (0xC0, 0xC1, 0xC2, 0xC9, 0xCA)
 _FRAME_NAMES = dict.fromkeys((0xC3, 0xC7, 0xCB, 0xCF), "lossless") | dict.fromkeys(
     (0xC5, 0xC6, 0xCD, 0xCE), "hierarchical"
@@ -61,8 +62,13 @@ def examine_jpeg(data: bytes) -> JpegStructure:
                 return found
         if position + 2 > len(data):
             break
+        if marker == _JPEG_LS:
+            found.complete, found.unsupported = True, "JPEG-LS picture"
+            return found
         if marker in _FRAMES and position + 8 <= len(data):
             depth, channels = data[position + 2], data[position + 7]
+            if data[position + 3 : position + 5] == b"\0\0":
+                found.unsupported = "JPEG that states its height behind its pixels"
             found.unsupported = found.unsupported or _unsupported(marker, depth, channels)
         adobe = adobe or (marker == _ADOBE and data[position + 2 : position + 7] == b"Adobe")
         position += struct.unpack_from(">H", data, position)[0]

@@ -21,6 +21,7 @@ from PIL import (
 
 from wafer_data.imaging.depth import grey_of, smallest_type
 from wafer_data.imaging.png_colour import decode_wide, wide_colour
+from wafer_data.imaging.png_structure import examine_png, lacks_rows
 from wafer_data.imaging.refused import Refused, UnreadableImage, damaged, unsupported
 from wafer_data.imaging.signatures import other_format
 from wafer_data.imaging.tiff import read_tiff
@@ -151,26 +152,49 @@ def _decode(data: bytes, max_pixels: int, min_side: int, reduce_to: int | None) 
     check_size(*image.size)
     if not structure.complete:
         raise damaged("the file does not reach its own end")
+    if structure.damage is not None:
+        raise damaged(structure.damage)
     pictures = max(structure.pictures, getattr(image, "n_frames", 1))
     if pictures > 1:
         raise Refused("several pictures in one file, and each would need a look: save one image a file")
     try:
         if structure.image_format == "PNG" and (colour := wide_colour(data)) is not None:
-            return decode_wide(image, colour, _open(data, "PNG", max_pixels))
+            grey = decode_wide(image, colour, _open(data, "PNG", max_pixels))
+            if not grey[-1].any() and lacks_rows(data, examine_png(data)):
+                raise _lacking()
+            return grey
         if structure.missing:
             image = _open(data + b"\0" * structure.missing, structure.image_format, max_pixels)
         if reduce_to is not None and isinstance(image, JpegImagePlugin.JpegImageFile):
             image.draft(image.mode, (reduce_to, reduce_to))
         image.load()
-    except MemoryError:
+    except (MemoryError, Refused):
         raise
     except Exception as error:  # decoders meet hostile bytes with many kinds of exception
         raise damaged(str(error)) from error
-    return _to_grey(image)
+    if structure.image_format == "PNG":
+        _check_decoded_png(data, image)
+    return grey_of_picture(image)
 
 
-def _to_grey(image: Image.Image) -> np.ndarray:
-    """A decoded picture of Pillow as `read_grey` gives it out. Raises Refused for a mode that is no grey or colour."""
+def _check_decoded_png(data: bytes, image: Image.Image) -> None:
+    """Refuse what Pillow fills up without a word: rows that are missing, and numbers of no colour of the palette."""
+    last = image.crop((0, image.height - 1, image.width, image.height))
+    structure = examine_png(data) if image.mode == "P" or last.getbbox() is None else None
+    if structure is None:
+        return
+    if image.mode == "P" and image.getextrema()[1] >= structure.colours:
+        raise damaged(f"pixels of colour {image.getextrema()[1]}, where the palette has {structure.colours}")
+    if last.getbbox() is None and lacks_rows(data, structure):
+        raise _lacking()
+
+
+def _lacking() -> Refused:
+    return damaged("the compressed pixels end before the last row")
+
+
+def grey_of_picture(image: Image.Image) -> np.ndarray:
+    """A loaded picture of Pillow as `read_grey` gives it out. Raises Refused for a mode that is no grey or colour."""
     if image.mode == "L":
         return np.array(image)
     if image.mode.startswith("I;16"):
@@ -193,6 +217,8 @@ def _open(data: bytes, image_format: str, max_pixels: int) -> Image.Image:
     except MemoryError:
         raise
     except Exception as error:  # decoders meet hostile bytes with many kinds of exception
+        if "nsupported BMP" in str(error):  # colours at unusual places in a pixel
+            raise unsupported(f"BMP whose kind of colours is not read ({error})") from error
         raise Refused(f"damaged header ({error})") from error
 
 

@@ -31,6 +31,11 @@ _STARTS = (
     (b"\x59\xa6\x6a\x95", "a Sun raster picture"),
     (b"SDPX", "a DPX picture"),
     (b"XPDS", "a DPX picture"),
+    (b"DDS ", "a DirectDraw surface"),
+    (b"ZISRAWFILE", "a Zeiss CZI file"),
+    (b"BA", "an OS/2 bitmap array"),
+    (b"qoif", "a QOI picture"),
+    (b"GSF", "a GSF height map"),
     (b"IIII", "a raw camera picture"),
     (b"IIRO", "a raw camera picture"),
     (b"IIU\x00", "a raw camera picture"),
@@ -54,6 +59,10 @@ def other_format(data: bytes) -> str | None:
         found = _BRANDS.get(data[8:12], "a video, or a picture in its container")
     elif data[128:132] == b"DICM":
         found = "a DICOM picture"
+    elif data.startswith(b"version https://git-lfs"):
+        return "a pointer of Git LFS, not the image itself: run `git lfs pull` where it comes from"
+    elif data[-18:-2] == b"TRUEVISION-XFILE":
+        found = "a TGA picture"
     elif data.startswith((b"RIFF", b"\x1aE\xdf\xa3", b"OggS")):
         found = found or "a video"
     return f"unsupported: {found}; {_ADVICE}" if found else None

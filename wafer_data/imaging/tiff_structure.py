@@ -4,6 +4,7 @@ TIFF 6.0, section 2, and its 64-bit variant BigTIFF. Standard library only. No d
 file itself (see `tiff_pixels`), so what they hold beyond the tags read here does no harm.
 """
 
+import math
 import re
 import struct
 from collections.abc import Iterator, Sequence
@@ -23,11 +24,15 @@ _TYPE_BYTES = {
     **dict.fromkeys((5, 10, 12, 16, 17, 18), 8),
 }
 _WHOLE_NUMBERS = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
-_SUBFILE, _OLD_SUBFILE, _SUB_DIRECTORIES, _WIDTH = 254, 255, 330, 256
+_SUBFILE, _OLD_SUBFILE, _SUB_DIRECTORIES, _WIDTH, _HEIGHT, _SAMPLES = 254, 255, 330, 256, 257, 277
 _REDUCED, _MASK, _OLD_REDUCED = 1, 4, 2
 _MANY_PAGES = 1000
 _DESCRIPTION = 270
 _IMAGEJ_STACK = re.compile(rb"^ImageJ=.*?\nimages=(\d{1,9})\n", re.DOTALL)
+_SHAPED_STACK = re.compile(
+    rb'^\{"shape": \[([\d, ]{1,99})\].*"truncated": true', re.DOTALL
+)  # tifffile, "truncate"
+_DEPTH = 32997
 
 
 class _Entry(NamedTuple):
@@ -115,15 +120,28 @@ def find_picture(data: bytes) -> Directory:
         pictures += [page] if page.is_picture else []
         if len(pictures) == _MANY_PAGES:
             break
-    hidden = _IMAGEJ_STACK.search(pictures[0].raw(_DESCRIPTION)) if len(pictures) == 1 else None
-    if hidden is not None and int(hidden[1]) > 1:  # one directory, and all planes behind its pixels
-        raise Refused(f"a stack of {int(hidden[1])} pages as ImageJ writes it: save one image a file")
+    if len(pictures) == 1:
+        _refuse_stack(pictures[0])
     if len(pictures) > 1:
         many = f"{_MANY_PAGES} or more" if len(pictures) == _MANY_PAGES else str(len(pictures))
         raise Refused(f"{many} pages in one file, and each would need a look: save one image a file")
     found = pictures[0] if pictures else first  # a thumbnail alone is a picture after all
     assert found is not None
     return found
+
+
+def _refuse_stack(page: Directory) -> None:
+    """Refuse planes that lie behind those of the one directory, or in depth: they would go unseen."""
+    said = page.raw(_DESCRIPTION)
+    if (imagej := _IMAGEJ_STACK.search(said)) is not None and int(imagej[1]) > 1:
+        raise Refused(f"a stack of {int(imagej[1])} pages as ImageJ writes it: save one image a file")
+    depth = page.number(_DEPTH, 1)
+    if (shaped := _SHAPED_STACK.search(said)) is not None:
+        sides = [int(side) for side in shaped[1].split(b",") if side.strip()]
+        picture = page.number(_WIDTH, 1) * page.number(_HEIGHT, 1) * page.number(_SAMPLES, 1)
+        depth = max(depth, math.prod(sides) // max(1, picture))
+    if depth > 1:
+        raise Refused(f"a volume of {depth} planes in one page: save one image a file")
 
 
 def one_page(data: bytes, number: int) -> bytes:

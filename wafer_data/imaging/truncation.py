@@ -6,19 +6,14 @@ the rule. On an inspection tool such a picture must never be judged. Decoders ar
 of many parts keeps them busy for minutes. Standard library only.
 """
 
-import struct
-import zlib
 from typing import NamedTuple
 
 from wafer_data.imaging.bmp_structure import examine_bmp
 from wafer_data.imaging.jpeg_structure import MOST_SCANS, examine_jpeg
+from wafer_data.imaging.png_structure import MOST_CHUNKS, PNG_SIGNATURE, examine_png
 from wafer_data.imaging.tiff_structure import TIFF_SIGNATURES
 
 __all__ = ["MOST_CHUNKS", "MOST_SCANS", "PNG_SIGNATURE", "Structure", "examine"]
-
-PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-MOST_CHUNKS = 100_000
-"""Chunks of a PNG: enough for 64 megapixels of 16-bit colour in pieces of 4 kilobytes."""
 
 
 class Structure(NamedTuple):
@@ -32,6 +27,7 @@ class Structure(NamedTuple):
         unsupported: What kind of file it is that is not read, or None.
         pictures: How many it holds.
         missing: Bytes without pixels that its end lacks.
+        damage: What is wrong with a complete file.
     """
 
     image_format: str | None
@@ -40,12 +36,14 @@ class Structure(NamedTuple):
     unsupported: str | None = None
     pictures: int = 1
     missing: int = 0
+    damage: str | None = None
 
 
 def examine(data: bytes) -> Structure:
     """Read the structure of a whole file's bytes, in time and memory proportional to their number."""
     if data.startswith(PNG_SIGNATURE):
-        return _examine_png(data)
+        png = examine_png(data)
+        return Structure("PNG", png.complete, png.trap, pictures=png.pictures, damage=png.damage)
     if data.startswith(b"\xff\xd8\xff"):
         jpeg = examine_jpeg(data)
         return Structure("JPEG", jpeg.complete, jpeg.trap, jpeg.unsupported, jpeg.pictures)
@@ -55,26 +53,3 @@ def examine(data: bytes) -> Structure:
     if data.startswith(TIFF_SIGNATURES):
         return Structure("TIFF", complete=True)
     return Structure(None)
-
-
-def _examine_png(data: bytes) -> Structure:
-    """Walk the chunks (length, type, body, CRC-32 of type and body) up to IEND (PNG specification, 5.3)."""
-    position, view = len(PNG_SIGNATURE), memoryview(data)
-    pictures = 1
-    for _ in range(MOST_CHUNKS):
-        if position + 12 > len(data):
-            return Structure("PNG")
-        length, kind = struct.unpack_from(">I4s", data, position)
-        end = position + 12 + length
-        if end > len(data) or zlib.crc32(view[position + 4 : end - 4]) != _checksum(data, end):
-            return Structure("PNG")
-        if kind == b"IEND":
-            return Structure("PNG", complete=True, pictures=pictures)
-        if kind == b"fdAT":  # a frame of an animation beyond the picture itself
-            pictures += 1
-        position = end
-    return Structure("PNG", trap=f"more than {MOST_CHUNKS} chunks")
-
-
-def _checksum(data: bytes, chunk_end: int) -> int:
-    return int(struct.unpack_from(">I", data, chunk_end - 4)[0])
