@@ -10,6 +10,7 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -54,18 +55,35 @@ class CheckedImage:
 
 
 @dataclass(frozen=True)
-class _Look:
-    """What one image file showed; `problem` (kind, detail): why it cannot be used; `remarks`: what else."""
+class Look:
+    """What one image showed.
 
-    candidate: Candidate
+    Attributes:
+        problem: Kind and detail of why it cannot be used.
+        remarks: What else was seen, likewise.
+        sha256, pixels, bits, shape: As in `CheckedImage`.
+        mask: Bool (height, width), where there is one that can be used.
+        square: The model input; None where the image cannot be used.
+    """
+
     problem: tuple[str, str] | None = None
     remarks: tuple[tuple[str, str], ...] = ()
     sha256: str = ""
     pixels: str = ""
     bits: int = 8
-    mask: bool = False
+    mask: np.ndarray | None = None
     shape: tuple[int, int] = (0, 0)
     square: np.ndarray | None = None
+
+    @property
+    def median(self) -> float:
+        """Median grey of the model input, in [0, 1]."""
+        return 0.0 if self.square is None else float(np.median(self.square))
+
+    @property
+    def highest(self) -> float:
+        """Brightest grey of the model input, in [0, 1]."""
+        return 0.0 if self.square is None else float(self.square.max())
 
 
 def check_images(
@@ -86,27 +104,31 @@ def check_images(
     usable: list[CheckedImage] = []
     problems: list[Problem] = []
     bad: list[Problem] = []
-    looks = in_threads(lambda candidate: _look(candidate, config), candidates)
+
+    def look(candidate: Candidate) -> tuple[Candidate, Look]:
+        return candidate, look_at(candidate.path, candidate.mask, config)
+
+    looks = in_threads(look, candidates)
     with Progress() as progress:
-        for look in progress.track(looks, "checking images", total=len(candidates), keep=True):
-            path = str(look.candidate.path)
+        for candidate, look in progress.track(looks, "checking images", total=len(candidates), keep=True):
+            path = str(candidate.path)
             if look.problem is not None:
-                bad.append(_problem(path, look.problem))
+                bad.append(as_problem(path, look.problem))
                 continue
-            problems += [_problem(path, remark) for remark in look.remarks]
+            problems += [as_problem(path, remark) for remark in look.remarks]
             square = look.square
             assert square is not None
             usable.append(
                 CheckedImage(
-                    candidate=look.candidate,
+                    candidate=candidate,
                     sha256=look.sha256,
                     pixels=look.pixels,
                     bits=look.bits,
                     row=len(usable),
-                    mask=look.mask,
+                    mask=look.mask is not None,
                     shape=look.shape,
-                    median=float(np.median(square)),
-                    highest=float(square.max()),
+                    median=look.median,
+                    highest=look.highest,
                 )
             )
             if keep is not None:
@@ -118,45 +140,43 @@ def check_images(
     return usable, bad + problems + unmasked + repeated
 
 
-def _problem(path: str, kind_and_detail: tuple[str, str]) -> Problem:
+def as_problem(path: str, kind_and_detail: tuple[str, str]) -> Problem:
+    """What a `Look` says of the image at `path`."""
     return Problem(path=path, problem=kind_and_detail[0], detail=kind_and_detail[1])
 
 
-def _look(candidate: Candidate, config: DataConfig) -> _Look:
-    """Decode one image (and its mask) and judge it alone."""
+def look_at(source: Path | bytes, mask: Path | bytes | None, config: DataConfig) -> Look:
+    """Decode one image (and its mask), a file or the bytes of one, and judge it alone."""
     try:
-        grey = read_grey(candidate.path, max_pixels=config.max_pixels, min_side=config.min_side)
-        sha256 = sha256_file(candidate.path)
+        grey = read_grey(source, max_pixels=config.max_pixels, min_side=config.min_side)
+        sha256 = hashlib.sha256(source).hexdigest() if isinstance(source, bytes) else sha256_file(source)
     except InputError as error:
-        return _Look(candidate, ("unreadable", getattr(error, "reason", str(error))))
+        return Look(("unreadable", getattr(error, "reason", str(error))))
     if config.expected_size is not None and list(grey.shape) != config.expected_size:
         wanted = " x ".join(map(str, config.expected_size))
-        return _Look(
-            candidate, ("wrong size", f"{grey.shape[0]} x {grey.shape[1]} (height x width), not {wanted}")
-        )
+        return Look(("wrong size", f"{grey.shape[0]} x {grey.shape[1]} (height x width), not {wanted}"))
     if grey.min() == grey.max():
-        return _Look(candidate, ("constant", f"every pixel is {grey.flat[0]}"))
-    has_mask, remarks = False, []
-    if candidate.mask is not None:
+        return Look(("constant", f"every pixel is {grey.flat[0]}"))
+    marked, remarks = None, []
+    if mask is not None:
+        name = mask.name if isinstance(mask, Path) else "its mask"
         try:
-            covered = float(read_mask(candidate.mask, grey.shape, max_pixels=config.max_pixels).mean())
+            marked = read_mask(mask, grey.shape, max_pixels=config.max_pixels)
         except UnreadableImage as error:
-            return _Look(candidate, ("bad mask", f"{candidate.mask.name}: {error.reason}"))
-        has_mask = 0 < covered <= MOST_COVERED
+            return Look(("bad mask", f"{name}: {error.reason}"))
+        covered = float(marked.mean())
         if covered == 0:
-            remarks.append(
-                ("empty mask", f"{candidate.mask.name} marks no pixel; the image counts without mask")
-            )
-        elif not has_mask:
-            detail = f"{candidate.mask.name} covers {covered:.1%}: inverted? The image counts without mask"
+            remarks.append(("empty mask", f"{name} marks no pixel; the image counts without mask"))
+        elif covered > MOST_COVERED:
+            detail = f"{name} covers {covered:.1%}: inverted? The image counts without mask"
             remarks.append(("mask covers most", detail))
-    return _Look(
-        candidate,
+        marked = None if remarks else marked
+    return Look(
         remarks=tuple(remarks),
         sha256=sha256,
         pixels=pixel_digest(grey),
         bits=8 if grey.dtype == np.uint8 else 16,
-        mask=has_mask,
+        mask=marked,
         shape=grey.shape,
         square=to_square(grey, config.image_size),
     )

@@ -13,8 +13,8 @@ MOST_COVERED = 0.5
 """A mask that covers more of its image than this is taken for an inverted or empty one."""
 
 
-def read_mask(path: Path, shape: tuple[int, ...] | None, *, max_pixels: int) -> np.ndarray:
-    """The mask in `path` as bool (height, width).
+def read_mask(source: Path | bytes, shape: tuple[int, ...] | None, *, max_pixels: int) -> np.ndarray:
+    """The mask in a file (or its bytes) as bool (height, width).
 
     Every pixel that is not zero in some channel belongs to the defect: both habits, 0/255 and 0/class number, read the
     same, and so does a class that is blue. Of a palette picture the index counts, whatever colour the drawing program
@@ -24,28 +24,29 @@ def read_mask(path: Path, shape: tuple[int, ...] | None, *, max_pixels: int) -> 
     Raises:
         UnreadableImage: it cannot be decoded, or its size differs from `shape`, that of its image (None: not compared).
     """
-    if path.is_dir():
-        parts = [part for part in sorted(path.iterdir()) if part.suffix.lower() in IMAGE_SUFFIXES]
+    name = str(source) if isinstance(source, Path) else "mask"
+    if isinstance(source, Path) and source.is_dir():
+        parts = [part for part in sorted(source.iterdir()) if part.suffix.lower() in IMAGE_SUFFIXES]
         masks = [read_mask(part, shape, max_pixels=max_pixels) for part in parts]
         if not masks or len({mask.shape for mask in masks}) > 1:
-            raise UnreadableImage(str(path), "masks of different sizes in one folder")
+            raise UnreadableImage(name, "masks of different sizes in one folder")
         together: np.ndarray = np.logical_or.reduce(masks)
         return together
-    mask = _marked(path, max_pixels)
+    mask = _marked(source, name, max_pixels)
     if shape is not None and mask.shape != shape:
         raise UnreadableImage(
-            str(path),
+            name,
             f"mask of {mask.shape[1]} x {mask.shape[0]} pixels for an image of {shape[1]} x {shape[0]}",
         )
     return mask
 
 
-def _marked(path: Path, max_pixels: int) -> np.ndarray:
-    grey = read_grey(path, max_pixels=max_pixels, min_side=1)  # also: is it whole, and of an allowed size?
+def _marked(source: Path | bytes, name: str, max_pixels: int) -> np.ndarray:
+    grey = read_grey(source, max_pixels=max_pixels, min_side=1)  # also: is it whole, and of an allowed size?
     try:
-        data = path.read_bytes()
+        data = source.read_bytes() if isinstance(source, Path) else source
     except OSError as error:
-        raise UnreadableImage(str(path), f"cannot be read ({error.strerror})") from error
+        raise UnreadableImage(name, f"cannot be read ({error.strerror})") from error
     if data.startswith(b"\xff\xd8"):
         half = grey.max() / 2
         return grey > half if half else grey > 0

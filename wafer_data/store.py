@@ -74,7 +74,7 @@ def prepare_data(config: DataConfig, out_dir: Path) -> "ImageStore":
         images, found = check_images(candidates, config, keep=spool.append)
         tiling = choose_tiling(images, config)
         problems += found + survey(images, config.image_size, config.expected_size, tiling)
-        splits = _splits(images, problems, config)
+        splits = divided(images, problems, config)
         bits = max(image.bits for image in images)
         rows = (spool.row(image.row, bits) for image in images)
         images_hash = write_stack(folder / IMAGES, rows, len(images), config.image_size, bits)
@@ -96,7 +96,7 @@ def prepare_data(config: DataConfig, out_dir: Path) -> "ImageStore":
             "config": config.model_dump(),
             "counts": _count(records),
             "levels": asdict(levels),
-            "source_size": _source_size(images, splits, config),
+            "source_size": size_of_source(images, splits, config),
             "fingerprint": _fingerprint(records, images_hash, masks_hash, levels, tiled),
             **tiled,
             "records": [
@@ -106,8 +106,7 @@ def prepare_data(config: DataConfig, out_dir: Path) -> "ImageStore":
         }
         files.write_json(folder / PROBLEMS, problems)
         files.write_json(folder / SPLIT, content)
-    for line in lines(problems, str(out_dir / PROBLEMS)):
-        _LOG.warning("%s", line)
+    say(problems, out_dir)
     return ImageStore.open(out_dir)
 
 
@@ -233,7 +232,18 @@ class ImageStore:
         return _count(self.records)
 
 
-def _splits(images: list[CheckedImage], problems: list[Problem], config: DataConfig) -> list[Split]:
+def say(problems: list[Problem], out_dir: Path) -> None:
+    """One line a kind of problem."""
+    for line in lines(problems, str(out_dir / PROBLEMS)):
+        _LOG.warning("%s", line)
+
+
+def divided(images: list[CheckedImage], problems: list[Problem], config: DataConfig) -> list[Split]:
+    """The split of each image.
+
+    Raises:
+        InputError: Too few are left; it also says what was found in the data.
+    """
     try:
         return assign_splits(images, config)
     except InputError as error:  # problems.json will not be there to say why so few images are left
@@ -241,7 +251,7 @@ def _splits(images: list[CheckedImage], problems: list[Problem], config: DataCon
         raise type(error)(f"{error}{said and '. What was found in the data:' + said}") from error
 
 
-def _source_size(images: list[CheckedImage], splits: list[Split], config: DataConfig) -> dict[str, Any]:
+def size_of_source(images: list[CheckedImage], splits: list[Split], config: DataConfig) -> dict[str, Any]:
     """The range of sizes of the normal images that train and calibrate; what the tool compares with."""
     shapes = [
         image.shape

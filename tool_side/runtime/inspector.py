@@ -206,7 +206,7 @@ class Inspector:
         policy = self.policy_of(recipe if recipe is not None else self.recipes[0])
         grey = self.read(image)
         tiles = None if self.tiling is None else self._tiles(grey, self.tiling)
-        square = self._square(grey)
+        square = self.square(grey)
         shown = square if tiles is None else TiledImage(square, tiles)
         found = look(policy.gate, shown, binned=self._masks, checked=True)
         if found.reasons:

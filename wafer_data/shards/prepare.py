@@ -27,9 +27,10 @@ from wafer_data.shards.part import is_done, part_key, write_part
 from wafer_data.shards.stacks import Stacks
 from wafer_data.shards.store import INDEX, PARTS, SCHEMA, SPLITS, ShardStore
 from wafer_data.sources import Candidate, data_name
-from wafer_data.split import Split, assign_splits
+from wafer_data.split import Split
 from wafer_data.spread import spread
-from wafer_data.store import LEVEL_IMAGES, PROBLEMS, SPLIT, count_images
+from wafer_data.store import LEVEL_IMAGES, PROBLEMS, SPLIT, count_images, divided, say, size_of_source
+from wafer_data.survey import survey
 
 UNUSABLE = {"unreadable", "wrong size", "constant", "bad mask"}
 NO_MASK_FILE = Path("mask")
@@ -91,15 +92,17 @@ def index_parts(config: DataConfig, out_dir: Path, shards: Sequence[Shard]) -> S
     images = _checked(tables)
     problems += without_mask(images)
     images, repeated = without_repeats(images)
-    splits = assign_splits(images, config)
+    problems += repeated + survey(images, config.image_size, config.expected_size)
+    splits = divided(images, problems, config)
     counts = count_images(
         [(split, image.candidate.label) for split, image in zip(splits, images, strict=True)]
     )
     index = _index(tables, images, splits)
+    source_size = size_of_source(images, splits, config)
     del images
     with files.new_file(out_dir / INDEX) as temporary:
         pq.write_table(index, temporary, compression="zstd")
-    files.write_json(out_dir / PROBLEMS, problems + repeated)
+    files.write_json(out_dir / PROBLEMS, problems)
     levels = asdict(find_levels(_training_normals(index, folders)))
     parts = [files.read_json(folder / "part.json") for folder in folders]
     content = {
@@ -110,10 +113,12 @@ def index_parts(config: DataConfig, out_dir: Path, shards: Sequence[Shard]) -> S
         "config": config.model_dump(),
         "counts": counts,
         "levels": levels,
+        "source_size": source_size,
         "fingerprint": _fingerprint(index, parts, levels),
         "parts": [{"folder": part["shard"], "rows": part["rows"], "bits": part["bits"]} for part in parts],
     }
     files.write_json(out_dir / SPLIT, content)
+    say(problems, out_dir)
     return ShardStore(out_dir)
 
 
@@ -121,11 +126,21 @@ def _checked(tables: list[pa.Table]) -> list[CheckedImage]:
     """What the checks of a whole data set look at; `row` counts through all parts."""
     images: list[CheckedImage] = []
     for table in tables:
-        for source, side, label, kind, sha256, pixels, bits, mask_row, has_mask in zip(
-            *(column.to_pylist() for column in table.columns), strict=True
-        ):
-            candidate = Candidate(Path(source), side, label, kind, NO_MASK_FILE if has_mask else None)
-            images.append(CheckedImage(candidate, sha256, pixels, bits, len(images), mask_row is not None))
+        for row in table.to_pylist():
+            mask = NO_MASK_FILE if row["has_mask_file"] else None
+            images.append(
+                CheckedImage(
+                    candidate=Candidate(Path(row["source"]), row["side"], row["label"], row["type"], mask),
+                    sha256=row["sha256"],
+                    pixels=row["pixels"],
+                    bits=row["bits"],
+                    row=len(images),
+                    mask=row["mask_row"] is not None,
+                    shape=(row["height"], row["width"]),
+                    median=row["median"],
+                    highest=row["highest"],
+                )
+            )
     return images
 
 
