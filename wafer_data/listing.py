@@ -13,7 +13,7 @@ IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 # Network storage (Synology, QNAP), Windows, Linux, macOS. Those that begin with a dot are hidden anyway.
 _SYSTEM_FOLDERS = {
     "#recycle", "#snapshot", "$recycle.bin", "recycler", "lost+found", "__macosx", "system volume information",
-    "~snapshot", "network trash folder", "temporary items",
+    "~snapshot", "network trash folder", "temporary items", "thumbs", "thumbnails", "_thumbs",
 }  # fmt: skip
 _SYSTEM_FILES = ("synophoto_thumb", "synoindex_", "synovideo_")
 

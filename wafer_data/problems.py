@@ -37,7 +37,7 @@ _MEANING = {
     "normals by another name": "folders count as normal images by their name",
     "two names for normals": "folders are taken for a defect type although their name says normal",
     "no normal test image": "set without a normal image in its test: false alarms cannot be measured",
-    "mixed bit depths": "mixture of bit depths among the normal images: what is white to one is dim to another",
+    "mixed bit depths": "mixture of bit depths: what is white to one image is dim to another",
     "brightness": "normal images are far brighter or darker than the others",
     "shrunk": "set of large images: small defects are lost when they are shrunk",
     "tiled": "set of large images: they are looked at in overlapping tiles",

@@ -35,13 +35,15 @@ def survey(
         expected: data.expected_size.
         tiling: how large images are cut, where they are.
     """
-    normals = [image for image in images if image.candidate.label == 0 and image.candidate.side != "test"]
-    measured = [image for image in normals if image.shape != (0, 0)]
+    known = [image for image in images if image.shape != (0, 0)]
+    normals = [image for image in known if image.candidate.label == 0]
+    measured = [image for image in normals if image.candidate.side != "test"]
     if not measured:
         return []
+    others = [image for image in known if image.candidate.label != 0 or image.candidate.side == "test"]
     return [
-        *_depths(measured),
-        *_brightness(measured),
+        *(_depths(measured) or _other_depths(measured[0].bits, others)),
+        *_brightness(measured, normals),
         *_sizes(images, SourceSize.of([image.shape for image in measured], expected)),
         *(_shrunk(measured, image_size) if tiling is None else [said(images, tiling)]),
     ]
@@ -60,11 +62,24 @@ def _depths(normals: list[CheckedImage]) -> list[Problem]:
     return [Problem(path=str(fewest[0].candidate.path), problem="mixed bit depths", detail=counts + note)]
 
 
-def _brightness(normals: list[CheckedImage]) -> list[Problem]:
-    logs = np.log2([max(image.median, 1 / 512) for image in normals])
-    middle = float(np.median(logs))
-    deviation = 1.4826 * float(np.median(np.abs(logs - middle)))
-    far = np.abs(logs - middle) > max(FAR, FAR_DEVIATIONS * deviation)
+def _other_depths(bits: int, others: list[CheckedImage]) -> list[Problem]:
+    """Test images of another depth than all normal images that train: the tool would see others than it learned."""
+    strange = [image for image in others if image.bits != bits]
+    if not strange:
+        return []
+    detail = f"{len(strange)} images with {strange[0].bits} bits, where all training normals have {bits}"
+    return [Problem(path=str(strange[0].candidate.path), problem="mixed bit depths", detail=detail)]
+
+
+def _brightness(measured: list[CheckedImage], normals: list[CheckedImage]) -> list[Problem]:
+    """Normal images, also of the test, that are far from those of the training side."""
+
+    def logs_of(images: list[CheckedImage]) -> np.ndarray:
+        return np.log2([max(image.median, 1 / 512) for image in images])
+
+    middle = float(np.median(logs_of(measured)))
+    deviation = 1.4826 * float(np.median(np.abs(logs_of(measured) - middle)))
+    far = np.abs(logs_of(normals) - middle) > max(FAR, FAR_DEVIATIONS * deviation)
     return [
         Problem(
             path=str(image.candidate.path),

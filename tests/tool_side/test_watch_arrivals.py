@@ -145,7 +145,7 @@ def drop(tmp_path: Path) -> Path:
         (folder / name).touch()
     (folder / "folder.png").mkdir()
     os.mkfifo(folder / "pipe.png")
-    age(folder, folder / "lot")
+    age(folder, folder / "lot", folder / "folder.png")
     return folder
 
 
@@ -195,11 +195,23 @@ class TestFolder:
     ) -> None:
         assert names(WatchedFolder(drop, Done(), clock).new_files()) == ["a.png", "b.TIF"]
 
+    def test_a_folder_that_is_called_like_an_image_is_one(self, drop: Path, clock: Clock) -> None:
+        folder, _ = self.looked(drop, clock)
+        (drop / "folder.png" / "c.png").touch()
+        (drop / "lot.tif").mkdir()
+        (drop / "lot.tif" / "d.png").touch()
+        clock.now = 10
+        assert names(folder.new_files()) == ["c.png", "d.png"]
+        clock.now = 10.5  # by names alone, without a thorough look
+        (drop / "later.png").mkdir()
+        (drop / "later.png" / "e.png").touch()
+        assert "e.png" in names(WatchedFolder(drop, Done(), clock).new_files())
+
     def test_an_unchanged_folder_is_not_listed_again(
         self, drop: Path, clock: Clock, listed: list[str]
     ) -> None:
         folder, _ = self.looked(drop, clock)
-        assert sorted(listed) == ["drop", "lot"]
+        assert sorted(listed) == ["drop", "folder.png", "lot"]
         listed.clear()
         assert folder.new_files() == [] and listed == []
         (drop / "lot" / "new.png").touch()

@@ -274,7 +274,7 @@ class TestConsoles:
         assert ended.returncode == 0
         assert len(path.parent.with_name("drop.results.jsonl").read_text().splitlines()) == 1
 
-    @pytest.mark.parametrize("world", [None, "1", "", "nonsense"])
+    @pytest.mark.parametrize("world", [None, "1", "", "nonsense", "4"])
     def test_a_rank_that_was_left_behind_silences_nothing(
         self, world: str | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
     ) -> None:

@@ -43,7 +43,10 @@ def prepared(root: Path, tmp_path: Path, **values: Any) -> tuple[ImageStore, lis
 
 
 class TestNormals:
-    @pytest.mark.parametrize("name", ["Good", "GOOD", "ok", "OK", "normal", "Defect_Free"])
+    @pytest.mark.parametrize(
+        "name",
+        ["Good", "GOOD", "ok", "OK", "normal", "Defect_Free", "OK_images", "anomaly-free", "Gut", "良品"],
+    )
     def test_they_may_be_called_otherwise(self, mvtec_root: Path, name: str) -> None:
         expected = [(c.side, c.label, c.type) for c in find_images(mvtec(mvtec_root))]
         for side in ("train", "test"):
@@ -234,6 +237,28 @@ class TestWholeSet:
         assert kinds(problems) == {"mixed bit depths", "brightness"}
         assert len([p for p in problems if p["problem"] == "brightness"]) == 20
         assert "40 with 8 bits, 20 with 16 bits" in problems[0]["detail"]
+
+    def test_a_test_of_another_depth_than_the_training(
+        self, mvtec_root: Path, tmp_path: Path, textured: Callable[..., np.ndarray], save: SaveImage
+    ) -> None:
+        """As after a change of the grabber: a 12-bit camera's pictures in 16 bits are 16 times darker."""
+        for number, path in enumerate(sorted((mvtec_root / "test/good").iterdir())):
+            save(path, textured(700 + number).astype(np.uint16) * 16)
+        _, problems = prepared(mvtec_root, tmp_path)
+        count = len(list((mvtec_root / "test/good").iterdir()))
+        assert f"{count} images with 16 bits, where all training normals have 8" in problems[0]["detail"]
+        assert len([p for p in problems if p["problem"] == "brightness"]) == count
+
+    @pytest.mark.parametrize(
+        "name", ["Thumbs", "thumbnails", "#recycle", "@Recycle", ".snapshot", "~snapshot"]
+    )
+    def test_copies_that_a_computer_made_are_passed_over(
+        self, mvtec_root: Path, name: str, textured: Callable[..., np.ndarray], save: SaveImage
+    ) -> None:
+        save(mvtec_root / "train/good" / name / "000.png", textured(1, 20, 24))
+        candidates, problems = found(mvtec(mvtec_root))
+        assert len(candidates) == 78
+        assert kinds(problems) == {"passed over"}
 
     def test_identical_images_are_the_reason_for_too_few(self, mvtec_root: Path, tmp_path: Path) -> None:
         first = mvtec_root / "train/good/000.png"

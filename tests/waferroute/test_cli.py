@@ -285,12 +285,22 @@ class TestFailures:
         with pytest.raises(type(error)):
             main(["config", "show", "x"])
 
-    def test_only_the_main_process_speaks(self, failing, capsys, monkeypatch):
+    def test_of_what_a_launcher_starts_only_the_main_process_speaks(self, capsys, monkeypatch):
+        monkeypatch.setenv("RANK", "1")
+        monkeypatch.setenv("WORLD_SIZE", "2")
+        assert main(["run", "nowhere.yaml"]) == 2
+        assert capsys.readouterr().err == ""
+
+    def test_in_the_shell_of_a_job_everything_else_speaks(self, failing, capsys, monkeypatch):
         failing(InputError("wrong"))
         monkeypatch.setenv("RANK", "1")
         monkeypatch.setenv("WORLD_SIZE", "2")
         assert main(["config", "show", "x"]) == 2
-        assert capsys.readouterr().err == ""
+        assert capsys.readouterr().err == "error: wrong\n"
+
+    def test_an_unset_variable_of_the_shell_is_not_the_working_directory(self, capsys):
+        assert main(["inspect", "bundle", ""]) == 2
+        assert "an argument is empty (behind 'bundle')" in capsys.readouterr().err
 
     def test_a_missing_configuration(self, capsys):
         assert main(["run", "nowhere.yaml"]) == 2

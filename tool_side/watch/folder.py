@@ -100,10 +100,10 @@ class WatchedFolder:
         before, known.names = known.names, names
         for name in names - before:
             path = os.path.join(folder, name)  # noqa: PTH118
-            if is_image_name(name):
-                if Path(path).is_file():  # a pipe or a folder of that name is not waited for
-                    yield path
-            elif _is_folder(name, path):
+            if is_image_name(name) and Path(path).is_file():  # a pipe of that name is not waited for
+                yield path
+                continue
+            if _is_folder(name, path):  # also one that is called like an image
                 known.folders.append(path)
         if len(names) < len(before | names):
             known.folders = [path for path in known.folders if os.path.basename(path) in names]  # noqa: PTH119
@@ -113,11 +113,13 @@ class WatchedFolder:
         with os.scandir(folder) as entries:
             for entry in entries:
                 known.names.add(entry.name)
-                if is_image_name(entry.name):
+                if is_image_name(entry.name) and not _may_be_folder(entry):
                     if self._is_new(entry):
                         yield entry.path
                 elif _is_folder(entry.name, entry.path):
                     known.folders.append(entry.path)
+                elif is_image_name(entry.name) and self._is_new(entry):  # a link to a file
+                    yield entry.path
 
     def _is_new(self, entry: os.DirEntry[str]) -> bool:
         try:
@@ -126,6 +128,11 @@ class WatchedFolder:
         except OSError:  # gone already, or a link to nowhere
             return False
         return not self._done.is_same_file(entry.path, FileState.of(status)) and entry.is_file()
+
+
+def _may_be_folder(entry: os.DirEntry[str]) -> bool:
+    """What the listing itself says; asks for no file."""
+    return entry.is_symlink() or entry.is_dir(follow_symlinks=False)
 
 
 def _is_folder(name: str, path: str) -> bool:

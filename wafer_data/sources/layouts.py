@@ -15,7 +15,9 @@ from wafer_data.sources.mask_files import find_masks, pair_in_folder
 GOOD = "good"
 _NORMAL_NAMES = {
     GOOD, "ok", "o.k.", "normal", "normals", "io", "i.o.", "pass", "passed", "defect_free", "defect-free", "defectfree",
-    "no_defect", "no-defect", "nodefect", "non_defective", "fine",
+    "no_defect", "no-defect", "nodefect", "non_defective", "fine", "good_images", "ok_images", "normal_images",
+    "anomaly_free", "anomaly-free", "no_anomaly", "nominal", "healthy", "intact", "gut", "gutteil", "gutteile", "bon",
+    "conforme", "bueno", "良品", "正常", "合格", "정상",
 }  # fmt: skip
 Side = Literal["train", "test", "any"]
 

@@ -10,6 +10,7 @@ import io
 import os
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
@@ -18,6 +19,9 @@ from wafer_data.errors import InputError
 from wafer_data.log import PACKAGES, log_to_stderr, speaks
 from wafer_data.own_code import refuse_foreign_packages
 from waferroute.cli.commands import COMMANDS
+
+_LAUNCHED = {"run", "data", "pretrain", "adapt", "distill", "calibrate", "export", "evaluate"}
+"""Commands that a launcher may start several times."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,14 +38,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Threads that wait for each other sleep: spinning, they keep each other off the cores of a busy computer, where a
     # step of a training then takes tens of times as long (benchmarks/busy_training.py). Read when torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    fail = partial(_fail, launched=bool(given) and given[0] in _LAUNCHED)
     try:
         refuse_foreign_packages()
+        _refuse_empty(given)
         try:
-            return _run([expanded(text) for text in (sys.argv[1:] if arguments is None else arguments)])
+            return _run([expanded(text) for text in given])
         finally:
             sys.stdout.flush()  # here, where a reader that went away is still noticed
     except InputError as error:
-        return _fail(str(error))
+        return fail(str(error))
     except KeyboardInterrupt:
         _say("interrupted; run the same command again to go on")
         return 130
@@ -52,8 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
             raise
-        where = error.filename or "the run folder"
-        return _fail(f"{error.strerror} while writing {where}: free some space and run again")
+        where = error.filename or "the results"
+        return fail(f"{error.strerror} while writing {where}: free some space and run again")
 
 
 def _run(arguments: list[str]) -> int:
@@ -120,12 +127,20 @@ def expanded(text: str) -> str:
     return str(Path(text).expanduser()) if text.startswith("~/") else text
 
 
-def _fail(message: str) -> int:
-    _say(f"error: {message}")
+def _refuse_empty(arguments: list[str]) -> None:
+    """Refuse an empty argument, unless an option takes it: as a path it would be the working directory."""
+    for before, text in zip(["", *arguments], arguments, strict=False):
+        if not text and not before.startswith("-"):
+            raise InputError(f"an argument is empty (behind {before!r}): is a variable of the shell unset?")
+
+
+def _fail(message: str, *, launched: bool) -> int:
+    _say(f"error: {message}", launched=launched)
     return 2
 
 
-def _say(message: str) -> None:
-    # Under a launcher every process ends up here; one of them speaks.
-    if speaks():
+def _say(message: str, *, launched: bool = True) -> None:
+    # Under a launcher every process ends up here; one of them speaks. What no launcher starts speaks always: a shell
+    # within a job has the job's RANK and WORLD_SIZE.
+    if speaks() or not launched:
         print(message, file=sys.stderr, flush=True)

@@ -55,6 +55,33 @@ def test_an_archive_gives_the_same_data_as_the_files_it_was_packed_from(tmp_path
     assert again.fingerprint == shards.fingerprint and again.records[5] == shards.records[5]
 
 
+def test_an_archive_gets_the_checks_of_a_whole_set(tmp_path, mvtec_root, textured, save, caplog):
+    """As a folder does: another size, depth and brightness in the test, masks that cover everything."""
+    save(mvtec_root / "test/good/900.png", textured(900, 40, 24))
+    save(mvtec_root / "test/good/901.png", textured(901).astype(np.uint16) * 16)
+    mask = next((mvtec_root / "ground_truth").rglob("*.png"))
+    save(mask, np.full((40, 48), 255, np.uint8))
+    pack_candidates(
+        find_images(DataConfig(format="mvtec", root=str(mvtec_root))), tmp_path / "archive", shard_rows=25
+    )
+    prepare_data(DataConfig(format="mvtec", root=str(mvtec_root)).at_size(32), tmp_path / "files")
+    prepare_data(DataConfig(format="shards", root=str(tmp_path / "archive")).at_size(32), tmp_path / "shards")
+
+    def kinds(folder):
+        return sorted(
+            problem["problem"] for problem in json.loads((tmp_path / folder / "problems.json").read_text())
+        )
+
+    assert kinds("shards") == kinds("files")
+    assert {"another size", "mixed bit depths", "brightness", "mask covers most"} <= set(kinds("shards"))
+    sizes = [
+        json.loads((tmp_path / name / "split.json").read_text())["source_size"]
+        for name in ("files", "shards")
+    ]
+    assert sizes[0] == sizes[1]
+    assert str(tmp_path / "shards" / "problems.json") in caplog.text or "differ in size" in caplog.text
+
+
 def test_one_changed_pixel_changes_the_fingerprint(tmp_path, packed):
     before = prepare_data(_config(packed), tmp_path / "a").fingerprint
     items = list(open_archive(packed)[0].items())
