@@ -88,7 +88,8 @@ def _reduced(bundle: str, inspector: Inspector, images: Sequence[np.ndarray], fa
     print(
         f"2. JPEG enlarged x {factor} ({images[0].shape[0] * factor} pixels a side): decoding and resizing "
         f"{np.median(ms[0]):.2f} ms in full, {np.median(ms[1]):.2f} ms reduced; low-resolution score moves by "
-        f"{np.median(moved):.3f} spreads (median), {np.max(moved):.3f} (most); of {len(pairs)} images {routes} "
+        f"{np.median(moved):.3f} robust standard deviations (median), {np.max(moved):.3f} (most); "
+        f"of {len(pairs)} images {routes} "
         f"take another route, {decisions} get another decision"
     )
 

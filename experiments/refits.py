@@ -197,7 +197,7 @@ def without(tested: Tested) -> Table:
         "one covariance for all cells": {
             "levels": [level.model_copy(update={"covariance_block": level.grid}) for level in config.levels]
         },
-        "only the strangest cell counts": {"top_positions": 1e-6},
+        "only the highest-scoring cell counts": {"top_positions": 1e-6},
         "no floor under the covariance": {"floor": 1e-6},
     }
     rows = np.arange(len(tested.labels))

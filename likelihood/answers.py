@@ -69,7 +69,7 @@ class Answers(nn.Module):
         return 3 * len(self.weights) + 2
 
     def describe(self) -> dict[str, Any]:
-        """What makes the same again, but for centres and spreads."""
+        """What makes the same again, but for centres and standard deviations."""
         return {"weights": dict(zip(self.names, self.weights, strict=True)), "top_cells": self.top_cells}
 
     def top(self, cells: int) -> int:
@@ -82,7 +82,7 @@ class Answers(nn.Module):
         return cells.topk(self.top(cells.shape[2]), dim=2).values.mean(2)
 
     def standard(self, own: Tensor, answers: Tensor) -> Tensor:
-        """(B,) scores of the likelihood and (B, Q, h, h) answers -> (B, 1 + Q), about 0 +- 1 on unseen normals."""
+        """(B,) scores of the likelihood and (B, Q, h, h) answers -> (B, 1 + Q), about 0 +- 1 on out-of-fold normals."""
         # without the inverse hyperbolic sine a defect far outside would count by the likelihood alone: its score is
         # linear in the distance, the answers are logarithms of theirs
         columns = torch.cat([own.asinh()[:, None], self.image_scores(answers)], 1)
@@ -124,14 +124,14 @@ MOST_MAPS = 256
 def attach_answers(
     likelihood: FeatureLikelihood,
     answers: Answers,
-    unseen: np.ndarray,
+    out_of_fold: np.ndarray,
     batches: Iterable[Tensor],
     known: np.ndarray | None = None,
 ) -> None:
-    """Give a fitted likelihood the answers that come with its features; sets their centres and spreads.
+    """Give a fitted likelihood the answers that come with its features; sets their centres and standard deviations.
 
     Args:
-        unseen: (N,) the likelihood's combined scores of normal images, from likelihoods that have not seen them.
+        out_of_fold: (N,) the likelihood's combined scores of normal images, from likelihoods that have not seen them.
         batches: (B, Q + d, h, h), answers and directions of normal images, the first ones for the map.
         known: (M, Q) scores of the answers on normal images that the questions have not seen; default: taken from
             `batches`.
@@ -143,6 +143,6 @@ def attach_answers(
         if seen < MOST_MAPS:
             heats.append(likelihood(features[:, answers.count :].float()).map)
             seen += len(features)
-    answers.fit_scores(unseen, np.concatenate(scores) if known is None else known)
+    answers.fit_scores(out_of_fold, np.concatenate(scores) if known is None else known)
     answers.fit_map(heats)
     likelihood.answers = answers

@@ -49,7 +49,7 @@ class LevelConfig(BaseModel):
 
 
 def _levels() -> list[LevelConfig]:
-    """Coarse with every direction, for what spreads; finer with the first six, for what is small.
+    """Coarse with every direction, for what is wide; finer with the first six, for what is small.
 
     The coarsest and the finest only draw: wide defects are better placed by very coarse cells, edges by very fine ones,
     and both blur the score (docs/LOG.md has the figures).

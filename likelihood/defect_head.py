@@ -43,7 +43,7 @@ class DefectHead(nn.Module):
     """Adds `max(0, weight . description + bias)` to the likelihood's score.
 
     Attributes:
-        weight, bias: Of a logistic regression, shifted and scaled so that, before the cut at zero, unseen
+        weight, bias: Of a logistic regression, shifted and scaled so that, before the cut at zero, out-of-fold
             normals have mean 0 and the standard deviation of their unlabelled score: both parts speak one
             unit.
     """
@@ -96,16 +96,16 @@ def fit_head(
         model = LogisticRegression(C=strength, class_weight="balanced", max_iter=5000)
         return model.fit(standard[use], labels[use])
 
-    unseen = np.zeros(len(normal))
+    out_of_fold = np.zeros(len(normal))
     for fold in range(folds):
         chosen = order == fold
         if chosen.any():
             model = regression(np.r_[np.flatnonzero(~chosen), defects])
-            unseen[chosen] = model.decision_function(standard[: len(normal)][chosen])
+            out_of_fold[chosen] = model.decision_function(standard[: len(normal)][chosen])
     model = regression(np.arange(len(rows)))
-    unit = float(normal_scores.std()) / max(float(unseen.std()), 1e-9)
+    unit = float(normal_scores.std()) / max(float(out_of_fold.std()), 1e-9)
     weight = model.coef_[0] / spread * unit
-    bias = (float(model.intercept_[0]) - float(unseen.mean())) * unit - float(centre @ weight)
+    bias = (float(model.intercept_[0]) - float(out_of_fold.mean())) * unit - float(centre @ weight)
     head = DefectHead(normal.shape[1] // 7)
     head.weight.copy_(torch.from_numpy(weight))
     head.bias.fill_(bias)

@@ -4,8 +4,8 @@ Pass one collects moments (means, pooled covariance, pooled-to-feature covarianc
 collects residual covariances, and cells for the heat map's prototypes; pass three judges every image by a likelihood
 that has not seen it, which gives the centre and the spread of each level's score. Memory does not depend on the
 number of images. Residuals are cross-fitted: those of an image come from a mean and a latent that never saw its fold,
-so the covariance is honest on unseen images. The robust fit then fits again without the images that pass three found
-far beyond the others.
+so the covariance is honest on images outside the fit. The robust fit then fits again without the images that pass
+three found far beyond the others.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ MOST_DESCRIBED = 20_000
 """Descriptions are kept of at most this many images: more teach a defect head nothing, and would fill the memory."""
 
 
-class Unseen(NamedTuple):
+class OutOfFold(NamedTuple):
     """What likelihoods that have not seen an image say about it.
 
     scores: (N, L) of the levels. described: (M,) places of the images that are described. descriptions: (M, m).
@@ -54,21 +54,21 @@ class Fit(NamedTuple):
     """
 
     likelihood: FeatureLikelihood
-    unseen: Unseen
+    out_of_fold: OutOfFold
     kept: np.ndarray
     held_out: list[FeatureLikelihood]
 
     @property
     def normal_scores(self) -> np.ndarray:
         """(n,) combined scores of the images that were kept, from likelihoods that have not seen them."""
-        return self.likelihood.combine(torch.from_numpy(self.unseen.scores[self.kept])).numpy()
+        return self.likelihood.combine(torch.from_numpy(self.out_of_fold.scores[self.kept])).numpy()
 
     @torch.no_grad()
-    def unseen_scores(self, features: Tensor, fold: int) -> np.ndarray:
+    def out_of_fold_scores(self, features: Tensor, fold: int) -> np.ndarray:
         """Combined scores (B,) of features (B, d, h, h) of a fold's images or of changed copies of them.
 
-        Unlike in `unseen`, covariances have not seen the fold either. With few images it matters: an image that takes
-        part in them is closer to them than any changed copy of it.
+        Unlike in `out_of_fold`, covariances have not seen the fold either. With few images it matters: an image that
+        takes part in them is closer to them than any changed copy of it.
         """
         own = self.held_out[fold]
         residuals = own.residuals(features, own.encode(features))
@@ -94,7 +94,7 @@ def fit_folds(batches: FeatureBatches, config: LikelihoodConfig) -> Fit:
     if not config.contamination:
         return fit
     for _ in range(2):  # once more: what was left out had widened the spread that it was judged by
-        scores = fit.likelihood.combine(torch.from_numpy(fit.unseen.scores)).numpy()
+        scores = fit.likelihood.combine(torch.from_numpy(fit.out_of_fold.scores)).numpy()
         kept = keep_ordinary(scores, config.contamination)
         if (kept == fit.kept).all():
             break
@@ -103,7 +103,7 @@ def fit_folds(batches: FeatureBatches, config: LikelihoodConfig) -> Fit:
 
 
 def keep_ordinary(scores: np.ndarray, contamination: float) -> np.ndarray:
-    """Which images stay: all but the strangest, at most a share of `contamination`, and only those far out.
+    """Which images stay: all but the highest-scoring, at most a share of `contamination`, and only those far out.
 
     scores: (N,) of likelihoods that have not seen the image. Far is more than `FAR` robust standard deviations
     (1.4826 times the median absolute deviation) above the median.
@@ -111,9 +111,9 @@ def keep_ordinary(scores: np.ndarray, contamination: float) -> np.ndarray:
     centre = np.median(scores)
     spread = 1.4826 * np.median(np.abs(scores - centre))
     most = int(contamination * len(scores))
-    strangest = np.zeros(len(scores), bool)
-    strangest[np.argsort(scores, kind="stable")[len(scores) - most :]] = True
-    return ~(strangest & (scores > centre + FAR * spread))
+    highest = np.zeros(len(scores), bool)
+    highest[np.argsort(scores, kind="stable")[len(scores) - most :]] = True
+    return ~(highest & (scores > centre + FAR * spread))
 
 
 def _fit(batches: FeatureBatches, config: LikelihoodConfig, kept: np.ndarray | None = None) -> Fit:
@@ -131,21 +131,21 @@ def _fit(batches: FeatureBatches, config: LikelihoodConfig, kept: np.ndarray | N
     kept = np.ones(seen, bool) if kept is None else kept
     cells = CellSample(np.flatnonzero(kept)) if config.prototypes else None
     _fit_covariances(model, batches, held_out, config, kept, cells)
-    unseen = _judge_unseen(model, held_out, batches, config, seen)
-    if cells is not None:  # after the judging, which draws no map
+    out_of_fold = _score_out_of_fold(model, held_out, batches, config, seen)
+    if cells is not None:  # after the scoring, which draws no map
         model.prototypes = fit_prototypes(cells.rows(), config.prototypes, config.floor)
-    model.level_centre.copy_(torch.from_numpy(unseen.scores[kept].mean(0)))
-    model.level_spread.copy_(torch.from_numpy(unseen.scores[kept].std(0) + 1e-6))
-    return Fit(model, unseen, kept, held_out)
+    model.level_centre.copy_(torch.from_numpy(out_of_fold.scores[kept].mean(0)))
+    model.level_spread.copy_(torch.from_numpy(out_of_fold.scores[kept].std(0) + 1e-6))
+    return Fit(model, out_of_fold, kept, held_out)
 
 
-def _judge_unseen(
+def _score_out_of_fold(
     model: FeatureLikelihood,
     held_out: list[FeatureLikelihood],
     batches: FeatureBatches,
     config: LikelihoodConfig,
     count: int,
-) -> Unseen:
+) -> OutOfFold:
     """Score and describe every image by the likelihood of the fold that has not seen it.
 
     The folds borrow the whole model's covariances, which come from cross-fitted residuals already.
@@ -153,15 +153,17 @@ def _judge_unseen(
     every = -(-count // MOST_DESCRIBED)
     scores, described, descriptions = np.zeros((count, len(model.level_centre)), np.float32), [], []
     for fold, places, part in _by_fold(batches, config.folds):
-        unseen_by = held_out[fold]
-        level_scores, _, description = model.compare(part, unseen_by.residuals(part, unseen_by.encode(part)))
+        held_out_by = held_out[fold]
+        level_scores, _, description = model.compare(
+            part, held_out_by.residuals(part, held_out_by.encode(part))
+        )
         scores[places] = level_scores.numpy()
         chosen = places % every == 0
         described.append(places[chosen])
         descriptions.append(description.numpy()[chosen])
     places = np.concatenate(described)
     order = np.argsort(places)  # of the images, whatever the batches were
-    return Unseen(scores, places[order], np.concatenate(descriptions)[order])
+    return OutOfFold(scores, places[order], np.concatenate(descriptions)[order])
 
 
 def _numbered(batches: FeatureBatches) -> Iterator[tuple[int, Tensor]]:

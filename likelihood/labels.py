@@ -30,10 +30,10 @@ def fit_with_labels(
     found = [_describe(likelihood, features.float().cpu()) for features in labelled]
     if not found:
         return fit
-    ordinary = fit.kept[fit.unseen.described]
-    scores = likelihood.combine(torch.from_numpy(fit.unseen.scores[fit.unseen.described][ordinary]))
+    ordinary = fit.kept[fit.out_of_fold.described]
+    scores = likelihood.combine(torch.from_numpy(fit.out_of_fold.scores[fit.out_of_fold.described][ordinary]))
     likelihood.head = fit_head(
-        fit.unseen.descriptions[ordinary],
+        fit.out_of_fold.descriptions[ordinary],
         scores.numpy(),
         np.concatenate(found),
         config.head_strength,

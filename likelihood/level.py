@@ -79,7 +79,7 @@ class FeatureLevel(nn.Module):
         return self.mean + enlarge(explained, self.grid)
 
     def whiten(self, residual: Tensor) -> Tensor:
-        """Residuals in units of their spread on unseen normals, (B, channels, g, g) -> (B, channels, g, g)."""
+        """Residuals in standard deviations of out-of-fold normals, (B, channels, g, g) -> (B, channels, g, g)."""
         rows = self.whitening @ _to_blocks(residual, self.block)
         return _from_blocks(rows, residual.shape[0], self.grid, self.block)
 

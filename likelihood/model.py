@@ -177,7 +177,7 @@ class FeatureLikelihood(nn.Module):
         return F.avg_pool2d(heat[:, None], window, 1, window // 2, count_include_pad=False)[:, 0]
 
     def combine(self, level_scores: Tensor) -> Tensor:
-        """One score from those of the levels, (B, L) -> (B,), about 0 +- 1 on unseen normals.
+        """One score from those of the levels, (B, L) -> (B,), about 0 +- 1 on out-of-fold normals.
 
         The logarithm of the mean of exponentials lies between the mean and the largest: a defect that shows at
         one level only counts, and small agreeing deviations of all levels add up.

@@ -32,7 +32,7 @@ class Appearance:
     limit: float
 
     def distance(self, cells: np.ndarray) -> float:
-        """Mean over the cell figures of their distance from a normal image's, in spreads, at most 4 each."""
+        """Mean over the cell figures of their distance from a normal image's, in deviations, at most 4 each."""
         return _distance(cells, self.location, self.scale)
 
     def reasons(self, cells: np.ndarray) -> list[str]:

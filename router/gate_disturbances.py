@@ -19,7 +19,7 @@ from wafer_data.errors import InputError
 
 FOLDS = 5
 ALLOWANCE = 0.5
-"""Room above the normal images' largest value, in spreads: a strong defect moves a little along any direction."""
+"""Room above the normal images' largest value, in standard deviations: a strong defect moves along any direction."""
 LEAST_POWER = 0.5
 """Share of disturbed copies that a direction must find; one that finds fewer is not kept."""
 _CLIP = 8.0

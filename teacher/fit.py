@@ -145,7 +145,9 @@ def _ask(teacher: Teacher, fit: Fit, store: ImageStore, config: TeacherConfig) -
         found = np.zeros(len(places))
         for fold in np.unique(places % folds):
             rows = places % folds == fold
-            found[rows] = fit.unseen_scores(features[torch.from_numpy(rows), : teacher.directions], int(fold))
+            found[rows] = fit.out_of_fold_scores(
+                features[torch.from_numpy(rows), : teacher.directions], int(fold)
+            )
         return found
 
     trial = try_questions(sample, place_scores, asked, config.seed)

@@ -41,8 +41,8 @@ class Decided:
         passed: (N,) bool.
         decisions: (N,) "PASS", "REVIEW" or "REJECT".
         routes: (N,) one of NEVER, ESCALATED, REFUSED, ALONE.
-        margin: (N,) how far the score that decided lies above the threshold it met, in spreads of normal
-            scores; below 0 for what passed, NaN for what was not judged.
+        margin: (N,) how far the score that decided lies above the threshold it met, in robust standard
+            deviations of normal log-scores; below 0 for what passed, NaN for what was not judged.
         full_flags: (N,) bool, whether the full student would flag the image if it were asked.
     """
 

@@ -46,8 +46,8 @@ class TestHonesty:
         fitted = fit_folds(batches_of(seen), config)
         model = fitted.likelihood
         fresh = standard(model(normal_features(300, seed=5)).score)
-        unseen = model.combine(torch.from_numpy(fitted.unseen.scores))
-        assert ks_2samp(unseen, fresh).pvalue > 0.02
+        out_of_fold = model.combine(torch.from_numpy(fitted.out_of_fold.scores))
+        assert ks_2samp(out_of_fold, fresh).pvalue > 0.02
         assert ks_2samp(standard(model(seen).score), fresh).pvalue < 1e-10
 
     @pytest.mark.parametrize("config", [SMALL, TWO_LEVELS])
@@ -59,9 +59,13 @@ class TestHonesty:
 
     def test_level_scores_of_unseen_normals_set_centre_and_spread(self):
         fitted = fit_folds(batches_of(normal_features(60)), TWO_LEVELS)
-        assert fitted.unseen.scores.shape == (60, 2)
-        np.testing.assert_allclose(fitted.likelihood.level_centre, fitted.unseen.scores.mean(0), rtol=1e-4)
-        np.testing.assert_allclose(fitted.likelihood.level_spread, fitted.unseen.scores.std(0), rtol=1e-3)
+        assert fitted.out_of_fold.scores.shape == (60, 2)
+        np.testing.assert_allclose(
+            fitted.likelihood.level_centre, fitted.out_of_fold.scores.mean(0), rtol=1e-4
+        )
+        np.testing.assert_allclose(
+            fitted.likelihood.level_spread, fitted.out_of_fold.scores.std(0), rtol=1e-3
+        )
 
 
 class TestCovariance:
@@ -140,17 +144,17 @@ class TestIndependence:
         features = normal_features(30)
         features[17] += 30.0
         for size in (30, 4):
-            unseen = fit_folds(batches_of(features, size), SMALL).unseen
-            assert unseen.scores[:, 0].argmax() == 17
-            assert sorted(unseen.described) == list(range(30))
-            assert unseen.described[unseen.descriptions[:, 0].argmax()] == 17
+            out_of_fold = fit_folds(batches_of(features, size), SMALL).out_of_fold
+            assert out_of_fold.scores[:, 0].argmax() == 17
+            assert sorted(out_of_fold.described) == list(range(30))
+            assert out_of_fold.described[out_of_fold.descriptions[:, 0].argmax()] == 17
 
     def test_descriptions_of_many_images_are_a_spread(self, monkeypatch):
         monkeypatch.setattr(fit, "MOST_DESCRIBED", 10)
-        unseen = fit_folds(batches_of(normal_features(44)), SMALL).unseen
-        assert sorted(unseen.described) == list(range(0, 44, 5))
-        assert unseen.descriptions.shape == (9, 7 * 5)
-        assert unseen.scores.shape == (44, 1)
+        out_of_fold = fit_folds(batches_of(normal_features(44)), SMALL).out_of_fold
+        assert sorted(out_of_fold.described) == list(range(0, 44, 5))
+        assert out_of_fold.descriptions.shape == (9, 7 * 5)
+        assert out_of_fold.scores.shape == (44, 1)
 
 
 class TestFewImages:
@@ -248,6 +252,6 @@ class TestContamination:
         assert plain.kept.all() and robust.kept.mean() > 0.98
 
     def test_scale_is_that_of_the_images_kept(self, robust):
-        kept = robust.unseen.scores[robust.kept]
+        kept = robust.out_of_fold.scores[robust.kept]
         np.testing.assert_allclose(robust.likelihood.level_centre, kept.mean(0), rtol=1e-4)
-        assert robust.likelihood.combine(torch.from_numpy(robust.unseen.scores[self.BAD])).min() > 3
+        assert robust.likelihood.combine(torch.from_numpy(robust.out_of_fold.scores[self.BAD])).min() > 3
