@@ -105,10 +105,10 @@ def check_images(
     problems: list[Problem] = []
     bad: list[Problem] = []
 
-    def look(candidate: Candidate) -> tuple[Candidate, Look]:
+    def seen(candidate: Candidate) -> tuple[Candidate, Look]:
         return candidate, look_at(candidate.path, candidate.mask, config)
 
-    looks = in_threads(look, candidates)
+    looks = in_threads(seen, candidates)
     with Progress() as progress:
         for candidate, look in progress.track(looks, "checking images", total=len(candidates), keep=True):
             path = str(candidate.path)

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 from PIL import Image
 
 from eval.compare import compare_runs
@@ -15,14 +14,19 @@ from eval.errors import analyse_errors
 from eval.novelty import NoveltySettings, assess_novelty
 from eval.report import remake_report
 from eval.tradeoff.config import FabConfig
+from router.config import RouterConfig
 from router.gate import QualityGate
 from router.policy import RoutingPolicy
 from router.route_scores import look, route_scores
 from student_vae import load_student
-from tests.conftest import settings, synthetic_wafer, tiny_distill_config
+from tests.conftest import synthetic_wafer, tiny_distill_config
 from tool_side import Inspector, load_bundle
-from wafer_data.files import read_json
-from waferroute.cli import main
+from wafer_data.config import DataConfig
+from wafer_data.files import read_json, write_text
+from waferroute.config import RunConfig, RunSection, to_yaml
+from waferroute.pipeline import Pipeline
+from waferroute.run_lock import locked
+from waferroute.stages import all_stages
 
 BORDER, SIZE, FRAME = 32, 256, 120
 TYPES = ("scratch", "particle")
@@ -42,7 +46,7 @@ def framed(rng: np.random.Generator, defect: str | None = None, hot: int = 0) ->
 
 @pytest.fixture(scope="module")
 def run(tiny_teacher_config, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A whole run through the command line."""
+    """A whole run, with constants of the likelihood that suit so few images."""
     folder, rng = tmp_path_factory.mktemp("framed"), np.random.default_rng(0)
     for part, count, defect, hot in (
         ("train/good", 96, None, 0),
@@ -52,17 +56,18 @@ def run(tiny_teacher_config, tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / "images" / part).mkdir(parents=True)
         for number in range(count):
             Image.fromarray(framed(rng, defect, hot)).save(folder / "images" / part / f"{number:03d}.png")
-    content = {
-        "run": {"dir": str(folder / "run")},
-        "data": {"format": "mvtec", "root": str(folder / "images"), "calibration_fraction": 0.4},
-        "teacher": settings("teacher", tiny_teacher_config),
-        "distill": settings("distill", tiny_distill_config()),
-        "router": {"escalation_target": 0.2, "escalation_budget": [0.05, 0.5], "flag_rate": 0.1},
-        "eval": {"baselines": [], "latency_runs": 10, "bootstrap": 100, "worst": 2, "study_seconds": 0},
-    }
-    (folder / "config.yaml").write_text(yaml.safe_dump(content))
-    assert main(["run", str(folder / "config.yaml"), "--json"]) == 0
-    return folder / "run"
+    config = RunConfig(
+        run=RunSection(dir=str(folder / "run")),
+        data=DataConfig(format="mvtec", root=str(folder / "images"), calibration_fraction=0.4),
+        teacher=tiny_teacher_config,
+        distill=tiny_distill_config(),
+        router=RouterConfig(escalation_target=0.2, escalation_budget=[0.05, 0.5], flag_rate=0.1),
+        eval=EvalConfig(baselines=[], latency_runs=10, bootstrap=100, worst=2, study_seconds=0),
+    )
+    with locked(config.run_dir):
+        write_text(config.run_dir / "config.yaml", to_yaml(config))
+        Pipeline(all_stages(), config, config.run_dir).run()
+    return config.run_dir
 
 
 @pytest.fixture(scope="module")

@@ -71,10 +71,11 @@ def grey_from_picture(picture: Image.Image, *, max_pixels: int, min_side: int) -
         if picture.mode == "F":
             return grey_from_array(np.asarray(picture), max_pixels=max_pixels, min_side=min_side)
         if picture.mode == "I":
-            low, high = picture.getextrema()
+            numbers = np.asarray(picture)
+            low, high = int(numbers.min()), int(numbers.max())
             if low < 0 or high > 65535:
                 raise unsupported(f"32-bit integers {low}..{high}", "save it as 16 bit or float in [0, 1]")
-            return smallest_type(np.asarray(picture).astype(np.uint16))
+            return smallest_type(numbers.astype(np.uint16))
         return grey_of_picture(picture)
     except Refused as error:
         raise UnreadableImage(PICTURE, error.reason) from error.__cause__

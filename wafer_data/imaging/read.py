@@ -183,8 +183,8 @@ def _check_decoded_png(data: bytes, image: Image.Image) -> None:
     structure = examine_png(data) if image.mode == "P" or last.getbbox() is None else None
     if structure is None:
         return
-    if image.mode == "P" and image.getextrema()[1] >= structure.colours:
-        raise damaged(f"pixels of colour {image.getextrema()[1]}, where the palette has {structure.colours}")
+    if image.mode == "P" and (highest := int(np.asarray(image).max())) >= structure.colours:
+        raise damaged(f"pixels of colour {highest}, where the palette has {structure.colours}")
     if last.getbbox() is None and lacks_rows(data, structure):
         raise _lacking()
 
