@@ -81,7 +81,8 @@ def find_regions(
     peaks = np.zeros(count + 1)
     np.maximum.at(peaks, labels, relative)
     strong = [label for label in np.argsort(-peaks[1:], kind="stable") + 1 if peaks[label] >= seed_at][:most]
-    found = [_region(*np.nonzero(labels == label), relative, image_size, pixel_um) for label in strong]
+    cells = (np.nonzero(labels == label) for label in strong)
+    found = [_region(rows, columns, relative, image_size, pixel_um) for rows, columns in cells]
     if not found and at_least_one:
         row, column = np.unravel_index(np.argmax(relative), values.shape)
         one = _region(np.array([row]), np.array([column]), relative, image_size, pixel_um)
