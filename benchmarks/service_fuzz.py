@@ -1,6 +1,6 @@
 """Send the service requests that no sane client sends; it must answer all of them, and none with 5xx.
 
-    .venv/bin/python benchmarks/service_fuzz.py runs/quickstart/bundle IMAGE_FOLDER --requests 50000
+    .venv/bin/python benchmarks/service_fuzz.py runs/synthetic/bundle --requests 50000
 
 Requests go through real HTTP to every endpoint, with keys that are right, wrong and missing, with names from path
 traversal to emoji, and bodies from real images over damaged ones to noise. Where the OpenAPI description knows the
@@ -20,13 +20,34 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode
 
+from service_images import add_images, read_images
 from service_worker import Worker
 
+from service.manage import Manager
+
+PASSWORD = "a password for one benchmark"
 PATHS = (
     "/api/v1/inspect", "/api/v1/lots", "/api/v1/inspections/{}", "/api/v1/inspections/{}/heatmap.png",
-    "/api/v1/inspections/{}/image", "/heatmaps/{}", "/api/v1/wafers/{}", "/api/v1/lots/{}", "/healthz", "/readyz",
-    "/api/openapi.json", "/api/docs", "/login", "/logout", "/{}",
+    "/api/v1/inspections/{}/image", "/heatmaps/{}", "/api/v1/wafers/{}", "/api/v1/wafers/{}/complete",
+    "/api/v1/wafers/{}/map.svg", "/api/v1/escapes", "/api/v1/lots/{}", "/api/v1/fleet/{}",
+    "/api/v1/fleet/{}/files/{}/{}", "/healthz", "/readyz", "/metrics", "/api/openapi.json", "/api/docs",
+    "/api/docs.css", "/login", "/login.css", "/logout", "/static/{}", "/{}",
 )  # fmt: skip
+# Pages and what their script asks for: for people with a session.
+PEOPLE = (
+    "/", "/review", "/review/next", "/review/hold", "/review/{}/verdict", "/review/{}/skip", "/review/{}/wafer.svg",
+    "/review/{}/{}.png", "/agreement", "/overturned", "/search", "/wafers/{}", "/lots/{}", "/inspections/{}",
+    "/inspections/{}/plant", "/monitor",
+)  # fmt: skip
+SENT_TO = (
+    "/api/v1/inspect", "/api/v1/lots", "/api/v1/wafers/{}/complete", "/api/v1/escapes", "/login", "/logout",
+    "/review/hold", "/review/{}/verdict", "/review/{}/skip", "/inspections/{}/plant",
+)  # fmt: skip
+JSON_KEYS = (
+    "wafer_id", "inspection_point", "inspection_id", "found_at", "defect", "note", "verdict", "seconds", "boxes",
+    "tasks", "strokes", "truth",
+)  # fmt: skip
+QUERY_KEYS = ("wafer_id", "lot", "tool", "decision", "verdict", "version", "point", "count", "sites", "layer")
 NAMES = (
     "WF-1", "42", "../../etc/passwd", "..%2f..", "<script>alert(1)</script>", "'; DROP TABLE audit; --", "a" * 300, "",
     " ", "0", "-1", "\u00e9\u4e2d\U0001f600", "a\x00b", "a\nb", "%", "null", "1e309", "9" * 40, "\u0660\u0661", "x.png",
@@ -42,6 +63,10 @@ HEADERS = (
     "X-Captured-At",
     "X-CSRF-Token",
 )
+VALUES: tuple[Any, ...] = (
+    None, True, 0, -1, 1, 7, 2**63, 1e308, 0.5, "", "good", "defect", "unsure", "a\x00b", "\ud800", "x" * 3000, [], [1],
+    [[0.1, 0.2, 0.3, 0.4]], [[1e308, -1, 2, 3]], [["a"]], {}, {"a": [{}]}, "WF-1", "W1", "1",
+)  # fmt: skip
 TYPES = ("image/png", "application/json", "multipart/form-data", "multipart/form-data; boundary=b",
          "application/x-www-form-urlencoded", "text/html", "")  # fmt: skip
 
@@ -56,12 +81,35 @@ class Sent(NamedTuple):
     body: bytes
 
 
-def request_of(chance: random.Random, key: str, images: Sequence[bytes], ids: Sequence[str]) -> Sent:
-    """A request; the same for the same state of `chance`."""
-    template = chance.choice((*PATHS, "/api/v1/inspect", "/api/v1/inspect", "/api/v1/lots"))
-    word = chance.choice((*NAMES, *ids[-5:]))
-    path = template.replace("{}", quote(word, safe=chance.choice(("", "/"))) or "x")
-    sends = template in ("/api/v1/inspect", "/api/v1/lots", "/login", "/logout")
+def request_of(
+    chance: random.Random,
+    key: str,
+    images: Sequence[bytes],
+    ids: Sequence[str],
+    session: tuple[str, str] | None = None,
+) -> Sent:
+    """A request; the same for the same state of `chance`.
+
+    Args:
+        chance: Draws it.
+        key: Of a program.
+        images: Files to send, whole and damaged.
+        ids: Of inspections that there are.
+        session: Cookie and token of a person who is logged in.
+    """
+    template = chance.choice((*PATHS, *PEOPLE, "/api/v1/inspect", "/api/v1/inspect", "/api/v1/lots"))
+    words = (
+        *NAMES,
+        *ids[-5:],
+        *(str(chance.randrange(1, 30)) for _ in range(20 * template.startswith("/review/"))),
+    )
+    path = template
+    while "{}" in path:
+        word = (
+            chance.choice(words) if chance.random() < 0.9 else chance.choice(("image", "heatmap", "normal"))
+        )
+        path = path.replace("{}", quote(word, safe=chance.choice(("", "/"))).replace("{", "") or "x", 1)
+    sends = template in SENT_TO
     often, rarely = ("POST", ("GET", "PUT", "DELETE", "HEAD", "OPTIONS", "BREW")) if sends else (
         "GET", ("POST", "PUT", "DELETE", "HEAD")
     )  # fmt: skip
@@ -82,6 +130,8 @@ def request_of(chance: random.Random, key: str, images: Sequence[bytes], ids: Se
             query.append(("captured_at", chance.choice(TIMES)))
         if chance.random() < 0.05:
             query.append((chance.choice(NAMES) or "x", "1"))
+    elif chance.random() < 0.3:
+        query += [(chance.choice(QUERY_KEYS), chance.choice(NAMES)) for _ in range(chance.randrange(1, 4))]
     headers = {"Content-Type": chance.choice(TYPES)}
     right = chance.random()
     if right < 0.85:
@@ -92,6 +142,13 @@ def request_of(chance: random.Random, key: str, images: Sequence[bytes], ids: Se
         )
     if chance.random() < 0.2:
         headers["Cookie"] = f"waferroute_session={chance.choice(('', 'x' * 43, '../..'))}"
+    if session is not None and template in (*PEOPLE, "/api/v1/escapes", "/logout") and chance.random() < 0.9:
+        headers.pop("Authorization", None)
+        headers["Cookie"] = f"waferroute_session={session[0]}"
+        if chance.random() < 0.9:
+            headers["X-CSRF-Token"] = session[1]
+        if template == "/logout":
+            headers.pop("X-CSRF-Token", None)  # the person goes on
     for name in chance.sample(HEADERS, chance.randrange(3)) if chance.random() < 0.3 else ():
         value = chance.choice(NAMES).encode("ascii", "ignore").decode()
         headers[name] = "".join(letter for letter in value if letter.isprintable()).strip() or "1"
@@ -102,8 +159,20 @@ def request_of(chance: random.Random, key: str, images: Sequence[bytes], ids: Se
         path + ("?" + urlencode(query) if query else ""),
         template,
         headers,
-        _body(chance, images, headers),
+        _json(chance) if _takes_json(template) and chance.random() < 0.8 else _body(chance, images, headers),
     )
+
+
+def _takes_json(template: str) -> bool:
+    return template == "/api/v1/escapes" or template.startswith("/review/")
+
+
+def _json(chance: random.Random) -> bytes:
+    if chance.random() < 0.05:
+        return json.dumps(chance.choice(VALUES)).encode()
+    keys = chance.sample(JSON_KEYS, chance.randrange(1, 5))
+    text = json.dumps({key: chance.choice(VALUES) for key in keys})
+    return text[: len(text) // 2].encode() if chance.random() < 0.03 else text.encode()
 
 
 def _body(chance: random.Random, images: Sequence[bytes], headers: dict[str, str]) -> bytes:
@@ -144,7 +213,11 @@ def documented(openapi: dict[str, Any], sent: Sent) -> set[int] | None:
 
 def fuzz(worker: Worker, images: Sequence[bytes], *, requests: int, seed: int) -> dict[str, Any]:
     """Send them. Returns counts; `failures` and `undocumented` must be empty."""
-    chance, key = random.Random(seed), worker.key()
+    chance = random.Random(seed)
+    manager = Manager(worker.data)
+    key = manager.add_key("fuzzer", ["inspect", "read", "escape", "engineer"], None, None)["key"]
+    manager.add_user("fuzzer", "engineer", PASSWORD)
+    session = _log_in(worker)
     statuses: Counter[int] = Counter()
     failures: list[str] = []
     undocumented: Counter[str] = Counter()
@@ -154,7 +227,7 @@ def fuzz(worker: Worker, images: Sequence[bytes], *, requests: int, seed: int) -
     connection.request("GET", "/api/openapi.json")
     openapi = json.loads(connection.getresponse().read())
     for number in range(requests):
-        sent = request_of(chance, key, images, ids)
+        sent = request_of(chance, key, images, ids, session)
         try:
             connection.request(sent.method, sent.target, sent.body or None, sent.headers)
             answer = connection.getresponse()
@@ -190,25 +263,36 @@ def fuzz(worker: Worker, images: Sequence[bytes], *, requests: int, seed: int) -
     }
 
 
+def _log_in(worker: Worker) -> tuple[str, str]:
+    """Cookie and token of an engineer's session."""
+    connection = http.client.HTTPConnection("127.0.0.1", worker.port, timeout=60)
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    connection.request("POST", "/login", urlencode({"name": "fuzzer", "password": PASSWORD}), form)
+    answer = connection.getresponse()
+    answer.read()
+    cookie = str(answer.headers["set-cookie"]).partition(";")[0].partition("=")[2]
+    connection.request(
+        "GET", "/review", headers={"Cookie": f"waferroute_session={cookie}", "Accept": "text/html"}
+    )
+    page = connection.getresponse().read().decode()
+    connection.close()
+    return cookie, page.split('name="csrf" content="')[1].split('"')[0]
+
+
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("bundle", type=Path)
-    parser.add_argument("images", type=Path, help="folder of image files")
+    add_images(parser)
     parser.add_argument("--requests", type=int, default=50_000)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
-    files = sorted(
-        path for path in args.images.rglob("*") if path.suffix.lower() in (".png", ".tif", ".tiff", ".jpg")
-    )
     with tempfile.TemporaryDirectory() as folder:
         worker = Worker(args.bundle, Path(folder) / "data")
         worker.start()
-        found = fuzz(
-            worker, [path.read_bytes() for path in files[:50]], requests=args.requests, seed=args.seed
-        )
+        found = fuzz(worker, read_images(args.images_in, 50), requests=args.requests, seed=args.seed)
         worker.stop()
     print(json.dumps(found, indent=2))
     raise SystemExit(bool(found["failures"] or found["undocumented"] or found["log"]))

@@ -1,7 +1,7 @@
 """Kill workers of the service under load, again and again; no answered image may be lost, doubled or wrong.
 
-    .venv/bin/python benchmarks/service_kills.py runs/quickstart/bundle IMAGE_FOLDER --kills 50
-    .venv/bin/python benchmarks/service_kills.py runs/quickstart/bundle IMAGE_FOLDER --kills 50 --balancer --drains 10
+    .venv/bin/python benchmarks/service_kills.py runs/synthetic/bundle --kills 50
+    .venv/bin/python benchmarks/service_kills.py runs/synthetic/bundle --kills 50 --balancer --drains 10
 
 Two workers share a data folder. Clients keep a ledger of every answer; each sends to one worker and, if that breaks
 off, once more with the same idempotency key to the other one. A random worker is killed (SIGKILL) at random moments,
@@ -30,7 +30,8 @@ from pathlib import Path
 from typing import Any
 
 from service_balancer import Balancer
-from service_worker import Worker
+from service_images import add_images, read_images
+from service_worker import START_S, Worker
 
 from service.client import Client, NoDecision
 from service.manage import Manager
@@ -128,9 +129,10 @@ def survive_kills(
     """Run it. Returns counts; all of `lost`, `doubled`, `wrong`, `failed` must be 0 and `problems` empty."""
     data = folder / "data"
     workers = [Worker(bundle, data, more=("--drain", str(DRAIN_S))) for _ in range(2)]
-    for worker in workers:
-        worker.start()
     with contextlib.ExitStack() as running:
+        for worker in workers:
+            running.callback(worker.kill)  # whatever happens, nothing is left running
+            worker.start()
         urls = [worker.url for worker in workers]
         if balancer:
             before = running.enter_context(Balancer(workers, folder))
@@ -146,8 +148,8 @@ def survive_kills(
         time.sleep(1)
         for client in clients:
             client.stop()
-    for worker in workers:
-        worker.stop()
+        for worker in workers:
+            worker.stop()
     return {
         "kills": kills, "drained_restarts": drains, "balancer": balancer,
         "second_tries_while_draining": tries, **_compare(bundle, data, images, clients),
@@ -158,7 +160,7 @@ def _drain(workers: Sequence[Worker], count: int) -> None:
     """Stop one after the other as a restart does, and start it again."""
     for number in range(count):
         victim, other = workers[number % 2], workers[1 - number % 2]
-        other.wait_ready(time.monotonic() + 60)
+        other.wait_ready(time.monotonic() + START_S)
         time.sleep(1)  # a balancer looks twice a second
         victim.stop()
         victim.start()
@@ -169,7 +171,7 @@ def _kill(workers: Sequence[Worker], count: int, chance: random.Random) -> None:
     for _ in range(count):
         # The other one is up: a site that loses both at once has an outage, which is another matter.
         victim, other = chance.sample(workers, 2)
-        other.wait_ready(time.monotonic() + 60)
+        other.wait_ready(time.monotonic() + START_S)
         time.sleep(chance.uniform(0, 0.5))
         victim.kill()
         victim.spawn()
@@ -178,7 +180,7 @@ def _kill(workers: Sequence[Worker], count: int, chance: random.Random) -> None:
             victim.kill()
             victim.spawn()
     for worker in workers:
-        worker.wait_ready(time.monotonic() + 60)
+        worker.wait_ready(time.monotonic() + START_S)
 
 
 def _compare(bundle: Path, data: Path, images: Sequence[bytes], clients: Sequence[Ledger]) -> dict[str, Any]:
@@ -220,16 +222,13 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("bundle", type=Path)
-    parser.add_argument("images", type=Path, help="folder of image files")
+    add_images(parser)
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--balancer", action="store_true", help="send through HAProxy")
     parser.add_argument("--drains", type=int, default=0, help="restarts that are asked for, before the kills")
     args = parser.parse_args()
-    files = sorted(
-        path for path in args.images.rglob("*") if path.suffix.lower() in (".png", ".tif", ".tiff", ".jpg")
-    )
-    images = [path.read_bytes() for path in files[:200]]
+    images = read_images(args.images_in, 200)
     with tempfile.TemporaryDirectory() as folder:
         found = survive_kills(args.bundle, images, Path(folder), kills=args.kills, seed=args.seed,
                               balancer=args.balancer, drains=args.drains)  # fmt: skip

@@ -14,7 +14,7 @@ import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 
-START_S = 60.0
+START_S = 180.0  # on a computer that other work keeps busy a start takes its time
 
 
 def free_port() -> int:
@@ -39,7 +39,7 @@ class Worker:
     ) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self._data, self._cores = data, cores
+        self.data, self._cores = data, cores
         self._command = [
             sys.executable, "-m", "waferroute", "serve", str(bundle), "--data", str(data), "--port", str(self.port),
             *more,
@@ -90,7 +90,7 @@ class Worker:
 
     def key(self) -> str:
         """The first tool's key."""
-        return (self._data / "tool.key").read_text().strip()
+        return (self.data / "tool.key").read_text().strip()
 
     def log(self) -> str:
         """What it said."""

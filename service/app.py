@@ -31,11 +31,14 @@ from service.store.database import Database, DatabaseDown, sqlite_url
 from service.store.image_files import ImageFiles
 from service.store.journal import Journal
 from tool_side.runtime.defect_bins import load_bins
+from wafer_map.decide import load_plan
 
 ROUTE_MODULES = (
     "service.api.health",
     "service.api.inspect",
     "service.api.batch",
+    "service.api.complete",
+    "service.api.escapes",
     "service.api.inspections",
     "service.api.openapi",
     "service.auth.login",
@@ -59,12 +62,18 @@ def open_service(settings: Settings, version: Version) -> Service:
     """Everything that a worker holds. The database need not answer.
 
     Raises:
-        InputError: The journal is held by another process, the data folder cannot be written, the rules, the bins or
-            the database's URL are malformed.
+        InputError: The journal is held by another process, the data folder cannot be written, the rules, the bins, the
+            plan for lots or the database's URL are malformed, or traces are asked for and not installed.
     """
     url = settings.database_url or sqlite_url(settings.data / "waferroute.db")
     rules = None if settings.rules is None else read_rules(settings.rules)
     bins = None if settings.bins is None else load_bins(settings.bins, settings.stages)
+    plan = None if settings.lot_plan is None else load_plan(settings.lot_plan)
+    traces = None
+    if settings.traces is not None:
+        from service.monitor.traces import Traces
+
+        traces = Traces(settings.traces, settings.node)
     journal = Journal(settings.journals, settings.node)
     service = Service(
         settings=settings,
@@ -76,6 +85,8 @@ def open_service(settings: Settings, version: Version) -> Service:
         limits=Limits(settings.rate, settings.burst),
         secret=installation_secret(settings.data),
         bins=bins,
+        lot_plan=plan,
+        traces=traces,
     )
     if rules is not None:
         service.rules = rules
@@ -111,6 +122,9 @@ def create_app(service: Service) -> Starlette:
 
     app = Starlette(routes=routes, exception_handlers=_HANDLERS, lifespan=lifespan)
     app.add_middleware(SecurityHeaders)
+    if service.traces is not None:
+        service.traces.attach(service)
+        app.add_middleware(service.traces.wrap)
     app.state.service = service
     app.state.background = background
     return app

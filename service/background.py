@@ -56,6 +56,7 @@ class Background:
     def __init__(self, service: Service, jobs: list[Job]) -> None:
         self._service, self._jobs = service, jobs
         self.shipper = Shipper(service.journal, service.database, service.images)
+        service.behind = self.shipper.lag
         self._stop = threading.Event()
         self._due = dict.fromkeys((job.name for job in jobs), 0.0)
         self._refresh_due, self._upheld_due = 0.0, 0.0

@@ -90,6 +90,28 @@ class Client:
         answer: dict[str, Any] = json.loads(self._send("POST", f"/api/v1/inspect?{query}", image, headers))
         return answer
 
+    def complete(
+        self, wafer_id: str, *, sites: int | None = None, layer: str | None = None
+    ) -> dict[str, Any]:
+        """Say that a wafer is done; `disposition` of the answer is RUN, HOLD or PENDING.
+
+        Args:
+            wafer_id: The wafer.
+            sites: How many sites were measured: with fewer decisions the wafer is held.
+            layer: Only the sites of this layer.
+
+        Raises:
+            NoDecision: No answer: hold the wafer.
+        """
+        asked = {
+            name: str(value) for name, value in (("sites", sites), ("layer", layer)) if value is not None
+        }
+        query = f"?{urlencode(asked)}" if asked else ""
+        said: dict[str, Any] = json.loads(
+            self._send("POST", f"/api/v1/wafers/{quote(wafer_id)}/complete{query}")
+        )
+        return said
+
     def inspection(self, inspection_id: str) -> dict[str, Any]:
         """One inspection as it is kept, with what people said of it. Raises NoDecision."""
         found: dict[str, Any] = json.loads(self._send("GET", f"/api/v1/inspections/{quote(inspection_id)}"))

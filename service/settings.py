@@ -23,6 +23,7 @@ class Settings:
         rules: File of the site's rules, or None.
         bins: File of the bins of defects (`wafer_map.bins`), or None. stages: Files of stage maps, each FILE or
             RECIPE=FILE (`tool_side.runtime.defect_bins`). Both are read at the start.
+        lot_plan: File of the plan by which wafers and lots are held (see `wafer_map.decide.plan`), or None.
         most_body: Largest image, bytes.
         most_lot_bytes, most_lot_images: Largest batch.
         inline_bytes: Images up to this size are inspected in the event loop, larger ones in a thread beside it.
@@ -34,6 +35,7 @@ class Settings:
         public_key: Key that versions must be signed with, or None.
         secure_cookies: Whether the session's cookie is only for TLS.
         metrics_public: Whether `/metrics` needs no key.
+        traces: Where OpenTelemetry spans are sent (OTLP over HTTP), or None.
         modules: Names of further modules with ROUTES, JOBS or `attach`, beside `service.app.ROUTE_MODULES`.
     """
 
@@ -43,6 +45,7 @@ class Settings:
     rules: Path | None = None
     bins: Path | None = None
     stages: tuple[str, ...] = ()
+    lot_plan: Path | None = None
     most_body: int = 32 << 20
     most_lot_bytes: int = 256 << 20
     most_lot_images: int = 1000
@@ -56,6 +59,7 @@ class Settings:
     public_key: Path | None = None
     secure_cookies: bool = False
     metrics_public: bool = True
+    traces: str | None = None
     modules: tuple[str, ...] = ()
 
     @property

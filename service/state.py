@@ -15,6 +15,7 @@ from service.store.database import Database
 from service.store.image_files import Images
 from service.store.journal import Journal
 from tool_side.runtime.defect_bins import DefectBins
+from wafer_map.decide import LotPlan
 
 if TYPE_CHECKING:
     from service.auth.keys import KeyRing
@@ -36,6 +37,7 @@ class Service:
         secret: Of the installation.
         inspecting: The way of an image.
         rules: The site's, as last read. bins: Of defects, as read at the start; None: there are none.
+        lot_plan: By which wafers and lots are held, if the site has one.
         after: Called with each kept decision, in the event loop, after the answer's entry is on the disk: metrics and
             the like hang here. They must be quick, and what they raise is reported and forgotten.
         draining: Whether the worker is about to stop: not ready, still answering.
@@ -45,6 +47,8 @@ class Service:
         started: time.monotonic() of the start.
         metrics: Of this worker (`service.monitor.metrics.Metrics`), once they are attached.
         shadow: Of this worker, where a module of further work brought one.
+        behind: Tells how many decisions of this worker are kept in its journal and not in the database yet.
+        traces: Of this worker (`service.monitor.traces.Traces`), where the site asks for them.
         closing: Called when the worker stops, before what it keeps is closed.
     """
 
@@ -58,6 +62,7 @@ class Service:
     secret: bytes
     rules: SiteRules = field(default_factory=SiteRules)
     bins: DefectBins | None = None
+    lot_plan: LotPlan | None = None
     inspecting: Inspecting = field(init=False)
     after: list[Callable[[Inspected], None]] = field(default_factory=list)
     draining: bool = False
@@ -67,6 +72,8 @@ class Service:
     started: float = field(default_factory=time.monotonic)
     metrics: Any = None
     shadow: Any = None
+    traces: Any = None
+    behind: Callable[[], int] = lambda: 0
     closing: list[Callable[[], None]] = field(default_factory=list)
 
 

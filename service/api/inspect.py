@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
@@ -23,7 +25,10 @@ async def inspect(request: Request) -> Response:
     if request.headers.get("content-type", "").startswith("multipart/"):
         raise Problem(415, "send the image's bytes as the body, not a form (curl: --data-binary @image.png)")
     body = await read_body(request, service.settings.most_body, service.settings.body_s)
+    here = time.perf_counter()
     inspected = await service.inspecting.one(body, ref, request.state.who, key)
+    if service.metrics is not None:
+        service.metrics.answers.observe(time.perf_counter() - here)
     headers = {"Idempotency-Replayed": "true"} if inspected.repeated else None
     return Response(inspected.answer, media_type="application/json", headers=headers)
 

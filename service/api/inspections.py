@@ -22,6 +22,7 @@ from service.reading import (
     point_of,
     public,
 )
+from service.review.wafer_picture import wafer_svg
 from service.state import Service, service_of
 from service.store.tables import dispositions, inspections, wafers
 
@@ -80,6 +81,18 @@ async def wafer(request: Request) -> Response:
     return JSONResponse(
         await run_in_threadpool(_wafer, service_of(request), checked_name(request.path_params["wafer_id"]))
     )
+
+
+@allow("see", people=True)
+async def wafer_map(request: Request) -> Response:
+    """A wafer's sites as a picture."""
+    service, wafer_id = service_of(request), checked_name(request.path_params["wafer_id"])
+
+    def find() -> str:
+        _wafer(service, wafer_id)  # 404 where there is none
+        return wafer_svg(service, wafer_id)
+
+    return Response(await run_in_threadpool(find), media_type="image/svg+xml")
 
 
 @allow("see")
@@ -174,6 +187,7 @@ ROUTES: list[BaseRoute] = [
     Route("/api/v1/inspections/{id}/heatmap.png", heatmap),
     Route("/api/v1/inspections/{id}/image", image),
     Route("/heatmaps/{name:path}", latest_heatmap),
+    Route("/api/v1/wafers/{wafer_id:path}/map.svg", wafer_map),
     Route("/api/v1/wafers/{wafer_id:path}", wafer),
     Route("/api/v1/lots/{lot:path}", lot),
 ]

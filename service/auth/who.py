@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 # What a person's role allows. see: images, results, pages. review: give verdicts. adjudicate: settle disagreements.
-# engineer: rules, versions, exports, planted images. manage: users and keys. trail: read the audit trail.
+# engineer: rules, versions, exports, planted images. escape: report defects found later. manage: users and keys.
+# trail: read the audit trail.
 ROLES: dict[str, frozenset[str]] = {
     "inspector": frozenset({"see", "review"}),
     "senior": frozenset({"see", "review", "adjudicate"}),
-    "engineer": frozenset({"see", "review", "adjudicate", "engineer"}),
-    "admin": frozenset({"see", "review", "adjudicate", "engineer", "manage", "trail"}),
+    "engineer": frozenset({"see", "review", "adjudicate", "engineer", "escape"}),
+    "admin": frozenset({"see", "review", "adjudicate", "engineer", "escape", "manage", "trail"}),
     "auditor": frozenset({"see", "trail"}),
 }
 # What a program's key may allow. inspect: send images. read: see results and images. escape: report defects found

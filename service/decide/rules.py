@@ -18,7 +18,11 @@
 `then`: "review" makes a PASS a REVIEW, "quarantine" does so too and says that the tool is held, "reject" makes it
 REJECT, "audit" leaves a PASS as it is and queues it for a person. `share`: the chance that the rule applies to an
 image (default 1). `when`: all of these must fit; a value is a shell pattern, or a list of them; left out: any image.
-The same file holds the site's rules of retention (`[retention]`, see `service.retention`).
+The same file holds the site's rules of retention (`[retention]`, see `service.retention`), and the types of defects
+that the review station offers on the keys 1 to 9:
+
+    [review]
+    defect_types = ["scratch", "particle", "bridge"]
 """
 
 from __future__ import annotations
@@ -37,6 +41,7 @@ ACTIONS = ("review", "quarantine", "reject", "audit")
 FIELDS = ("lot", "wafer_id", "point", "tool", "layer", "recipe")
 _KEYS = {"name", "when", "then", "share"}
 MOST_RULES = 1000
+MOST_TYPES = 9  # keys 1 to 9
 
 
 @dataclass(frozen=True)
@@ -84,11 +89,13 @@ class SiteRules:
 
     Attributes:
         identity: Of the file's content, as it is kept with each decision.
+        defect_types: What the review station offers; empty: what the bundle knows and people named.
     """
 
     rules: tuple[Rule, ...] = ()
     identity: str | None = None
     retention: Retention = Retention()
+    defect_types: tuple[str, ...] = ()
 
 
 def drawn(rule: Rule, salt: bytes, image_key: str) -> bool:
@@ -112,9 +119,9 @@ def read_rules(path: Path) -> SiteRules:
         raise InputError(f"{path}: the rules cannot be read ({error.strerror})") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not valid TOML ({error})") from error
-    unknown = sorted(set(parsed) - {"rule", "retention"})
+    unknown = sorted(set(parsed) - {"rule", "retention", "review"})
     if unknown:
-        raise InputError(f"{path}: unknown key {unknown[0]!r}; it holds [[rule]] and [retention]")
+        raise InputError(f"{path}: unknown key {unknown[0]!r}; it holds [[rule]], [retention] and [review]")
     entries = parsed.get("rule", [])
     if not isinstance(entries, list) or len(entries) > MOST_RULES:
         raise InputError(f"{path}: rules are written as [[rule]], at most {MOST_RULES} of them")
@@ -125,7 +132,20 @@ def read_rules(path: Path) -> SiteRules:
             raise InputError(f"{path}: two rules are named {rule.name!r}")
         rules.append(rule)
     retention = _retention(parsed.get("retention", {}), f"{path}: retention")
-    return SiteRules(tuple(rules), hashlib.sha256(data).hexdigest()[:16], retention)
+    types = _defect_types(parsed.get("review", {}), f"{path}: review")
+    return SiteRules(tuple(rules), hashlib.sha256(data).hexdigest()[:16], retention, types)
+
+
+def _defect_types(entry: Any, where: str) -> tuple[str, ...]:
+    if not isinstance(entry, dict) or not set(entry) <= {"defect_types"}:
+        raise InputError(f"{where}: expected a table of defect_types")
+    types = entry.get("defect_types", [])
+    good = isinstance(types, list) and all(
+        isinstance(name, str) and 0 < len(name.strip()) <= 100 and name.isprintable() for name in types
+    )
+    if not good or len(set(types)) != len(types) or len(types) > MOST_TYPES:
+        raise InputError(f"{where}: defect_types must be a list of at most {MOST_TYPES} different texts")
+    return tuple(types)
 
 
 def _retention(entry: Any, where: str) -> Retention:

@@ -26,7 +26,7 @@ from service.auth.guard import allow
 from service.background import Job
 from service.inspecting import Inspected
 from service.state import Service, service_of
-from service.store.tables import inspections, review_tasks, reviews
+from service.store.tables import escapes, inspections, review_tasks, reviews
 
 TIME_EDGES = (
     0.001,
@@ -86,6 +86,12 @@ class Metrics:
             buckets=TIME_EDGES,
             registry=self.registry,
         )
+        self.answers = Histogram(
+            "waferroute_answer_seconds",
+            "From an image that is wholly here to its answer: inspected, decided, on the disk.",
+            buckets=TIME_EDGES,
+            registry=self.registry,
+        )
         self.scores = Histogram(
             "waferroute_score",
             "Routed score of images that were scored.",
@@ -133,6 +139,12 @@ class Metrics:
             ("decision",),
             registry=self.registry,
         )
+        self.escapes = Gauge(
+            "waferroute_escapes",
+            "Defects reported from later in the line on images that had passed, by version.",
+            ("version",),
+            registry=self.registry,
+        )
         self.agreement = Gauge(
             "waferroute_inspector_agreement",
             "Share of images with two looks on which both agree.",
@@ -178,7 +190,7 @@ class Metrics:
     def render(self) -> bytes:
         """The figures as Prometheus reads them."""
         service = self._service
-        self.journal.set(service.journal.waiting)
+        self.journal.set(service.behind())
         self.disk.set(service.inspecting.disk_free())
         self.ready.set(time.monotonic() - service.started)
         self._look_at_scores()
@@ -207,6 +219,12 @@ class Metrics:
                 ).scalar_one()
                 for name, where in wrong.items()
             }
+            escaped = connection.execute(
+                sa.select(inspections.c.version, sa.func.count(sa.distinct(inspections.c.id)))
+                .join(escapes, escapes.c.inspection_id == inspections.c.id)
+                .where(inspections.c.decision == "PASS")
+                .group_by(inspections.c.version)
+            ).all()
             looks, kinds = sa.func.count(reviews.c.seq), sa.func.count(sa.distinct(reviews.c.verdict))
             taken_back = sa.select(reviews.c.supersedes).where(reviews.c.supersedes.is_not(None))
             twice = (
@@ -231,6 +249,12 @@ class Metrics:
             self.verdicts.labels(verdict).set(number)
         for decision, number in overrides.items():
             self.overrides.labels(decision).set(number)
+        # a version without an escape has 0 of them: an alert needs to see it grow
+        for version, number in {
+            **dict.fromkeys(self._service.models.warm(), 0),
+            **dict(map(tuple, escaped)),
+        }.items():
+            self.escapes.labels(version).set(number)
         self.agreement.set(agreed / looked if looked else float("nan"))
 
     def _tool(self, tool: str | None) -> str:

@@ -65,7 +65,7 @@ def _state(service: Service) -> dict[str, Any]:
         "canary": None if serving.canary is None else f"{serving.canary.name}, {serving.share:.0%} of wafers",
         "warm": sorted(service.models.warm()),
         "notes": {key: value for key, value in service.notes.items() if isinstance(value, str)},
-        "waiting": service.journal.waiting,
+        "waiting": service.behind(),
         "free": service.inspecting.disk_free(),
         "upheld": service.upheld,
         "drift": service.metrics.drift(),

@@ -18,9 +18,11 @@ from service.auth.who import Who
 from service.problem import Problem
 from service.reading import find_inspection, point_of
 from service.review import figures
+from service.review.defect_types import offered_types
 from service.review.further_looks import JOBS as _FURTHER
 from service.review.further_looks import plant_image
 from service.review.pictures import picture
+from service.review.skips import skip
 from service.review.tasks import (
     LEASE_S,
     MOST_AHEAD,
@@ -60,8 +62,7 @@ async def home(request: Request) -> Response:
 async def review(request: Request) -> Response:
     """The review station. Everything on it comes by `review.js`."""
     service = service_of(request)
-    types = service.notes.get("defect types") or []
-    return page("review.html", request, types=types[:9])
+    return page("review.html", request, types=await run_in_threadpool(offered_types, service))
 
 
 @allow("review", keys=False, people=True)
@@ -78,7 +79,7 @@ async def next_tasks(request: Request) -> Response:
 async def one_picture(request: Request) -> Response:
     """A picture of a task that this person holds."""
     service, who = service_of(request), request.state.who
-    seq, name = int(request.path_params["seq"]), str(request.path_params["name"])
+    seq, name = _seq(request), str(request.path_params["name"])
 
     def find() -> bytes:
         return picture(service, held_task(service.database, who, seq), name)
@@ -90,7 +91,7 @@ async def one_picture(request: Request) -> Response:
 @allow("review", keys=False, people=True)
 async def wafer_of_task(request: Request) -> Response:
     """The wafer of a task as a map, SVG; a blind task shows no decision of its own image."""
-    service, who, seq = service_of(request), request.state.who, int(request.path_params["seq"])
+    service, who, seq = service_of(request), request.state.who, _seq(request)
 
     def find() -> str:
         task = held_task(service.database, who, seq)
@@ -102,7 +103,7 @@ async def wafer_of_task(request: Request) -> Response:
 @allow("review", keys=False, people=True)
 async def verdict(request: Request) -> Response:
     """Keep a verdict."""
-    service, who, seq = service_of(request), request.state.who, int(request.path_params["seq"])
+    service, who, seq = service_of(request), request.state.who, _seq(request)
     body = await _body(request)
     said = _said(body)
     number = await run_in_threadpool(give_verdict, service.database, who, seq, said)
@@ -125,10 +126,18 @@ async def verdict(request: Request) -> Response:
 @allow("review", keys=False, people=True)
 async def take_back(request: Request) -> Response:
     """Take the last verdict on a task back."""
-    service, who, seq = service_of(request), request.state.who, int(request.path_params["seq"])
+    service, who, seq = service_of(request), request.state.who, _seq(request)
     await run_in_threadpool(undo, service.database, who, seq)
     task = await run_in_threadpool(held_task, service.database, who, seq)
     return JSONResponse({"task": _shown(task)})
+
+
+@allow("review", keys=False, people=True)
+async def pass_on(request: Request) -> Response:
+    """Give a task back without a verdict."""
+    service, who, seq = service_of(request), request.state.who, _seq(request)
+    await run_in_threadpool(skip, service.database, who, seq)
+    return JSONResponse({"task": seq})
 
 
 @allow("review", keys=False, people=True)
@@ -247,6 +256,14 @@ def _shown(task: Leased) -> dict[str, Any]:
     return {**place, **{name: row[name] for name in told}}
 
 
+def _seq(request: Request) -> int:
+    """The task that an address names. Raises Problem (404) for a number that no database holds."""
+    seq = int(request.path_params["seq"])
+    if seq >= 2**62:
+        raise Problem(404, "there is no such task")
+    return seq
+
+
 def _count(text: str) -> int:
     if not text.isdecimal() or not text.isascii() or not 1 <= int(text[:4]) <= MOST_AHEAD:
         raise Problem(422, f"count is a number from 1 to {MOST_AHEAD}")
@@ -288,6 +305,7 @@ ROUTES: list[BaseRoute] = [
     Route("/review/hold", hold, methods=["POST"]),
     Route("/review/{seq:int}/wafer.svg", wafer_of_task),
     Route("/review/{seq:int}/{name:str}.png", one_picture),
+    Route("/review/{seq:int}/skip", pass_on, methods=["POST"]),
     Route("/review/{seq:int}/verdict", verdict, methods=["POST"]),
     Route("/review/{seq:int}/verdict", take_back, methods=["DELETE"]),
     Route("/agreement", agreement_page),

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 
 from service.auth.who import Who
 from service.problem import Problem
+from service.review.skips import skipped_at
 from service.store import audit
 from service.store.database import Database
 from service.store.tables import inspections, planted_images, review_tasks, reviews
@@ -48,7 +49,7 @@ class Leased:
 
 
 def lease_next(database: Database, who: Who, count: int = 1, now: float | None = None) -> list[Leased]:
-    """Lease the riskiest open tasks that this person may do; those held already come first.
+    """Lease the riskiest open tasks that this person may do; those held already come first, those passed on last.
 
     Args:
         database: Where the queue lies.
@@ -77,7 +78,12 @@ def lease_next(database: Database, who: Who, count: int = 1, now: float | None =
         sa.select(review_tasks.c.seq, review_tasks.c.kind, inspections)
         .join(inspections, inspections.c.id == review_tasks.c.inspection_id)
         .where(*allowed)
-        .order_by(sa.case((held, 0), else_=1), review_tasks.c.risk.desc(), review_tasks.c.created_at)
+        .order_by(
+            sa.case((held, 0), else_=1),
+            skipped_at(who.user_id),
+            review_tasks.c.risk.desc(),
+            review_tasks.c.created_at,
+        )
         .limit(min(count, MOST_AHEAD))
         .with_for_update(of=review_tasks, skip_locked=True)
     )

@@ -11,11 +11,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import json
 import os
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -172,6 +173,26 @@ class Journal:
                     if rows:
                         return rows[0]
         return None
+
+    def records_of(self, wafer_id: str, shipped: Mapping[str, int]) -> list[dict[str, Any]]:
+        """Rows of a wafer that this machine's workers have answered and that are not in the database yet.
+
+        Args:
+            wafer_id: The wafer.
+            shipped: By worker, the number of its last entry that is in the database.
+        """
+        found: list[dict[str, Any]] = []
+        with self._reading:
+            for path, connection in ((self.path, self._reader), *self._siblings.items()):
+                after = shipped.get(path.name.removesuffix(SUFFIX), 0)
+                with contextlib.suppress(sqlite3.Error):  # a sibling's file may be going away
+                    rows = connection.execute(
+                        "SELECT record FROM entries WHERE seq > ? "
+                        "AND json_extract(CAST(record AS TEXT), '$.wafer_id') = ? ORDER BY seq",
+                        (after, wafer_id),
+                    ).fetchall()
+                    found += [json.loads(row[0]) for row in rows]
+        return sorted(found, key=lambda row: row["received_at"])
 
     def after(self, seq: int, most: int = MOST_IN_COMMIT) -> list[Entry]:
         """Up to `most` entries with a larger number, in order."""

@@ -10,7 +10,7 @@ from service.store.database import Database
 from wafer_data.errors import InputError
 
 # The last migration. Written here so that a start with an up-to-date database need not import Alembic.
-HEAD = "0002"
+HEAD = "0003"
 _FOLDER = Path(__file__).parent / "migrations"
 _LOCK = 0x77616665  # of PostgreSQL, so that two programs do not migrate at once; SQLite's own lock does that there
 

@@ -121,6 +121,7 @@ class Shipper:
     def _row(self, entry: Entry) -> dict[str, Any]:
         row = record.parse(entry.record)
         return {
+            **dict.fromkeys(record.CARRIED),  # an entry of an earlier version carries less
             **row,
             "entry": entry.seq,
             "digest": record.digest(row),

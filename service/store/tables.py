@@ -256,7 +256,7 @@ drift_checks = Table(
     sqlite_autoincrement=True,
 )
 
-# RUN or HOLD for a wafer or a lot; append-only, the last row counts.
+# RUN, HOLD or PENDING for a wafer or a lot; append-only, the last row counts.
 dispositions = Table(
     "dispositions",
     metadata,
@@ -267,6 +267,7 @@ dispositions = Table(
     Column("actor", _NAME, nullable=False),
     Column("reasons", JSON, nullable=False),
     Column("at", Float, nullable=False),
+    Column("figures", JSON),  # the counts that it rests on; null: from before they were kept
     sqlite_autoincrement=True,
 )
 
@@ -283,6 +284,8 @@ escapes = Table(
     Column("note", Text),
     Column("actor", _NAME, nullable=False),
     Column("at", Float, nullable=False),
+    Column("idempotency_key", String(256)),  # with its client's name before it
+    Index("ix_escapes_idempotency_key", "idempotency_key", unique=True),
     sqlite_autoincrement=True,
 )
 
@@ -305,6 +308,18 @@ review_tasks = Table(
     Column("done_at", Float),
     UniqueConstraint("inspection_id", "kind"),
     Index("ix_review_tasks_state_risk", "state", "risk"),
+    sqlite_autoincrement=True,
+)
+
+# Who passed on which task without a verdict; append-only. The task comes back to that person after all others.
+review_skips = Table(
+    "review_skips",
+    metadata,
+    _seq(),
+    Column("task_seq", _SEQ, ForeignKey("review_tasks.seq"), nullable=False),
+    Column("user_id", Integer, ForeignKey("users.id"), nullable=False),
+    Column("at", Float, nullable=False),
+    Index("ix_review_skips_user_id_task_seq", "user_id", "task_seq"),
     sqlite_autoincrement=True,
 )
 

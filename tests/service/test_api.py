@@ -3,6 +3,7 @@
 import importlib.util
 import io
 import random
+import re
 import shlex
 import subprocess
 import sys
@@ -18,6 +19,8 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from service.api.openapi import document
+from service.auth.keys import make_key
+from service.auth.people import add_user, log_in
 from service.client import Client, NoDecision
 
 Png = Callable[..., bytes]
@@ -135,16 +138,31 @@ def test_all_formats_that_the_tool_reads(client: TestClient, kind: str) -> None:
     )
 
 
+@pytest.fixture
+def all_may(client: TestClient) -> tuple[str, tuple[str, str]]:
+    """A key of all scopes, and an engineer's cookie and token."""
+    service = client.app.state.service
+    with service.database.write() as connection:
+        key = make_key(connection, "all", ["inspect", "read", "escape", "engineer"])
+        add_user(connection, "eva", "engineer", "a long password, 7")
+    service.keys.refresh(service.database)
+    begun = log_in(service.database, "eva", "a long password, 7")
+    assert begun is not None and begun[1].csrf is not None
+    return key, (begun[0], begun[1].csrf)
+
+
 @given(seed=st.integers(0, 2**32))
 @settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], database=None
 )
-def test_no_request_is_answered_with_5xx(client: TestClient, png: Png, seed: int) -> None:
+def test_no_request_is_answered_with_5xx(
+    client: TestClient, png: Png, all_may: tuple[str, tuple[str, str]], seed: int
+) -> None:
     fuzz = sys.modules.get("service_fuzz") or _benchmark("service_fuzz")
-    key = client.headers["authorization"].removeprefix("Bearer ")
+    key, session = all_may
     chance = random.Random(seed)
     for _ in range(5):
-        sent = fuzz.request_of(chance, key, [png(1), b"no image"], [])
+        sent = fuzz.request_of(chance, key, [png(1), b"no image"], [], session)
         headers = {"Authorization": "", **sent.headers}
         said = client.request(
             sent.method, sent.target, headers=headers, content=sent.body, follow_redirects=False
@@ -152,6 +170,12 @@ def test_no_request_is_answered_with_5xx(client: TestClient, png: Png, seed: int
         assert said.status_code < 500, (sent, said.text)
         known = fuzz.documented(document(), sent)
         assert known is None or said.status_code in known, (sent, said.text)
+
+
+def test_every_route_is_fuzzed(client: TestClient) -> None:
+    fuzz = sys.modules.get("service_fuzz") or _benchmark("service_fuzz")
+    routes = {re.sub(r"\{[^}]*\}", "{}", route.path) for route in client.app.routes}
+    assert routes - {*fuzz.PATHS, *fuzz.PEOPLE} == set()
 
 
 def test_the_description_names_every_route_for_programs_and_its_page_is_offline(client: TestClient) -> None:

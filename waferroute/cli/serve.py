@@ -49,6 +49,10 @@ def add(commands: Commands) -> None:
         help="stage map (JSON) of a recipe, or of all: where inspection points lie, and the pixel size; repeatable",
     )  # fmt: skip
     parser.add_argument(
+        "--lot-plan", metavar="FILE", type=Path,
+        help="plan (JSON) by which wafers and lots are held; default: a wafer with a defect is",
+    )  # fmt: skip
+    parser.add_argument(
         "--version-name", metavar="NAME", help="how answers name the bundle (default: its identity)"
     )
     parser.add_argument(
@@ -65,6 +69,10 @@ def add(commands: Commands) -> None:
     parser.add_argument(
         "--proxy", metavar="ADDRESS", help="load balancer whose X-Forwarded headers are believed"
     )
+    parser.add_argument(
+        "--traces", metavar="URL",
+        help='collector of OpenTelemetry traces, e.g. http://127.0.0.1:4318/v1/traces (needs "waferroute[traces]")',
+    )  # fmt: skip
     parser.add_argument(
         "--image-budget", metavar="GB", type=float, help="disk that images may take; the oldest PASS go first"
     )
@@ -93,9 +101,11 @@ def run(args: argparse.Namespace) -> int:
         rules=args.rules,
         bins=args.bins,
         stages=tuple(args.stage),
+        lot_plan=args.lot_plan,
         image_budget=None if args.image_budget is None else round(args.image_budget * 1e9),
         public_key=Path(args.public_key) if args.public_key else None,
         secure_cookies=args.tls_cert is not None or args.proxy is not None,
+        traces=args.traces,
         modules=("lifecycle.conductor.shadow", "lifecycle.conductor.canary", "lifecycle.conductor.drift"),
     )
     listen = Listen(args.host, args.port, args.tls_cert, args.tls_key, args.drain, args.proxy)

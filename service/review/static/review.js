@@ -105,6 +105,24 @@
     finally { busy = false; }
   }
 
+  async function pass() {
+    if (!current || busy) return;
+    busy = true;
+    const task = current;
+    try {
+      await ask(`/review/${task.task}/skip`, {method: "POST"});
+      judgedAt.set(task.task, ++turn);
+      await next();
+      say(current && current.task === task.task ? "Nothing else waits." : "Left for later, or for somebody else.");
+    } catch (error) { say(error.message); } finally { busy = false; }
+  }
+
+  function name(on) {
+    if (on && !current) return;
+    $("naming").hidden = !on; $("named").value = "";
+    if (on) $("named").focus(); else if (document.activeElement === $("named")) $("named").blur();
+  }
+
   async function undo() {
     if (busy || !done.length) { say("There is nothing to take back."); return; }
     busy = true;
@@ -168,20 +186,28 @@
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName)) return;
     const key = event.key.toLowerCase(), types = [...document.querySelectorAll("[data-type]")];
-    const acts = {g: () => verdict("good"), d: () => verdict("defect"), u: () => verdict("unsure"), z: undo, n: next, b: blink,
+    const acts = {g: () => verdict("good"), d: () => verdict("defect"), u: () => verdict("unsure"), z: undo, n: pass, t: () => name(true), b: blink,
       "+": () => zoomBy(1.25), "=": () => zoomBy(1.25), "-": () => zoomBy(0.8), "0": fit, escape: () => { boxes = []; paint(); },
       arrowleft: () => { view.x += 60; paint(); }, arrowright: () => { view.x -= 60; paint(); },
       arrowup: () => { view.y += 60; paint(); }, arrowdown: () => { view.y -= 60; paint(); },
       h: () => { if (!event.repeat) over(true); }};
     if (/^[1-9]$/.test(key) && types[key - 1]) { event.preventDefault(); verdict("defect", types[key - 1].dataset.type); return; }
-    if (event.repeat && /^[gduzn]$/.test(key)) return;
+    if (event.repeat && /^[gduznt]$/.test(key)) return;
     if (acts[key]) { event.preventDefault(); acts[key](); }
   });
   document.addEventListener("keyup", (event) => { if (event.key.toLowerCase() === "h") over(false); });
   document.querySelectorAll("[data-verdict]").forEach((one) => one.addEventListener("click", () => verdict(one.dataset.verdict)));
   document.querySelectorAll("[data-type]").forEach((one) => one.addEventListener("click", () => verdict("defect", one.dataset.type)));
   $("undo").addEventListener("click", undo);
-  $("skip").addEventListener("click", () => next());
+  $("other").addEventListener("click", () => name(true));
+  $("named").addEventListener("keydown", (event) => { if (event.key === "Escape") name(false); });
+  $("naming").addEventListener("submit", (event) => {
+    event.preventDefault();
+    const type = $("named").value.trim();
+    name(false);
+    if (type) verdict("defect", type);
+  });
+  $("skip").addEventListener("click", pass);
   window.addEventListener("resize", () => { if (current) fit(); });
 
   setInterval(() => {

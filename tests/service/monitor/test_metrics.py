@@ -10,8 +10,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
+
+from service.store.tables import escapes, inspections
 
 ROOT = Path(__file__).parents[3]
 DEPLOY = ROOT / "deploy"
@@ -88,6 +91,49 @@ def test_the_edges_hold_the_limits_of_the_alert_and_of_the_requirement():
     from service.monitor.metrics import TIME_EDGES
 
     assert {0.04, 0.05} <= set(TIME_EDGES)
+
+
+def test_decisions_that_are_not_in_the_database_yet_are_counted(
+    client: TestClient, png: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
+):
+    shipper = client.app.state.background.shipper  # type: ignore[attr-defined]
+    with monkeypatch.context() as away:
+        away.setattr(shipper, "ship", lambda: 0)
+        for i in range(3):
+            send(client, png(6500 + i), wafer_id="W1", inspection_point=i)
+        assert total(figures(client), "waferroute_journal_waiting") == 3
+    deadline = time.monotonic() + 30
+    while total(figures(client), "waferroute_journal_waiting") and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert total(figures(client), "waferroute_journal_waiting") == 0
+
+
+def test_the_whole_answer_has_a_time_of_its_own(client: TestClient, png: Callable[..., bytes]):
+    send(client, png(6600), wafer_id="W1", inspection_point=1)
+    found = figures(client)
+    assert total(found, "waferroute_answer_seconds_count") == 1
+    assert total(found, "waferroute_answer_seconds_sum") > total(found, "waferroute_inference_seconds_sum")
+
+
+def test_escapes_are_counted_by_the_version_that_passed_them(client: TestClient, png: Callable[..., bytes]):
+    service = client.app.state.service  # type: ignore[attr-defined]
+    assert send(client, png(6700), wafer_id="W1", inspection_point=1)["decision"] == "PASS"
+    while service.behind():
+        time.sleep(0.05)
+    service.metrics.look_at_people()
+    assert figures(client)["waferroute_escapes", (("version", "v1.0.0"),)] == 0, (
+        "0 and not absent: it can grow"
+    )
+    with service.database.write() as connection:
+        name = connection.execute(sa.select(inspections.c.id)).scalar_one()
+        for defect in ("void", "short"):  # two of one image are one image
+            connection.execute(
+                sa.insert(escapes).values(
+                    inspection_id=name, wafer_id="W1", defect=defect, actor="key:a", at=1.0
+                )
+            )
+    service.metrics.look_at_people()
+    assert figures(client)["waferroute_escapes", (("version", "v1.0.0"),)] == 1
 
 
 @needs_promtool

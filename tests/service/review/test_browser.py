@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import pytest
+import sqlalchemy as sa
 import uvicorn
 
 from service.app import create_app
@@ -15,6 +16,7 @@ from service.auth.who import Who
 from service.client import Client
 from service.review.tasks import open_task, queue_state
 from service.state import Service
+from service.store.tables import reviews
 
 from .conftest import PASSWORD
 
@@ -205,6 +207,40 @@ def test_two_inspectors_never_get_the_same_image(browser: "playwright.Browser", 
         page.context.close()
 
 
+def test_an_image_that_is_passed_on_goes_to_somebody_else(browser: "playwright.Browser", site: Site):
+    ann = enter(browser, site, "ann")
+    left = say(ann, "n")
+    bob = enter(browser, site, "bob")
+    assert bob.evaluate(SHOWN) == left, "the riskiest is free again"
+    assert ann.evaluate(SHOWN) != left
+    for page in (ann, bob):
+        page.context.close()
+
+
+def test_types_are_named_by_keyboard_and_are_then_on_a_key(
+    browser: "playwright.Browser", site: Site, service: Service
+):
+    page = enter(browser, site, "ann")
+    first = page.evaluate(SHOWN)
+    page.keyboard.press("t")
+    page.keyboard.type("edge good")  # its letters are no verdicts here
+    page.keyboard.press("Escape")
+    assert page.is_hidden("#named") and page.evaluate(SHOWN) == first
+    page.keyboard.press("t")
+    page.keyboard.type("edge good")
+    page.keyboard.press("Enter")
+    wait_until(page, ANOTHER, first)
+    page.reload()
+    page.wait_for_selector("#station:not([hidden])")
+    wait_until(page, "document.querySelector('#image').complete")
+    assert page.inner_text("[data-type]").split() == ["1", "edge", "good"]
+    say(page, "1")
+    with service.database.read() as connection:
+        named = connection.execute(sa.select(reviews.c.defect).order_by(reviews.c.seq)).scalars().all()
+    assert named == ["edge good", "edge good"]
+    page.context.close()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing(browser: "playwright.Browser", site: Site, scheme: str):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
@@ -215,6 +251,9 @@ def test_axe_finds_nothing(browser: "playwright.Browser", site: Site, scheme: st
     page.context.close()
     page = enter(browser, site, "eva", color_scheme=scheme, viewport=tablet)
     found["/review"] = _violations(axe.run(page))
+    page.keyboard.press("t")
+    found["/review, naming a type"] = _violations(axe.run(page))
+    page.keyboard.press("Escape")
     page.keyboard.press("d")
     for path in (
         "/search", "/wafers/W1", "/lots/L1", f"/inspections/{site.ids[0]}", "/agreement", "/overturned", "/monitor",

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from service.auth.who import Who
+from service.decide.rules import read_rules
 from service.review.tasks import open_task
 from service.state import Service
 
@@ -153,3 +155,32 @@ def test_a_known_image_is_planted_from_its_page(service: Service, queue: list[st
         == 303
     )
     assert eva.client.post(f"/inspections/{queue[0]}/plant", data={"truth": "defect"}).status_code == 403
+
+
+def offered(station: Station) -> list[str]:
+    page = station.client.get("/review", headers={"accept": "text/html"}).text
+    return [part.split('"')[0] for part in page.split('data-type="')[1:]]
+
+
+def test_the_types_on_the_keys_are_the_sites_or_those_that_people_named(
+    queue: list[str], log_in: LogIn, service: Service, tmp_path: Path
+):
+    ann = log_in("ann")
+    assert offered(ann) == []
+    for name in ("void", "scratch", "scratch"):
+        (task,) = ann.next()
+        assert ann.say(task["task"], "defect", defect=name).status_code == 200
+    assert offered(ann) == ["scratch", "void"], "the most frequent first"
+    rules = tmp_path / "rules.toml"
+    rules.write_text('[review]\ndefect_types = ["bridge", "<b>"]\n')
+    service.rules = read_rules(rules)
+    assert offered(ann) == ["bridge", "&lt;b&gt;"]
+
+
+def test_a_number_that_no_database_holds_is_no_task(queue: list[str], log_in: LogIn):
+    ann, huge = log_in("ann"), "9" * 40
+    for path in (f"/review/{huge}/image.png", f"/review/{huge}/wafer.svg"):
+        assert ann.client.get(path).status_code == 404
+    for path in (f"/review/{huge}/skip", f"/review/{huge}/verdict"):
+        sent = ann.client.post(path, json={"verdict": "good"}, headers={"X-CSRF-Token": ann.csrf})
+        assert sent.status_code == 404

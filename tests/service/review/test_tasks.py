@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from service.auth.who import Who
 from service.problem import Problem
 from service.review.further_looks import add_further_looks, plant_image, vigilance
+from service.review.skips import skip
 from service.review.tasks import (
     LEASE_S,
     Said,
@@ -20,7 +21,7 @@ from service.review.tasks import (
     verdicts_of,
 )
 from service.state import Service
-from service.store.tables import inspections, review_tasks, reviews
+from service.store.tables import inspections, review_skips, review_tasks, reviews
 
 People = dict[str, Who]
 NOW = 2e9
@@ -183,3 +184,29 @@ def test_an_image_that_people_called_good_is_not_planted_as_a_defect(
     give_verdict(service.database, inspectors["ann"], task.seq, Said("good"))
     with pytest.raises(Problem, match="called this image good"):
         plant_image(service.database, task.row["id"], "defect", None, "user:4")
+
+
+def test_an_image_that_somebody_passes_on_is_free_at_once_and_comes_back_to_that_person_last(
+    service: Service, queue: list[str], inspectors: People
+):
+    ann, bob = inspectors["ann"], inspectors["bob"]
+    (first,) = lease_next(service.database, ann, 1, NOW)
+    skip(service.database, ann, first.seq, NOW)
+    skip(service.database, ann, first.seq, NOW)
+    assert count(service, review_skips) == 1, "twice is once"
+    (others,) = lease_next(service.database, bob, 1, NOW)
+    assert others.seq == first.seq, "for others it is still the riskiest"
+    skip(service.database, bob, others.seq, NOW)
+    seen = []
+    while tasks := lease_next(service.database, ann, 1, NOW + 1):
+        seen.append(tasks[0].seq)
+        give_verdict(service.database, ann, tasks[0].seq, Said("good"), NOW + 1)
+    assert len(seen) == 6 and seen[-1] == first.seq
+
+
+def test_nobody_gives_back_what_somebody_else_holds(service: Service, queue: list[str], inspectors: People):
+    (task,) = lease_next(service.database, inspectors["ann"], 1, NOW)
+    skip(service.database, inspectors["bob"], task.seq, NOW)
+    assert held_task(service.database, inspectors["ann"], task.seq, NOW).seq == task.seq
+    with pytest.raises(Problem, match="no such task"):
+        skip(service.database, inspectors["ann"], 10**9, NOW)
