@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from tool_side import Inspector, load_bundle, sinks
 from tool_side.runtime.inspect_files import run_inspect
@@ -106,6 +107,25 @@ class TestFrozenCamera:
             f"ALARM at {repeated[0]['source']}: the same bytes as {rows[0]['source']}"
         )
         assert len(alarms) == 5  # the 1st, 2nd, 4th, 8th and 16th
+
+    def test_the_same_pixels_in_other_bytes_are_one_picture(
+        self, bundle: Path, tmp_path: Path, wafer: Wafer, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """As of a program that writes the time, or the wafer, into each file."""
+        for number in range(4):
+            note = PngInfo()
+            note.add_text("wafer", f"W{number:02}")
+            save(tmp_path / "drop" / f"{number}.png", wafer(1), pnginfo=note)
+        save(tmp_path / "drop" / "4.bmp", wafer(1))
+        save(tmp_path / "drop" / "5.png", wafer(2))
+        rows = watched(bundle, tmp_path / "drop")
+        assert len({row["sha256"] for row in rows}) == 6
+        assert [row["decision"] for row in rows].count("PASS") == 2
+        assert sum("the same pixels as" in row["reasons"][-1] for row in rows if row["reasons"]) == 4
+        assert "the same pixels as" in caplog.text
+        out = io.StringIO()
+        assert run_inspect(bundle, [tmp_path / "drop"], out=out) == 0
+        assert "2 PASS, 4 REVIEW" in out.getvalue()
 
     def test_also_after_a_restart(self, bundle: Path, frozen: Path) -> None:
         watched(bundle, frozen)

@@ -14,7 +14,7 @@ from typing import NamedTuple, TextIO
 
 from tool_side.runtime.defect_bins import DefectBins
 from tool_side.runtime.inspector import Inspector
-from tool_side.runtime.repeats import RepeatAlarm, SeenFiles
+from tool_side.runtime.repeats import RepeatAlarm, SeenFiles, SeenPictures
 from tool_side.sinks import HEATMAP_SUFFIX, HeatmapFolder, PrintedJson, PrintedTable, Sink, Tally
 from wafer_data.errors import InputError, NotFoundError
 from wafer_data.listing import IMAGE_SUFFIXES, is_system_file, walk
@@ -57,8 +57,8 @@ def run_inspect(
 
     Raises:
         InputError: For inputs that do not exist or hold no image, and for a refused bundle. A heat map that
-            cannot be written is said and costs nothing else; an image that is byte for byte one before it is
-            REVIEW, with an alarm.
+            cannot be written is said and costs nothing else; an image that is byte for byte, or pixel for pixel, one
+            before it is REVIEW, with an alarm.
     """
     out = out or sys.stdout
     # first: a bundle that is refused must not cost a search of the disk
@@ -68,7 +68,7 @@ def run_inspect(
     files = list(expand_inputs(inputs))
     tally, status = Tally(), EXIT_JUDGED
     names = (file.heatmap for file in files)
-    seen, repeats = SeenFiles(), RepeatAlarm()
+    seen, pictures, repeats = SeenFiles(), SeenPictures(), RepeatAlarm()
     try:
         sinks: list[Sink] = [PrintedJson(out) if json_output else PrintedTable(out), tally]
         if heatmaps is not None:
@@ -78,6 +78,8 @@ def run_inspect(
             result = inspector.inspect(file.path, recipe=named, keep_image=heatmaps is not None)
             if (original := seen.original(file.path)) is not None:
                 result = repeats.apply(result, str(original))
+            elif (first := pictures.original(result)) is not None:
+                result = repeats.apply(result, first, same="pixels")
             for sink in sinks:
                 sink.write([result])
     except KeyboardInterrupt:

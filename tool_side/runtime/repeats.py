@@ -1,4 +1,6 @@
-"""Images that are byte for byte another one under a new name: a frozen camera, a stale buffer of a grabber.
+"""Images that are another one under a new name, byte for byte or pixel for pixel: a frozen camera, a stale buffer.
+
+A program that writes time or wafer into each file makes other bytes of the same picture; the models see that it is one.
 
 No sensor takes the same picture twice. Such a file says nothing of its wafer, so it does not PASS, and an alarm is
 raised at the first.
@@ -8,9 +10,12 @@ from __future__ import annotations
 
 import logging
 import os
-from collections import Counter
+from collections import Counter, OrderedDict
 from dataclasses import replace
+from hashlib import blake2b
 from pathlib import Path
+
+import numpy as np
 
 from router.decision import PASS, REVIEW
 from tool_side.runtime.inspection import Inspection
@@ -18,6 +23,7 @@ from wafer_data.errors import InputError
 from wafer_data.files import sha256_file
 
 _LOG = logging.getLogger(__name__)
+_MOST_PICTURES = 10_000
 
 
 class RepeatAlarm:
@@ -27,20 +33,46 @@ class RepeatAlarm:
         self.images = 0
         self._of: Counter[str] = Counter()
 
-    def apply(self, result: Inspection, original: str) -> Inspection:
-        """The result of an image whose bytes are those of `original`, which was inspected before."""
+    def apply(self, result: Inspection, original: str, *, same: str = "bytes") -> Inspection:
+        """The result of an image whose bytes (or pixels: `same`) are those of `original`, inspected before."""
         self.images += 1
         self._of[original] += 1
         if self._of[original].bit_count() == 1:
             _LOG.warning(
-                "ALARM at %s: the same bytes as %s, under %d new names so far: a frozen camera?",
+                "ALARM at %s: the same %s as %s, under %d new names so far: a frozen camera?",
                 result.source,
+                same,
                 original,
                 self._of[original],
             )
-        reason = f"the same bytes as {original}: a frozen camera?"
+        reason = f"the same {same} as {original}: a frozen camera?"
         decision = REVIEW if result.decision == PASS else result.decision
         return replace(result, decision=decision, reasons=(*result.reasons, reason))
+
+
+class SeenPictures:
+    """The last pictures of one run, to find one that comes again in other bytes.
+
+    Known by what a student makes of it: scores and latent are equal to the last bit for the same pixels, and for others
+    they are not.
+    """
+
+    def __init__(self) -> None:
+        self._first: OrderedDict[bytes, str] = OrderedDict()
+
+    def original(self, result: Inspection) -> str | None:
+        """The source of the same picture that was asked for before; None for a new one and for the same file."""
+        if result.score is None or result.latent is None:
+            return None
+        scores = np.array([result.scores[stage] for stage in sorted(result.scores)])
+        key = blake2b(scores.tobytes() + result.latent.tobytes(), digest_size=16).digest()
+        first = self._first.setdefault(key, result.source)
+        if len(self._first) > _MOST_PICTURES:
+            self._first.popitem(last=False)
+        try:
+            return None if first == result.source or os.path.samefile(first, result.source) else first  # noqa: PTH121
+        except OSError:  # the first one is gone: it may be this one, moved
+            return None
 
 
 class SeenFiles:

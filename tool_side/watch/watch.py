@@ -28,7 +28,7 @@ from tool_side.runtime.inspect_files import (
 )
 from tool_side.runtime.inspection import Inspection
 from tool_side.runtime.inspector import Inspector
-from tool_side.runtime.repeats import RepeatAlarm
+from tool_side.runtime.repeats import RepeatAlarm, SeenPictures
 from tool_side.sinks import HEATMAP_SUFFIX, HeatmapFolder, PrintedJson, PrintedTable, Sink, Tally
 from tool_side.watch.arrivals import Arrival, Arrivals, FileChangedError, read_unchanged
 from tool_side.watch.csv import CsvCopy
@@ -151,7 +151,7 @@ class _Watch:
         self._inspector, self._options, self._journal, self._sinks = inspector, options, journal, sinks
         self._folder = WatchedFolder(folder, journal.done)
         self._arrivals = Arrivals(journal.done, settle=options.settle, give_up=options.give_up)
-        self._repeats = RepeatAlarm()
+        self._repeats, self._pictures = RepeatAlarm(), SeenPictures()
         self._unreadable_folder = False
         self._most_bytes = largest_file(inspector.preprocessing.max_pixels)
 
@@ -171,7 +171,7 @@ class _Watch:
         """What this run did, in one line."""
         parts = [f"{tally.images} images inspected", *tally.parts()]
         if self._repeats.images:
-            parts.append(f"{self._repeats.images} the same bytes as another")
+            parts.append(f"{self._repeats.images} the same picture as another")
         if len(self._arrivals):
             parts.append(f"{len(self._arrivals)} not inspected yet")
         if self._arrivals.left_again:
@@ -232,7 +232,10 @@ class _Watch:
             return None
         self._arrivals.remove(arrival)
         original = None if digest is None else self._journal.done.original(path, state, digest)
-        return result if original is None else self._repeats.apply(result, original)
+        if original is not None:
+            return self._repeats.apply(result, original)
+        first = self._pictures.original(result)
+        return result if first is None else self._repeats.apply(result, first, same="pixels")
 
     def _record(self, found: Iterator[Inspection]) -> None:
         """Write results in batches: one flush to the disk costs more than the inspection of an image."""
