@@ -204,6 +204,13 @@ def test_the_picture_of_a_heat_map_shows_the_image_at_the_scale_of_the_tiles(
     assert abs(reddest[1] * SIDE / GRID.reduced[1] - 208) < 24
 
 
+def test_the_picture_of_an_image_is_at_the_scale_of_its_tiles(
+    tiled: Inspector, plain: Inspector, wafer: Callable[..., np.ndarray]
+):
+    assert tiled.picture(large(wafer)).shape == GRID.reduced
+    np.testing.assert_array_equal(plain.picture(large(wafer)), plain.prepare(large(wafer)))
+
+
 def test_tiles_are_never_decoded_at_a_part_of_their_size(folders: dict[str, Path], wafer, tmp_path: Path):
     image = tmp_path / "large.jpg"
     Image.fromarray(spotted(large(wafer), 700, 200)).save(image, quality=98)

@@ -255,6 +255,14 @@ class Inspector:
         """The models' input for an image, float32 (S, S) in [0, 1]. Raises UnreadableImage."""
         return self.square(self.read(image))
 
+    def picture(self, image: ImageSource) -> np.ndarray:
+        """An image as it is shown under its heat map, float32 in [0, 1]: the models' input, at the scale of its tiles.
+
+        Raises UnreadableImage.
+        """
+        grey = self.read(image)
+        return self._square(grey) if self.tiling is None else self._tiles(grey, self.tiling).whole
+
     def read(self, image: ImageSource) -> np.ndarray:
         """The grey image as it was taken, 2-D, of any size that the bundle allows. Raises UnreadableImage."""
         limits = {"max_pixels": self.preprocessing.max_pixels, "min_side": self.preprocessing.min_side}
