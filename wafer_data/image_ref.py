@@ -71,7 +71,7 @@ class ImageRef:
             )
 
     @classmethod
-    def of(cls, image: ImageRef | str | Path | bytes | np.ndarray | Image.Image) -> ImageRef:
+    def of(cls, image: ImageSource) -> ImageRef:
         """The reference of whatever an image may be given as; an `ImageRef` itself is returned as it is.
 
         Raises:
@@ -83,6 +83,8 @@ class ImageRef:
             return cls(path=str(image))
         if isinstance(image, bytes | np.ndarray | Image.Image):
             return cls(data=image)
+        if isinstance(image, bytearray | memoryview):  # what a socket or a buffer of a camera program gives
+            return cls(data=bytes(image))
         raise TypeError(
             f"an image is a path, the bytes of a file, a numpy array or a picture of Pillow, not {type(image).__name__}"
         )
@@ -152,3 +154,7 @@ def _check_name(name: str, value: Any) -> None:
 
 def _is_sha256(value: Any) -> bool:
     return isinstance(value, str) and len(value) == 64 and set(value) <= _DIGITS
+
+
+ImageSource = str | Path | bytes | bytearray | memoryview | np.ndarray | Image.Image | ImageRef
+"""A path, the bytes of an image file, an array, a picture of Pillow, or an `ImageRef` to one of these."""

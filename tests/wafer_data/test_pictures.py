@@ -60,3 +60,8 @@ def test_what_is_no_single_sound_picture_is_refused() -> None:
 def test_a_reference_holds_it() -> None:
     ref = ImageRef.of(Image.fromarray(GREY))
     assert ref.source == "<picture>" and ref.without_data().data is None
+
+
+def test_a_buffer_of_bytes_is_bytes() -> None:
+    for buffer in (bytearray(b"file"), memoryview(b"file")):
+        assert ImageRef.of(buffer).data == b"file"

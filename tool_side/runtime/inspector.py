@@ -30,13 +30,10 @@ from tool_side.runtime.inspection import APPEARANCE, IMAGE, LATENT, RECONSTRUCTI
 from tool_side.runtime.session import DecoderGraph, StudentGraph, StudentOutput
 from tool_side.runtime.tiles import SeenTile, describe_tiles, judge_tiles
 from wafer_data.errors import BundleError, ConfigurationError, InputError, RecipeError
-from wafer_data.image_ref import ImageRef
+from wafer_data.image_ref import ImageRef, ImageSource
 from wafer_data.imaging.arrays import ChannelOrder, grey_from_array, grey_from_picture
 from wafer_data.imaging.read import UnreadableImage, read_grey, to_square
 from wafer_data.imaging.tiling import TiledImage, Tiles, Tiling
-
-ImageSource = str | Path | bytes | np.ndarray | Image.Image | ImageRef
-"""A path, the bytes of an image file, an array, or an `ImageRef` to one of these."""
 
 
 class Inspector:
