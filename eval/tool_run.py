@@ -95,24 +95,29 @@ class ToolRun:
         return float((self.total_ms - self.network_ms).mean()) + looks * full.mean
 
 
-def run_inspector(bundle: Bundle, store: ImageStore, indices: np.ndarray) -> ToolRun:
-    """Inspect the images one by one, as arrays, on one thread."""
+def plain_inspector(bundle: Bundle, store: ImageStore, *, cells: bool = False) -> Inspector:
+    """The runtime for the images of a store, on one thread; cells: as of `Inspector`."""
     # The store's images already are in the data set's grey levels; the tool would apply them a second time.
     # They are squares, too, whatever size their files have.
     plain = replace(bundle.preprocessing, black=0.0, white=1.0, source=None)
     if store.reduced is not None:
         plain = bundle.preprocessing  # tiles are cut from the images as they were taken
-    inspector = Inspector(replace(bundle, preprocessing=plain), threads=1)
+    return Inspector(replace(bundle, preprocessing=plain), threads=1, cells=cells)
+
+
+def run_inspector(bundle: Bundle, store: ImageStore, indices: np.ndarray) -> ToolRun:
+    """Inspect the images one by one, as arrays, on one thread."""
+    inspector = plain_inspector(bundle, store)
     recipe = inspector.recipes[0]  # the run's own, whatever was added to its bundle since
     rows = []
     for index in track(indices, "inspecting with the bundle"):
-        found = inspector.inspect(_as_taken(store, int(index), bundle), recipe=recipe)
+        found = inspector.inspect(as_taken(store, int(index), bundle), recipe=recipe)
         network = found.seconds["lowres"] + found.seconds["full"]
         rows.append((found.decision, found.route, 1e3 * found.seconds["total"], 1e3 * network))
     return ToolRun(*(np.array(column) for column in zip(*rows, strict=True)))
 
 
-def _as_taken(store: ImageStore, index: int, bundle: Bundle) -> np.ndarray:
+def as_taken(store: ImageStore, index: int, bundle: Bundle) -> np.ndarray:
     """What the tool is given: the prepared image, or of a large one its file, which is cut into tiles once more.
 
     Raises:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from collections import Counter
@@ -12,9 +13,10 @@ from typing import Any, TextIO
 import numpy as np
 
 from classify.group import group_unknown
-from classify.learn import add_type, learn_types
+from classify.learn import FEWEST, add_type, learn_types
 from classify.model import FILE, TypeClassifier
 from classify.parts import parts_of
+from eval.tool_run import as_taken, plain_inspector
 from tool_side.bundle.load import LINEAGE, MANIFEST, Bundle, lineage, load_bundle
 from tool_side.runtime.inspect_files import expand_inputs
 from tool_side.runtime.inspector import Inspector
@@ -22,6 +24,7 @@ from wafer_data.errors import InputError, NotFoundError
 from wafer_data.files import new_directory, read_json, sha256_file, write_bytes, write_json
 from wafer_data.imaging.read import UnreadableImage
 from wafer_data.progress import track
+from wafer_data.store import ImageStore
 
 NORMAL = "good"
 """A folder of this name holds normal images and is left out."""
@@ -133,6 +136,36 @@ def run_group(
             file=out,
         )
     return 0
+
+
+def learn_labelled(bundle_dir: Path, store: ImageStore) -> tuple[str, ...]:
+    """Put a classifier of the run's labelled defects into its new bundle. Returns its types; none: too few labels.
+
+    The labelled defects are those that left the test (`data.labelled_defects_per_type`). Types with fewer than five
+    take no part, and with fewer than two such types there is no classifier.
+
+    Args:
+        bundle_dir: As the export wrote it.
+        store: Data of the run.
+    """
+    labelled = [int(i) for split in ("train", "calibration") for i in store.indices(split, label=1)]
+    counts = Counter(store.records[i].type for i in labelled)
+    if sum(count >= FEWEST for count in counts.values()) < 2:
+        return ()
+    loaded = load_bundle(bundle_dir)
+    inspector = plain_inspector(loaded, store, cells=True)
+    rows, names = [], []
+    for i in labelled:
+        with contextlib.suppress(UnreadableImage):  # what the gate refuses is never flagged by its score
+            rows.append(inspector.defect_features(as_taken(store, i, loaded), mirrored=True))
+            names.append(store.records[i].type)
+    judged = Counter(names)
+    kept = [i for i, name in enumerate(names) if judged[name] >= FEWEST]
+    if len({names[i] for i in kept}) < 2:
+        return ()
+    model = learn_types(np.stack([rows[i] for i in kept]), [names[i] for i in kept])
+    _write(loaded, model, f"export: {len(model.types)} types of labelled defects", bundle_dir)
+    return model.types
 
 
 def measure_types(

@@ -257,9 +257,11 @@ def _calibrate(config: RunConfig, run_dir: Path) -> None:
 def _export(config: RunConfig, run_dir: Path) -> None:
     from distill.calibration import synthetic_anomaly
     from tool_side.export.write import export_bundle
+    from waferroute.classes import learn_labelled
 
     identity = sha256_json(bundle_settings(config))
     export_bundle(run_dir, run_dir / BUNDLE, identity, paint=synthetic_anomaly, int8=config.export.int8)
+    learn_labelled(run_dir / BUNDLE, _store(run_dir))
 
 
 def _evaluate(config: RunConfig, run_dir: Path) -> None:

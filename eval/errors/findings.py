@@ -1,9 +1,10 @@
 """What an error analysis found: what `errors.json` says and the page shows."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from eval.errors.properties import DefectFigures, HeatFigures
+from eval.found_types import FoundTypes
 from eval.provenance import Provenance
 
 SCHEMA = 1
@@ -25,6 +26,7 @@ class Error:
         similarity_rank: Share of calibration normals that are less like any training normal.
         defect: None without a mask.
         mode: Key of the failure mode.
+        said: Type of defect that the classifier gives a flagged image; None without one.
     """
 
     index: int
@@ -45,6 +47,7 @@ class Error:
     defect: DefectFigures | None
     heat: HeatFigures | None
     mode: str = ""
+    said: str | None = None
 
 
 @dataclass(frozen=True)
@@ -121,6 +124,8 @@ class ErrorAnalysis:
     """Whether the images come from the procedural generator."""
     provenance: Provenance
     shown: dict[str, int] = field(default_factory=dict)
+    classes: FoundTypes | None = None
+    """What a classifier of defect types says of the test images; None without one."""
 
     def of(self, kind: Kind) -> list[Error]:
         """The errors of one kind, the worst first."""
@@ -128,7 +133,8 @@ class ErrorAnalysis:
 
     def to_json(self) -> dict[str, Any]:
         """The content of `errors.json`."""
-        content = asdict(self)
+        content = asdict(replace(self, classes=None))
+        content["classes"] = None if self.classes is None else self.classes.to_json()
         content.pop("points")
         content["provenance"].pop("config_text")
         for row, mode in zip(content["modes"], self.modes, strict=True):

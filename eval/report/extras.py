@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from eval.found_types import find_types
 from eval.report.shown import boundary_rows, examples
 from eval.results import Evaluation, Example
 from eval.run import FinishedRun
@@ -28,6 +29,8 @@ class Extras:
         questions: What the teacher asks, and the evidence for it (`teacher/questions.json`).
         synthetic_data: How the data set was made, if by a program.
         errors: Content of the error analysis.
+        classes: `FoundTypes` of the test images, JSON-ready: by the bundle's classifier, else as the error analysis has
+            it.
         errors_page: Its page, relative to the report.
     """
 
@@ -41,6 +44,7 @@ class Extras:
     questions: dict[str, Any] | None = None
     synthetic_data: str | None = None
     errors: dict[str, Any] | None = None
+    classes: dict[str, Any] | None = None
     errors_page: str | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -48,6 +52,7 @@ class Extras:
         return {
             "synthetic_data": self.synthetic_data,
             "budgets": [asdict(one) for one in self.budgets if one.considered],
+            "classes": self.classes,
             "fab": None if self.fab is None else asdict(self.fab),
             "boundary": {
                 name: [{"path": one.path, "score": one.score} for one in shown]
@@ -85,7 +90,12 @@ def collect_extras(
     )
     if evaluation.routing is None:
         return extras
-    students = BundleStudents(run.bundle)
+    bundle = run.bundle
+    if bundle.classes is not None:
+        extras = replace(extras, classes=find_types(run.store, bundle, indices).to_json())
+    elif extras.errors is not None:
+        extras = replace(extras, classes=extras.errors.get("classes"))
+    students = BundleStudents(bundle)
     kept, escalated = (
         examples(rows, evaluation, run, indices, students) for rows in boundary_rows(evaluation.routing)
     )

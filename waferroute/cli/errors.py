@@ -30,6 +30,13 @@ def add(commands: Commands) -> None:
         default="routed",
         help="whose errors: of the routed system, or of the full student on every image (default: routed)",
     )
+    parser.add_argument(
+        "--classes",
+        metavar="BUNDLE",
+        type=Path,
+        help="also say which types the flagged images are, by this bundle's classifier (default: the run's own bundle, "
+        "where it has one)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -41,8 +48,9 @@ def run(args: argparse.Namespace) -> int:
         require_replaceable(out)  # before minutes of scoring
         with contextlib.redirect_stdout(sys.stderr):  # libraries print there at will
             found = analyse_errors(
-                args.run, out, args.model, config.router if config else None, config.eval if config else None
-            )
+                args.run, out, args.model, config.router if config else None, config.eval if config else None,
+                args.classes,
+            )  # fmt: skip
     if args.json:
         print(json.dumps(found, indent=2, ensure_ascii=False))
     else:
@@ -57,6 +65,12 @@ def _print_errors(found: dict[str, Any], out: Path) -> None:
     for mode in found["modes"][:3]:
         text = mode["mitigation"].replace("\N{NO-BREAK SPACE}", " ")
         print(f"{mode['name']}: {mode['count']} ({mode['share']:.0%} of its kind)\n    {text}")
+    classes = found["classes"]
+    if classes is not None and classes["defects"]:
+        print(
+            f"types of {classes['defects']} flagged defects: {classes['right']} right, the right one in the set of "
+            f"{classes['covered']}"
+        )
     for word in ("easiest", "hardest"):
         if found[word] is not None:
             reason = found[word]["reason"].replace("\N{NO-BREAK SPACE}", " ")

@@ -1,0 +1,76 @@
+"""Types of the test images in the error analysis and the report, on the small synthetic run."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from eval.config import EvalConfig
+from eval.errors import analyse_errors
+from eval.found_types import find_types
+from eval.report import evaluate_run
+from router.config import RouterConfig
+from tool_side import load_bundle
+from wafer_data.errors import InputError
+from wafer_data.store import ImageStore
+from waferroute.classes import learn_labelled
+
+ROUTER = RouterConfig(escalation_target=0.2, escalation_budget=[0.05, 0.5], flag_rate=0.1)
+QUICK = EvalConfig(bootstrap=50, baselines=[], study_seconds=0)
+
+
+@pytest.fixture(scope="module")
+def named(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run with half of its test defects turned into labelled ones, and a bundle that learned their types."""
+    folder = tmp_path_factory.mktemp("named") / "run"
+    shutil.copytree(tiny_run, folder)
+    split = json.loads((folder / "data/split.json").read_text())
+    seen: dict[str, int] = {}
+    for record in split["records"]:
+        if record["split"] == "test" and record["label"] == 1:
+            seen[record["type"]] = seen.get(record["type"], 0) + 1
+            record["split"] = "train" if seen[record["type"]] % 2 else "test"
+    (folder / "data/split.json").write_text(json.dumps(split))
+    assert learn_labelled(folder / "bundle", ImageStore.open(folder / "data")) == ("particle", "scratch")
+    return folder
+
+
+def test_labelled_defects_of_the_run_teach_its_bundle(named: Path, tiny_run: Path) -> None:
+    bundle = load_bundle(named / "bundle")
+    assert bundle.classes is not None and bundle.parent == load_bundle(tiny_run / "bundle").id
+    assert learn_labelled(tiny_run / "bundle", ImageStore.open(tiny_run / "data")) == ()
+
+
+def test_every_flagged_test_image_is_counted_once(named: Path) -> None:
+    store = ImageStore.open(named / "data")
+    found = find_types(store, load_bundle(named / "bundle"), store.indices("test"))
+    rows = {row.type: row for row in found.rows}
+    assert set(rows) == {"good", "particle", "scratch"} and rows["good"].right is None
+    assert sum(row.flagged for row in found.rows) == len(found.images) > 0
+    assert all(sum(row.said.values()) == row.flagged <= row.images for row in found.rows)
+    assert found.defects == rows["particle"].flagged + rows["scratch"].flagged
+    assert found.right <= found.covered or found.right <= found.defects
+    json.dumps(found.to_json(), allow_nan=False)
+
+
+def test_the_error_analysis_and_the_report_show_them(named: Path, tmp_path: Path) -> None:
+    content = analyse_errors(named, tmp_path / "errors", "routed", ROUTER, QUICK)
+    alarms = [
+        error for error in content["errors"] if error["kind"] == "false alarm" and error["route"] == "full"
+    ]
+    assert content["classes"]["defects"] > 0 and all(error["said"] for error in alarms)
+    assert all(error["said"] is None for error in content["errors"] if error["kind"] == "missed")
+    assert "Types of the flagged images" in (tmp_path / "errors" / "errors.html").read_text()
+    evaluate_run(named, QUICK)
+    assert "Types of the flagged images" in (named / "report" / "report.html").read_text()
+    page = json.loads((named / "report" / "page.json").read_text())
+    assert page["classes"]["right"] == content["classes"]["right"]
+
+
+def test_a_bundle_without_classifier_is_refused_where_one_was_asked_for(
+    tiny_run: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match="classes learn"):
+        analyse_errors(tiny_run, tmp_path / "out", "routed", ROUTER, QUICK, classes=tiny_run / "bundle")
+    assert not (tmp_path / "out").exists()
