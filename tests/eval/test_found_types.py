@@ -17,7 +17,7 @@ from wafer_data.store import ImageStore
 from waferroute.classes import learn_labelled
 
 ROUTER = RouterConfig(escalation_target=0.2, escalation_budget=[0.05, 0.5], flag_rate=0.1)
-QUICK = EvalConfig(bootstrap=50, baselines=[], study_seconds=0)
+QUICK = EvalConfig(bootstrap=100, baselines=[], study_seconds=0)
 
 
 @pytest.fixture(scope="module")
