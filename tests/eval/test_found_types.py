@@ -14,32 +14,32 @@ from router.config import RouterConfig
 from tool_side import load_bundle
 from wafer_data.errors import InputError
 from wafer_data.store import ImageStore
-from waferroute.classes import learn_labelled
+from waferroute.classes import learn_labelled, run_learn
 
 ROUTER = RouterConfig(escalation_target=0.2, escalation_budget=[0.05, 0.5], flag_rate=0.1)
 QUICK = EvalConfig(bootstrap=100, baselines=[], study_seconds=0)
 
 
 @pytest.fixture(scope="module")
-def named(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The run with all but two test defects of a type turned into labelled ones, and a bundle that learned their types."""
+def named(tiny_run: Path, mvtec_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run with a bundle that learned the types from its test images: this shows what is counted, not how well."""
     folder = tmp_path_factory.mktemp("named") / "run"
     shutil.copytree(tiny_run, folder)
-    split = json.loads((folder / "data/split.json").read_text())
-    seen: dict[str, int] = {}
-    for record in split["records"]:
-        if record["split"] == "test" and record["label"] == 1:
-            seen[record["type"]] = seen.get(record["type"], 0) + 1
-            record["split"] = "test" if seen[record["type"]] <= 2 else "train"
-    (folder / "data/split.json").write_text(json.dumps(split))
-    assert learn_labelled(folder / "bundle", ImageStore.open(folder / "data")) == ("particle", "scratch")
+    run_learn(tiny_run / "bundle", mvtec_folder / "test", folder / "bundle")
     return folder
 
 
-def test_labelled_defects_of_the_run_teach_its_bundle(named: Path, tiny_run: Path) -> None:
-    bundle = load_bundle(named / "bundle")
-    assert bundle.classes is not None and bundle.parent == load_bundle(tiny_run / "bundle").id
-    assert learn_labelled(tiny_run / "bundle", ImageStore.open(tiny_run / "data")) == ()
+def test_labelled_defects_of_a_run_teach_its_bundle(tiny_run: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny_run, tmp_path / "run")
+    assert learn_labelled(tmp_path / "run/bundle", ImageStore.open(tmp_path / "run/data")) == ()
+    split = json.loads((tmp_path / "run/data/split.json").read_text())
+    for record in split["records"]:
+        record["split"] = "train" if record["label"] == 1 else record["split"]
+    (tmp_path / "run/data/split.json").write_text(json.dumps(split))
+    types = learn_labelled(tmp_path / "run/bundle", ImageStore.open(tmp_path / "run/data"))
+    bundle = load_bundle(tmp_path / "run/bundle")
+    assert bundle.classes is not None and types == bundle.classes.types == ("particle", "scratch")
+    assert bundle.parent == load_bundle(tiny_run / "bundle").id
 
 
 def test_every_flagged_test_image_is_counted_once(named: Path) -> None:
