@@ -57,9 +57,9 @@ class QuestionsConfig(BaseModel):
         "each direction's own",
     )
     worth: float = Field(
-        0.02,
+        0.06,
         ge=0,
         lt=1,
-        description="a question is asked only if it improves the tried AUROC by more than this: no surface pays for an "
-        "answer that adds nothing",
+        description="more is asked than places only if it improves the tried AUROC by more than this: no surface "
+        "pays for an answer that adds nothing, and paint is not so like real defects that less would mean anything",
     )
