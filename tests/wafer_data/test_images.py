@@ -51,7 +51,7 @@ def png_header(width: int, height: int) -> bytes:
     return png(width, height, 8, 0, [bytes(64)])
 
 
-def reason(source: bytes | Path | str, **limits: int) -> str:
+def reason(source: bytes | Path | str, **limits: int | None) -> str:
     with pytest.raises(UnreadableImage) as caught:
         read_grey(source, **limits)
     assert isinstance(caught.value, InputError)
@@ -206,6 +206,31 @@ class TestRefused:
         black = GREY8.copy()
         black[20:] = 0
         np.testing.assert_array_equal(read_grey(encode(black, "PNG")), black)
+
+    @pytest.mark.parametrize("colour", [False, True])
+    @pytest.mark.parametrize("progressive", [False, True])
+    @pytest.mark.parametrize("reduce_to", [None, 40])
+    def test_a_jpeg_whose_data_end_early(
+        self, colour: bool, progressive: bool, reduce_to: int | None
+    ) -> None:
+        """A transfer that broke off, and a program that closed the file all the same."""
+        rng = np.random.default_rng(5)
+        picture = rng.integers(0, 256, (160, 200, 3) if colour else (160, 200), dtype=np.uint8)
+        whole = encode(picture, "JPEG", progressive=progressive, quality=90)
+        start = whole.rindex(b"\xff\xda") if progressive else whole.index(b"\xff\xda")
+        for share in (0.3, 0.6, 0.9):
+            cut = whole[: start + int(share * (len(whole) - start))].rstrip(b"\xff") + b"\xff\xd9"
+            if not progressive:  # of a progressive one every pixel has something by then
+                assert reason(cut, reduce_to=reduce_to).endswith(
+                    "the compressed pixels end before the last row"
+                )
+        assert read_grey(whole, reduce_to=reduce_to).size > 0
+
+    @pytest.mark.parametrize("progressive", [False, True])
+    def test_a_jpeg_that_ends_in_middle_grey_is_whole(self, progressive: bool) -> None:
+        picture = np.full((160, 200), 128, np.uint8)
+        picture[:80] = np.random.default_rng(5).integers(0, 256, (80, 200))
+        assert (read_grey(encode(picture, "JPEG", progressive=progressive))[-8:] == 128).all()
 
     def test_a_png_without_its_palette_or_with_a_short_one(self) -> None:
         rows = [b"\0" + (row % 5).tobytes() for row in GREY8]

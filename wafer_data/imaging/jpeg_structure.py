@@ -31,12 +31,14 @@ class JpegStructure:
         trap: Why no decoder should be given the file.
         unsupported: What kind it is that is not read.
         pictures: How many the file holds one after the other.
+        end: Where the end marker is.
     """
 
     complete: bool = False
     trap: str | None = None
     unsupported: str | None = None
     pictures: int = 1
+    end: int = 0
 
 
 def examine_jpeg(data: bytes) -> JpegStructure:
@@ -47,7 +49,7 @@ def examine_jpeg(data: bytes) -> JpegStructure:
     while (match := _NEXT_MARKER.search(data, position)) is not None:
         marker, position = match.group(1)[0], match.end()
         if marker == _END:
-            found.complete = True
+            found.complete, found.end = True, position - 2
             if data[position:].lstrip(b"\0")[:3] == b"\xff\xd8\xff":
                 found.pictures = 2
             if channels == 4 and not adobe:

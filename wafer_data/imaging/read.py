@@ -20,6 +20,7 @@ from PIL import (
 )
 
 from wafer_data.imaging.depth import grey_of, smallest_type
+from wafer_data.imaging.jpeg_structure import examine_jpeg
 from wafer_data.imaging.png_colour import decode_wide, wide_colour
 from wafer_data.imaging.png_structure import examine_png, lacks_rows
 from wafer_data.imaging.refused import Refused, UnreadableImage, damaged, unsupported
@@ -32,6 +33,8 @@ __all__ = ["IMAGE_SUFFIXES", "UnreadableImage", "largest_file", "read_grey", "re
 
 # Loaded here, so that the first image need not wait for them, nor the first TIFF for all of Pillow's readers.
 _READERS = (BmpImagePlugin, JpegImagePlugin, PngImagePlugin, TiffImagePlugin)
+_MIDDLE_GREY = 128  # of a block of a JPEG without data
+_FURTHER_DATA = bytes(range(17, 241, 3)) * 2
 _COLOUR_MODES = ("RGB", "RGBA", "RGBX", "P", "PA", "CMYK", "YCbCr", "HSV")
 # No image needs more bytes a pixel (four 32-bit channels); metadata of a small one may.
 _MOST_BYTES_A_PIXEL, _METADATA_BYTES = 16, 64_000_000
@@ -174,6 +177,8 @@ def _decode(data: bytes, max_pixels: int, min_side: int, reduce_to: int | None) 
         raise damaged(str(error)) from error
     if structure.image_format == "PNG":
         _check_decoded_png(data, image)
+    elif isinstance(image, JpegImagePlugin.JpegImageFile):
+        _check_decoded_jpeg(data, image, reduce_to)
     return grey_of_picture(image)
 
 
@@ -186,6 +191,24 @@ def _check_decoded_png(data: bytes, image: Image.Image) -> None:
     if image.mode == "P" and (highest := int(np.asarray(image).max())) >= structure.colours:
         raise damaged(f"pixels of colour {highest}, where the palette has {structure.colours}")
     if last.getbbox() is None and lacks_rows(data, structure):
+        raise _lacking()
+
+
+def _check_decoded_jpeg(data: bytes, image: JpegImagePlugin.JpegImageFile, reduce_to: int | None) -> None:
+    """Refuse a picture whose data end before its last block: decoders leave the rest at middle grey without a word.
+
+    A picture may end in just that grey, so it is decoded once more with further data before the end marker: those that
+    are complete do not change.
+    """
+    corner = image.crop((max(0, image.width - 4), image.height - 1, image.width, image.height)).convert("RGB")
+    if (abs(np.asarray(corner).astype(int) - _MIDDLE_GREY) > 1).any():
+        return
+    end = examine_jpeg(data).end
+    again = _open(data[:end] + _FURTHER_DATA + data[end:], "JPEG", image.width * image.height + 1)
+    if reduce_to is not None:
+        again.draft(image.mode, (reduce_to, reduce_to))
+    again.load()
+    if again.tobytes() != image.tobytes():
         raise _lacking()
 
 
