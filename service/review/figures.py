@@ -13,7 +13,7 @@ from service.review.agreement import Kappa, cohen, fleiss
 from service.review.further_looks import vigilance
 from service.review.tasks import PLANTED, VERDICTS
 from service.store.database import Database
-from service.store.tables import inspections, review_tasks, reviews, users
+from service.store.tables import dispositions, inspections, review_tasks, reviews, users
 
 _MOST = 20_000
 
@@ -69,8 +69,8 @@ def overturned(database: Database, limit: int = 200) -> list[dict[str, Any]]:
         sa.and_(inspections.c.decision == "PASS", inspections.c.verdict == "defect"),
         sa.and_(inspections.c.decision != "PASS", inspections.c.verdict == "good"),
     )
-    names = ("id", "wafer_id", "lot", "point", "tool", "layer", "decision", "score", "verdict", "verdict_defect",
-             "version", "received_at")  # fmt: skip
+    names = ("id", "wafer_id", "lot", "point", "tool", "layer", "decision", "score", "defect", "verdict",
+             "verdict_defect", "version", "received_at")  # fmt: skip
     query = sa.select(*(inspections.c[name] for name in names)).where(wrong)
     with database.read() as connection:
         found = connection.execute(query.order_by(inspections.c.seq.desc()).limit(limit)).mappings().all()
@@ -80,8 +80,8 @@ def overturned(database: Database, limit: int = 200) -> list[dict[str, Any]]:
 def search(database: Database, terms: dict[str, str], limit: int = 200) -> list[dict[str, Any]]:
     """Inspections by exact wafer, lot, tool, layer, recipe, decision, verdict or version, newest first."""
     fields = ("wafer_id", "lot", "tool", "layer", "recipe", "decision", "verdict", "version", "point")
-    names = ("id", "wafer_id", "lot", "point", "tool", "layer", "recipe", "decision", "score", "verdict", "version",
-             "received_at")  # fmt: skip
+    names = ("id", "wafer_id", "lot", "point", "tool", "layer", "recipe", "decision", "score", "defect", "verdict",
+             "version", "received_at")  # fmt: skip
     query = sa.select(*(inspections.c[name] for name in names))
     for field in fields:
         if terms.get(field):
@@ -93,3 +93,17 @@ def search(database: Database, terms: dict[str, str], limit: int = 200) -> list[
 
 def _plain(kappa: Kappa) -> dict[str, Any]:
     return kappa._asdict()
+
+
+def disposition(database: Database, wafer_id: str) -> dict[str, Any] | None:
+    """What was last said of whether a wafer may go on (`disposition`, `reasons`, `at`); None: nobody has asked."""
+    columns = [dispositions.c[name] for name in ("disposition", "reasons", "at")]
+    query = (
+        sa.select(*columns)
+        .where(dispositions.c.wafer_id == wafer_id)
+        .order_by(dispositions.c.seq.desc())
+        .limit(1)
+    )
+    with database.read() as connection:
+        found = connection.execute(query).mappings().first()
+    return None if found is None else dict(found)

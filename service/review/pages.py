@@ -179,14 +179,14 @@ async def wafer_page(request: Request) -> Response:
     """A wafer: its map and its sites."""
     service, wafer = service_of(request), str(request.path_params["wafer"])
 
-    def find() -> tuple[str, list[dict[str, Any]]]:
+    def find() -> dict[str, Any]:
         rows = figures.search(service.database, {"wafer_id": wafer}, 5000)
         if not rows:
             raise Problem(404, "this wafer was not inspected")
-        return wafer_svg(service, wafer), rows
+        last = figures.disposition(service.database, wafer)
+        return {"svg": wafer_svg(service, wafer), "rows": rows, "disposition": last}
 
-    svg, rows = await run_in_threadpool(find)
-    return page("wafer.html", request, wafer=wafer, svg=svg, rows=rows)
+    return page("wafer.html", request, wafer=wafer, **await run_in_threadpool(find))
 
 
 @allow("engineer", keys=False, people=True)

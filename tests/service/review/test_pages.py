@@ -184,3 +184,14 @@ def test_a_number_that_no_database_holds_is_no_task(queue: list[str], log_in: Lo
     for path in (f"/review/{huge}/skip", f"/review/{huge}/verdict"):
         sent = ann.client.post(path, json={"verdict": "good"}, headers={"X-CSRF-Token": ann.csrf})
         assert sent.status_code == 404
+
+
+def test_the_wafers_page_says_whether_it_may_go_on_and_why(
+    queue: list[str], log_in: LogIn, running: TestClient
+):
+    eva = log_in("eva")
+    page = eva.client.get("/wafers/W1", headers={"accept": "text/html"}).text
+    assert "RUN" not in page and "HOLD" not in page, "nobody has asked"
+    said = running.post("/api/v1/wafers/W1/complete").json()
+    page = eva.client.get("/wafers/W1", headers={"accept": "text/html"}).text
+    assert said["disposition"] in page and all(reason in page for reason in said["reasons"])
