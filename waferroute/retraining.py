@@ -160,18 +160,22 @@ def choose_plan(config: RetrainingConfig, name: str | None, *, new: bool, now: f
 
 
 def ask_if_due(config: RetrainingConfig, now: float | None = None) -> schedule.Due | None:
-    """Whether a retraining is due, by the calendar or by drift.
+    """Whether a retraining is due, by the calendar or by drift; one that was begun so and stopped is due until it ends.
 
     Raises:
         InputError: The service is not there or does not answer.
     """
     now = time.time() if now is None else now
     versions_of(config)
+    plans = all_plans(config)
+    if plans and plans[-1].trigger != "manual" and not is_complete(plans[-1]):
+        last = plans[-1]
+        return schedule.Due(last.trigger, last.id, f"{last.id} was begun and is not complete", True)
     try:
         alarms = schedule.recent_alarms(database_of(config), now) if config.due.on_drift != "off" else []
     except DatabaseDown as error:
         raise InputError(f"the service's database does not answer: {error}") from error
-    return schedule.due(config.due, all_plans(config), alarms, now)
+    return schedule.due(config.due, plans, alarms, now)
 
 
 def summary(plan: Plan, outcomes: Sequence[Outcome], said: dict[str, Any] | None) -> dict[str, Any]:

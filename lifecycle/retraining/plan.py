@@ -32,7 +32,8 @@ class Plan:
         trigger: What began it.
         why: In words.
         until: End of the window that images are taken from, Unix time: when it began.
-        production: The version in use then, which the candidate is compared with; None: there is none yet.
+        production: The version in use, which the candidate is compared with; once the candidate is a version, the one
+            that it was compared with. None: there is none yet.
         config: The settings, as they are now.
     """
 
@@ -103,13 +104,12 @@ def begin(config: RetrainingConfig, name: str, trigger: Trigger, why: str, now: 
         raise InputError(f"a retraining cannot be called {name!r}: write letters, digits and . _ - +")
     path = Path(config.work) / name / PLAN
     if not path.is_file():
-        pointer = versions_of(config).pointer()
+        versions_of(config)
         fixed = {
             "id": name,
             "trigger": trigger,
             "why": why,
             "until": time.time() if now is None else now,
-            "production": pointer.champion if pointer else None,
         }
         write_json(path, fixed)
     return read_plan(config, name)
@@ -129,11 +129,20 @@ def read_plan(config: RetrainingConfig, name: str) -> Plan:
             content["trigger"],
             str(content["why"]),
             float(content["until"]),
-            content["production"],
+            _production(config, path.parent),
             config,
         )
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path} is damaged: remove its folder to begin that retraining again") from error
+
+
+def _production(config: RetrainingConfig, folder: Path) -> str | None:
+    """Whom the candidate is compared with: a gate that was asked about yesterday's version says nothing of today's."""
+    if (folder / "register" / "version.json").is_file():
+        against = read_json(folder / "gate" / "gate.json")["against"]
+        return None if against is None else str(against)
+    pointer = versions_of(config).pointer()
+    return pointer.champion if pointer else None
 
 
 def all_plans(config: RetrainingConfig) -> list[Plan]:
@@ -144,7 +153,7 @@ def all_plans(config: RetrainingConfig) -> list[Plan]:
 
 def settings_of(plan: Plan, *sections: str) -> dict[str, object]:
     """What a step depends on: the plan's fixed part and sections of its settings, as JSON."""
-    fixed = {key: value for key, value in asdict(plan).items() if key not in ("config", "trigger", "why")}
+    fixed = {key: value for key, value in asdict(plan).items() if key in ("id", "until")}
     whole = plan.config.model_dump(mode="json")
     return {**fixed, **{name: whole[name] for name in sections}}
 

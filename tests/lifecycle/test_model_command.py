@@ -71,7 +71,9 @@ def test_a_version_that_fails_its_gate_cannot_be_promoted(
     say("push", bundles[0])
     say("promote", "v1.0.0")
     say("push", write_bundle(tmp_path / "blind", lowres=student_graph(1, 0.2), full=student_graph(1, 0.2)))
-    status, out, _ = say("gate", "v1.1.0", tmp_path / "frozen", "--set", "worse=0.5")
+    page = tmp_path / "gate.html"
+    status, out, _ = say("gate", "v1.1.0", tmp_path / "frozen", "--set", "worse=0.5", "--page", page)
+    assert "did not pass" in page.read_text(encoding="utf-8")
     assert status == 1
     assert "did not pass its gate on 26 images" in out
     status, _, err = say("promote", "v1.1.0")

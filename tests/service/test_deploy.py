@@ -93,7 +93,7 @@ def units(tmp_path: Path) -> Path:
 
 def test_systemd_accepts_the_units(units: Path) -> None:
     names = sorted(f"./{path.name}" for path in units.iterdir())
-    assert len(names) == 4
+    assert len(names) == 6
     ended = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", *names],
         cwd=units,

@@ -81,6 +81,9 @@ def add(commands: Commands) -> None:
         "--set", metavar="KEY=NUMBER", action="append", default=[], type=_number, dest="thresholds",
         help="a threshold that is not at its default, for example escape=0.01",
     )  # fmt: skip
+    gate.add_argument(
+        "--page", metavar="FILE", type=Path, help="also write a page with each lost defect's picture"
+    )
     promote = part(
         "promote", _promote, "let a version decide, on every worker or on none",
         "Try the version in a process of its own, let it decide, and wait until every live worker follows. If one "
@@ -218,6 +221,11 @@ def _gate(args: argparse.Namespace) -> int:
     )
     found = {**report.to_dict(), "against": production, "thresholds": asdict(thresholds)}
     folder.set_gate(version.name, found)
+    if args.page is not None:
+        from lifecycle.gate.page import render_gate
+        from wafer_data.files import write_text
+
+        write_text(args.page, render_gate(found, version.name, {image.name: image.path for image in images}))
     word = "passed" if report.passed else "did not pass"
     lines = [f"{version.name} {word} its gate on {len(images)} images", *(f"- {r}" for r in report.reasons)]
     lines += [f"- missed by it, found by {production}: {name}" for name in report.regressions]

@@ -5,6 +5,7 @@ anything else, a ready bundle takes its place. `test_whole_retraining.py` trains
 """
 
 import io
+import json
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -33,7 +34,7 @@ from service.store.ship import Shipper
 from service.store.tables import inspections, users
 from service.versions.folder import VersionFolder
 from service.versions.follow import first_version
-from tests.conftest import settings, synthetic_wafer, tiny_distill_config
+from tests.conftest import made_once, settings, synthetic_wafer, tiny_distill_config
 from tests.service.conftest import png
 from tests.tool_side.conftest import wafer
 from wafer_data.files import write_json
@@ -75,8 +76,8 @@ def say(database: Database, inspection: str, verdict: str, defect: str | None = 
     """A person's verdict on an image, through the review's own queue."""
     who = Who(f"user:{user}", f"u{user}", ROLES["inspector"], user_id=user, role="inspector", csrf="x")
     with database.write() as connection:
-        kind = "audit" if user == 1 else "double"
-        open_task(connection, database, inspection, kind, 1e9, time.time())
+        kind, risk = ("audit", 1e9) if user == 1 else ("double", 1e12)  # before the second looks that were drawn
+        open_task(connection, database, inspection, kind, risk, time.time())
     task = next(t for t in lease_next(database, who, 4) if t.row["id"] == inspection)
     give_verdict(database, who, task.seq, Said(verdict, defect))
 
@@ -87,16 +88,25 @@ def ship(service: Service) -> None:
         pass
 
 
-def make_fab(
-    root: Path,
+def made_fab(
+    factory: pytest.TempPathFactory,
+    name: str,
     bundle: Path,
     image: Callable[[int, str | None], bytes],
     frozen: Path,
-    images: int = IMAGES,
     types: Sequence[str] = tuple(TYPES),
 ) -> Fab:
-    """A service that decided with `bundle` on images, every fifth of which shows a defect; people saw them all."""
-    fab = Fab(root / "data", frozen, defects={i: types[i // 5 % 2] for i in range(4, images, 5)})
+    """A service that decided on images, every fifth of which shows a defect; people saw them all. Not to be changed."""
+    defects = {i: types[i // 5 % 2] for i in range(4, IMAGES, 5)}
+    root = made_once(factory, name, lambda folder: run_service(folder, bundle, image, defects))
+    return Fab(root / "data", frozen, json.loads((root / "ids.json").read_text()), defects)
+
+
+def run_service(
+    root: Path, bundle: Path, image: Callable[[int, str | None], bytes], defects: dict[int, str]
+) -> None:
+    """Let a service with this bundle decide, and people say what they see."""
+    fab = Fab(root / "data", root, defects=defects)
     fab.folder.push(bundle)
     fab.folder.promote("v1.0.0", by="eva", reason="first")
     rules = root / "rules.toml"
@@ -116,7 +126,7 @@ def make_fab(
             }
             connection.execute(sa.insert(users).values(**person))
     with TestClient(create_app(service), headers={"Authorization": f"Bearer {key}"}) as client:
-        for i in range(images):
+        for i in range(IMAGES):
             where = f"wafer_id=W{i % WAFERS}&inspection_point={i}&lot=L{i % 5}&tool=T{i % 3}&layer=M1"
             answer = client.post(f"/api/v1/inspect?{where}", content=image(i, fab.defects.get(i)))
             assert answer.status_code == 200, answer.text
@@ -124,28 +134,29 @@ def make_fab(
         ship(service)
     for i, name in enumerate(fab.ids):
         fab.say(name, "defect" if i in fab.defects else "good", fab.defects.get(i))
-    return fab
+    fab.database.close()
+    (root / "ids.json").write_text(json.dumps(fab.ids))
 
 
 @pytest.fixture(scope="session")
 def frozen_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Synthetic images with known labels that nobody trains on."""
-    root = tmp_path_factory.mktemp("frozen") / "set"
-    for kind, first, count in (("good", 1000, 30), ("spot", 2000, 8), ("hole", 3000, 8)):
-        (root / kind).mkdir(parents=True)
-        for i in range(count):
-            Image.fromarray(wafer(first + i, TYPES.get(kind, 0.0))).save(root / kind / f"{i}.png")
-    return root
+
+    def make(root: Path) -> None:
+        for kind, first, count in (("good", 1000, 30), ("spot", 2000, 8), ("hole", 3000, 8)):
+            (root / kind).mkdir(parents=True)
+            for i in range(count):
+                Image.fromarray(wafer(first + i, TYPES.get(kind, 0.0))).save(root / kind / f"{i}.png")
+
+    return made_once(tmp_path_factory, "frozen", make)
 
 
 @pytest.fixture(scope="session")
 def _fab(bundles: list[Path], frozen_set: Path, tmp_path_factory: pytest.TempPathFactory) -> Fab:
-    return make_fab(
-        tmp_path_factory.mktemp("fab"),
-        bundles[0],
-        lambda i, kind: png(7000 + i, TYPES.get(kind or "", 0.0)),
-        frozen_set,
-    )
+    def image(index: int, kind: str | None) -> bytes:
+        return png(7000 + index, TYPES.get(kind or "", 0.0))
+
+    return made_fab(tmp_path_factory, "fab", bundles[0], image, frozen_set)
 
 
 @pytest.fixture
@@ -231,8 +242,8 @@ def trained_fab(tiny_run: Path, mvtec_folder: Path, tmp_path_factory: pytest.Tem
         Image.fromarray(synthetic_wafer(np.random.default_rng([5, index]), kind)).save(buffer, "PNG")
         return buffer.getvalue()
 
-    root = tmp_path_factory.mktemp("trained-fab")
-    return make_fab(root, tiny_run / "bundle", image, mvtec_folder, types=("scratch", "particle"))
+    types = ("scratch", "particle")
+    return made_fab(tmp_path_factory, "trained-fab", tiny_run / "bundle", image, mvtec_folder, types)
 
 
 @pytest.fixture

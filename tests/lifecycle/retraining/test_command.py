@@ -38,7 +38,7 @@ def test_the_shipped_file_holds_every_setting_with_its_default():
         section, _, key = field.key.rpartition(".")
         there = content[section] if section else content
         assert key in there, field.key
-        if not field.required and field.key != "train.overrides":
+        if not field.required:
             assert there[key] == field.default, field.key
 
 
@@ -73,6 +73,20 @@ def test_due_says_what_is_due_and_begins_nothing(
     assert not (tmp_path / "work").exists()
     assert "no retraining is due" in say(capsys, settings, "--if-due", "due.monthly=false")[1]
     assert not (tmp_path / "work").exists()
+
+
+def test_one_that_a_timer_began_and_that_was_stopped_is_gone_on_with(
+    settings: Path, fab: Fab, trained: list[Path], capsys: pytest.CaptureFixture[str]
+):
+    say(capsys, settings, "--id", "monthly-2026-11", "--step", "extract")
+    status, out, _ = say(capsys, settings, "--if-due", "--json")
+    found = json.loads(out)
+    assert (status, found["id"], found["version"]) == (0, "monthly-2026-11", "vae-wafer-v1.1.0")
+    assert found["steps"][0] == {
+        "step": "extract",
+        "status": "skipped",
+        "seconds": found["steps"][0]["seconds"],
+    }
 
 
 @pytest.mark.parametrize(

@@ -81,6 +81,21 @@ def only_brighter(student_graph: Callable[..., bytes]) -> Callable[[int], bytes]
     return make
 
 
+def test_a_version_that_decides_since_is_the_one_to_be_compared_with(
+    plan: Plan, fab: Fab, trained: list[Path], bundles: list[Path]
+):
+    do(plan, "extract", "validate", "train", "evaluate", "gate")
+    other = fab.folder.push(bundles[2])
+    fab.folder.promote(other.name, by="eva", reason="meanwhile")
+    again = begin(plan.config, "first", "manual", "a test")
+    statuses = do(again)
+    assert [statuses[name] for name in STEPS[:4]] == ["skipped", "skipped", "skipped", "done"]
+    assert read_json(plan.folder / "gate" / "gate.json")["against"] == other.name
+    # and once it is a version, it stays with what it was compared with
+    fab.folder.rollback(by="eva", reason="back")
+    assert do(begin(plan.config, "first", "manual", "a test")) == dict.fromkeys(STEPS, "skipped")
+
+
 class TestTheGate:
     @pytest.fixture
     def refused(
