@@ -132,7 +132,7 @@ def test_the_units_run_commands_that_there_are() -> None:
                     )
                 assert words[0] == PROGRAM
                 found.append(accepted(words[1:]))
-    assert len(found) == 3
+    assert len(found) == 4
     drains = [args.drain for args in found if hasattr(args, "drain")]
     stop = next(int(v) for n, v in unit(SYSTEMD / "waferroute@.service") if n == "TimeoutStopSec")
     assert drains == [3.0] and stop > 3 + 20, "it is not killed while it drains"
