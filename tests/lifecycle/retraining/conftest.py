@@ -76,7 +76,8 @@ def say(database: Database, inspection: str, verdict: str, defect: str | None = 
     """A person's verdict on an image, through the review's own queue."""
     who = Who(f"user:{user}", f"u{user}", ROLES["inspector"], user_id=user, role="inspector", csrf="x")
     with database.write() as connection:
-        kind, risk = ("audit", 1e9) if user == 1 else ("double", 1e12)  # before the second looks that were drawn
+        # before the second looks that were drawn
+        kind, risk = ("audit", 1e9) if user == 1 else ("double", 1e12)
         open_task(connection, database, inspection, kind, risk, time.time())
     task = next(t for t in lease_next(database, who, 4) if t.row["id"] == inspection)
     give_verdict(database, who, task.seq, Said(verdict, defect))
