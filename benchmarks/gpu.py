@@ -68,6 +68,9 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=8.0, help="time for everything (default: 8)")
     parser.add_argument("--out", type=Path, help="also write the report there, after each part")
     parser.add_argument("--only", choices=PARTS, nargs="*", help="parts (default: all)")
+    parser.add_argument(
+        "--keep", type=Path, help="folder that keeps the images and the run of the part `parity`"
+    )
     args = parser.parse_args()
     started = time.monotonic()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -83,7 +86,7 @@ def main() -> None:
     end, left = started + 60 * args.minutes, sum(share for _, share in chosen.values())
     for part, (measure, share) in chosen.items():
         now = time.monotonic()
-        bench = Bench(device, peak, now + max(5.0, (end - now) * share / left))
+        bench = Bench(device, peak, now + max(5.0, (end - now) * share / left), keep=args.keep)
         left -= share
         signal.setitimer(signal.ITIMER_REAL, max(5.0, min(bench.left + GRACE, end - now + GRACE / 2)))
         try:

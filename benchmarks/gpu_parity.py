@@ -36,9 +36,10 @@ STUDENTS = ("lowres", "full")
 
 def parity(bench: Bench) -> dict[str, Any]:
     """A short run on drawn micrographs, trained here: test images by CPU graphs, and by the GPU in float32 and bf16."""
-    with TemporaryDirectory() as folder:
-        run = Path(folder) / "run"
-        store = _trained(bench, Path(folder), run)
+    with TemporaryDirectory() as temporary:
+        folder = bench.keep or Path(temporary)
+        run = folder / "run"
+        store = _trained(bench, folder, run)
         policy = RoutingPolicy.from_dict(read_json(run / "router" / "policy.json"))
         students = {name: load_student(run / name).eval() for name in STUDENTS}
     normals = store.indices("test", label=0)

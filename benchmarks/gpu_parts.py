@@ -56,12 +56,14 @@ class Bench:
     Attributes:
         peak: Dense bf16 operations a second that the maker states; None where no share of it is reported.
         until: On `time.monotonic`'s clock.
+        keep: Where a run that is trained here stays; None: nowhere.
         found: So far; reported even if the rest breaks.
     """
 
     device: torch.device
     peak: float | None
     until: float
+    keep: Path | None = None
     found: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -231,7 +233,8 @@ def _stage(
     if resident:
         rows = np.arange(stage.batch_size)
         places = torch.from_numpy(rows[::2]).to(bench.device), torch.from_numpy(rows[1::2]).to(bench.device)
-        held = (*task.on(bench.device, task.stored(rows)), *places)
+        painted = task.painted(rows).to(bench.device)
+        held = (*task.on(bench.device, task.stored(rows)), painted, *places)
         training = replace(training, inputs=lambda parts: (held for _ in parts))
     found = _epochs(bench, training, accelerator, len(data[0]), seconds)
     found["parameters"] = sum(p.numel() for p in student.trunk.parameters())

@@ -3,10 +3,11 @@
     .venv/bin/python benchmarks/half_million.py WORK --images 500000
 
 Draws synthetic micrographs of 64 x 64 pixels into Parquet shards under WORK (goes on where it was interrupted), then
-runs the stages `data` and `adapt` in processes of their own, with timm's smallest test network with random weights as
-the backbone, so that the number of images is what counts. `data` is killed once half-way and started again. Prints one
-JSON object: seconds, peak resident memory of each process, and the share of the images that the kill made it do again.
-Nothing here says anything about accuracy. WORK needs some 5 GB for 500 000 images.
+runs the stages `data` and `adapt` in processes of their own. The teacher sees 256 x 256 pixels, so an image is enlarged
+as it is read; its backbone is one convolution with random weights over images shrunken again, so that the number of
+images is what counts. Both stages are killed once half-way and started again. Prints one JSON object: seconds, peak
+resident memory of each process, and what the kills made them do again. Nothing here says anything about accuracy. WORK
+needs some 5 GB for 500 000 images.
 """
 
 from __future__ import annotations
@@ -14,9 +15,12 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import os
 import subprocess
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
+from itertools import repeat
 from pathlib import Path
 
 from PIL import Image
@@ -26,6 +30,7 @@ from wafer_data.shards.item import Item
 from wafer_data.shards.pack import pack
 
 SIZE, ROWS = 64, 5000
+CONFIG = MicrographConfig(size=SIZE)
 STAGE = """
 import json, resource, sys, time
 from pathlib import Path
@@ -36,20 +41,28 @@ if stage == "data":
     from wafer_data.store import prepare_data
     prepare_data(DataConfig(format="shards", root=str(work / "archive")).at_size(64), work / "data")
 else:
-    import timm
-    from safetensors.torch import save_file
+    import numpy as np
+    import torch
+    from torch import nn
     from likelihood import LevelConfig, LikelihoodConfig
     from teacher.config import TeacherConfig
     from teacher.fit import fit_teacher
-    from wafer_data.store import ImageStore
-    weights = work / "random.safetensors"
-    net = timm.create_model("test_efficientnet", pretrained=False, features_only=True)
-    save_file({k: v.contiguous() for k, v in net.state_dict().items()}, weights)
-    fine = LevelConfig(grid=8, mean_grid=8)
-    fit_teacher(
-        TeacherConfig(backbone="file", model="test_efficientnet", weights=str(weights), map_size=8, directions=8,
-                      likelihood=LikelihoodConfig(levels=[LevelConfig(), fine])),
-        ImageStore.open(work / "data"), work / "teacher")
+    from teacher.module_backbone import ModuleBackbone, register_backbone
+    from wafer_data.shards.store import ShardStore
+
+    class Enlarged(ShardStore):
+        def __init__(self, folder):
+            super().__init__(folder)
+            self.size = 256
+        def grey(self, index):
+            return super().grey(index).repeat(4, 0).repeat(4, 1)
+
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.AvgPool2d(4), nn.Conv2d(3, 16, 8, 8), nn.ReLU())
+    backbone = ModuleBackbone(register_backbone(net), 8, (0.5,) * 3, (0.5,) * 3)
+    levels = [LevelConfig(), LevelConfig(grid=8, mean_grid=8)]
+    config = TeacherConfig(map_size=8, directions=8, likelihood=LikelihoodConfig(levels=levels))
+    fit_teacher(config, Enlarged(work / "data"), work / "teacher", backbone=backbone)
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 print(json.dumps({"peak_mb": round(peak), "seconds": round(time.monotonic() - started, 1)}))
 """
@@ -62,23 +75,38 @@ def main() -> None:
     )
     parser.add_argument("work", type=Path, help="folder to work in")
     parser.add_argument("--images", type=int, default=500_000)
+    parser.add_argument(
+        "--processes", type=int, default=1, help="that draw (default: 1); the stages are one each"
+    )
     args = parser.parse_args()
-    config = MicrographConfig(size=SIZE)
     started = time.monotonic()
-    pack(args.images, lambda i: _draw(config, i), args.work / "archive", f"synthetic {config}", ROWS)
+    share = -(-args.images // args.processes // ROWS) * ROWS  # whole shards
+    starts = range(0, args.images, share)
+    with ProcessPoolExecutor(args.processes) as pool:
+        list(
+            pool.map(_pack, starts, [min(share, args.images - start) for start in starts], repeat(args.work))
+        )
     found: dict[str, object] = {
         "images": args.images,
         "drawing_seconds": round(time.monotonic() - started, 1),
     }
-    found["kill"] = _kill_half_way(args.work, args.images)
-    for stage in ("data", "adapt"):
+    found["load"] = os.getloadavg()[0]
+    for stage, kill in (("data", _kill_data), ("adapt", _kill_adapt)):
+        found[f"{stage}_killed"] = kill(args.work, args.images)
         found[stage] = json.loads(_run(args.work, stage).communicate()[0])
+        print(json.dumps({name: found[name] for name in (f"{stage}_killed", stage)}), flush=True)
     print(json.dumps(found, indent=2))
 
 
-def _draw(config: MicrographConfig, index: int) -> Item:
+def _pack(start: int, count: int, work: Path) -> None:
+    """Images `start` and following, as shards in a folder of their own."""
+    folder = work / "archive" / f"{start:07d}"
+    pack(count, lambda i: _draw(start + i), folder, f"synthetic {CONFIG} from {start}", ROWS)
+
+
+def _draw(index: int) -> Item:
     file = io.BytesIO()
-    grey = (normal_image(config, 0, index) * 255).astype("uint8")
+    grey = (normal_image(CONFIG, 0, index) * 255).astype("uint8")
     Image.fromarray(grey).save(file, "png", compress_level=1)
     return Item(f"synthetic_{index:06d}.png", file.getvalue())
 
@@ -89,7 +117,7 @@ def _run(work: Path, stage: str) -> subprocess.Popen[str]:
     )
 
 
-def _kill_half_way(work: Path, images: int) -> dict[str, object]:
+def _kill_data(work: Path, images: int) -> dict[str, object]:
     """Kill `data` when half of its parts are done; the unfinished one is what has to be done again."""
     shards = -(-images // ROWS)
     process = _run(work, "data")
@@ -105,6 +133,27 @@ def _kill_half_way(work: Path, images: int) -> dict[str, object]:
         "finished_parts": len(parts),
         "parts_done_again": len(begun - parts),
         "share_lost": len(begun - parts) / shards,
+    }
+
+
+def _kill_adapt(work: Path, images: int) -> dict[str, object]:
+    """Kill `adapt` when the features of half of the training images are noted; what is not noted is computed again."""
+    normals, noted = json.loads((work / "data" / "split.json").read_text())["counts"]["train_normal"], 0
+    started, process = time.monotonic(), _run(work, "adapt")
+    while noted < normals // 2:
+        if process.poll() is not None:
+            raise SystemExit("adapt ended before it could be killed")
+        time.sleep(0.2)
+        note = work / "teacher/checkpoint/features/progress.json"
+        noted = json.loads(note.read_text())["done"] if note.is_file() else 0
+    process.kill()
+    process.communicate()
+    most = 50 * 16  # a note every 50 batches
+    return {
+        "training_images": normals,
+        "noted": noted,
+        "seconds_until_killed": round(time.monotonic() - started, 1),
+        "share_lost_at_most": most / normals,
     }
 
 

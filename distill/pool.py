@@ -9,9 +9,11 @@ the pool depends on the seed and i alone, so a pool can be rebuilt bit by bit.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -22,6 +24,7 @@ from wafer_data.augment import AugmentConfig, augment, warp
 from wafer_data.errors import InputError
 from wafer_data.files import new_directory, read_json, sha256_json, write_json
 from wafer_data.progress import track
+from wafer_data.shards.on_ray import cluster, on_ray
 from wafer_data.store import ImageStore
 from wafer_data.synthetic import add_random_anomaly
 from wafer_data.synthetic.transplant import transplant
@@ -33,6 +36,8 @@ VERSION = 6
 COVER_SIDE = 32
 WARPED_SHARE = 0.3
 """Of the copies, where a cell's look counts and not its place alone: turned by any angle, enlarged or shrunk."""
+RAY_IMAGES = 128
+"""Images that a worker of a cluster makes at a time."""
 
 
 @dataclass(frozen=True)
@@ -89,10 +94,17 @@ def open_pool(
     folder = cache / "pool"
     if not (folder / "pool.json").is_file() or read_json(folder / "pool.json").get("key") != key:
         maker.build(folder)
+    return read_pool(cache)
+
+
+def read_pool(cache: Path) -> Pool:
+    """The pool that lies in `cache`, whatever it was made of."""
+    folder = cache / "pool"
     about = read_json(folder / "pool.json")
     images = np.load(folder / "images.npy", mmap_mode="r")
     is_normal, cover = np.load(folder / "is_normal.npy"), np.load(folder / "cover.npy", mmap_mode="r")
-    return Pool(images, is_normal, about["originals"], key, cover, np.load(folder / "known.npy"))
+    known = np.load(folder / "known.npy")
+    return Pool(images, is_normal, about["originals"], about["key"], cover, known)
 
 
 class _Maker:
@@ -129,7 +141,7 @@ class _Maker:
         return sha256_json(parts)
 
     def build(self, folder: Path) -> None:
-        """Write the pool into `folder`, as a whole."""
+        """Write the pool into `folder`, as a whole; inside `on_cluster` its images are made there."""
         bits = 8 * self.store.dtype.itemsize
         folder.parent.mkdir(parents=True, exist_ok=True)
         needed = self.total * self.store.size**2 * self.store.dtype.itemsize
@@ -144,12 +156,14 @@ class _Maker:
         known = np.ones(self.total, bool)
 
         def rows() -> Iterator[np.ndarray]:
-            for i in track(range(self.total), "training pool"):
-                image, is_normal[i], mask = self.image(i)
-                known[i] = is_normal[i] or mask is not None
-                if mask is not None:
-                    cover[i] = _cover(mask)
-                yield to_counts(image, bits)
+            address = cluster()
+            made = self.made(range(self.total)) if address is None else self._made_on(address)
+            for i, (counts, normal, covered) in enumerate(track(made, "training pool", total=self.total)):
+                is_normal[i] = normal
+                known[i] = normal or covered is not None
+                if covered is not None:
+                    cover[i] = covered
+                yield counts
 
         with new_directory(folder) as new:
             write_stack(new / "images.npy", rows(), self.total, self.store.size, bits)
@@ -158,6 +172,29 @@ class _Maker:
             np.save(new / "known.npy", known)
             counts = {"originals": len(self.normals), "labelled": len(self.defects), "images": self.total}
             write_json(new / "pool.json", {"key": self.key, **counts})
+
+    def made(self, numbers: Iterable[int]) -> Iterator[tuple[np.ndarray, bool, np.ndarray | None]]:
+        """Images as they are stored, whether each is normal, and its cover if it is known."""
+        bits = 8 * self.store.dtype.itemsize
+        for i in numbers:
+            image, normal, mask = self.image(i)
+            yield to_counts(image, bits), normal, None if mask is None else _cover(mask)
+
+    def _made_on(self, address: str) -> Iterator[tuple[np.ndarray, bool, np.ndarray | None]]:
+        """The same from a Ray cluster."""
+        blocks = [range(s, min(s + RAY_IMAGES, self.total)) for s in range(0, self.total, RAY_IMAGES)]
+        settings = (self.config, self.changes, self.foreign, self.seed, bool(self.warped_share))
+        worker = partial(_pool_worker, self.store.folder.absolute(), *settings)
+        for _, row in on_ray(address, worker, blocks, in_order=True):
+            known = np.asarray(row["known"])
+            for counts, normal, has, cover in zip(
+                np.asarray(row["images"]),
+                np.asarray(row["normal"]),
+                known,
+                np.asarray(row["cover"]),
+                strict=True,
+            ):
+                yield counts, bool(normal), cover if has else None
 
     def image(self, i: int) -> tuple[np.ndarray, bool, np.ndarray | None]:
         """Image `i` of the pool, float32 (S, S) in [0, 1], whether it is normal, and its defect's mask if known."""
@@ -188,6 +225,23 @@ class _Maker:
         normal = augment(self.store.grey(int(rng.choice(self.normals))), rng, self.changes)
         image, placed = transplant(normal, defect, mask, rng, self.changes)
         return image, False, placed
+
+
+def _pool_worker(data: Path, *settings: Any) -> Callable[[range], dict[str, Any]]:
+    """What a worker of a cluster makes of the numbers of some images; called once in each."""
+    maker = _Maker(ImageStore.open(data), *settings)
+
+    def work(numbers: range) -> dict[str, Any]:
+        images, normal, covers = zip(*maker.made(numbers), strict=True)
+        none = np.zeros((COVER_SIDE, COVER_SIDE), np.uint8)
+        return {
+            "images": np.stack(images),
+            "normal": np.array(normal),
+            "known": np.array([cover is not None for cover in covers]),
+            "cover": np.stack([none if cover is None else cover for cover in covers]),
+        }
+
+    return work
 
 
 def _cover(mask: np.ndarray) -> np.ndarray:

@@ -11,20 +11,24 @@ import errno
 import math
 import os
 import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from distill.pool import Pool
+from distill.pool import Pool, read_pool
 from student_vae import StudentVAE, load_student
 from teacher import Teacher, load_teacher
+from teacher.normal_features import BLOCK, Elsewhere
 from training.ahead import ahead, threads_for
 from wafer_data.errors import InputError
 from wafer_data.files import new_directory, read_json, sha256_file, sha256_json, write_json
 from wafer_data.progress import track
+from wafer_data.shards.on_ray import cluster, on_ray
 
 CACHE = "cache"
 _GB = 1e9
@@ -134,7 +138,7 @@ def open_targets(
     """The features of model `name` on the pool; from the disk where they fit into `limit_gb`, else computed in steps.
 
     The limit holds for the features of all models together: those of another model make room first, since stages
-    learn one after the other. Not in the cache yet, they are computed and written now.
+    learn one after the other. Not in the cache yet, they are computed and written now; inside `on_cluster`, there.
 
     Raises:
         InputError: the model is missing, or the disk has no room for what the limit allows.
@@ -153,7 +157,7 @@ def open_targets(
     if needed > limit_gb * _GB:
         return live
     _make_room(cache, needed, limit_gb, name)
-    _write(folder, live, key, name)
+    _write(folder, live, key, name, TargetPass(run_dir, cache, name, bf16).elsewhere())
     return CachedTargets(np.load(folder / "features.npy", mmap_mode="r"))
 
 
@@ -175,7 +179,37 @@ def _make_room(cache: Path, needed: int, limit_gb: float, name: str) -> None:
         )
 
 
-def _write(folder: Path, live: LiveTargets, key: str, name: str) -> None:
+@dataclass(frozen=True)
+class TargetPass:
+    """Features of the pool computed elsewhere; every worker must reach the folders of run and cache."""
+
+    run_dir: Path
+    cache: Path
+    name: str
+    bf16: bool
+
+    def worker(self) -> Callable[[np.ndarray], dict[str, Any]]:
+        """What a worker does with a block of rows; called once in each."""
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        model = load_model(self.run_dir, self.name).to(device).eval()
+        live = LiveTargets(model, read_pool(self.cache), device, self.bf16)
+        return lambda rows: {"features": live.rows(rows).half().cpu().numpy().view(np.uint16)}
+
+    def elsewhere(self) -> Elsewhere | None:
+        """Computed on the cluster; None where there is none."""
+        address = cluster()
+        if address is None:
+            return None
+        absolute = replace(self, run_dir=self.run_dir.absolute(), cache=self.cache.absolute())
+
+        def computed(blocks: Sequence[np.ndarray]) -> Iterator[tuple[int, np.ndarray]]:
+            for number, row in on_ray(address, absolute.worker, blocks, gpu=True):
+                yield number, np.asarray(row["features"]).view(np.float16)
+
+        return computed
+
+
+def _write(folder: Path, live: LiveTargets, key: str, name: str, elsewhere: Elsewhere | None) -> None:
     with new_directory(folder) as new:
         path = new / "features.npy"
         out = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=live.shape)
@@ -183,9 +217,15 @@ def _write(folder: Path, live: LiveTargets, key: str, name: str) -> None:
         parts = [
             np.arange(start, min(start + live.chunk, len(out))) for start in range(0, len(out), live.chunk)
         ]
-        made = ahead(lambda part: live.rows(part).half().cpu().numpy(), parts, threads_for(live.device) // 2)
-        for part, found in zip(track(parts, f"{name}: features of the pool"), made, strict=True):
-            out[part] = found
+        made: Iterable[tuple[int, np.ndarray]]
+        if elsewhere is not None:
+            parts = [np.arange(start, min(start + BLOCK, len(out))) for start in range(0, len(out), BLOCK)]
+            made = elsewhere(parts)
+        else:
+            threads = threads_for(live.device) // 2
+            made = enumerate(ahead(lambda part: live.rows(part).half().cpu().numpy(), parts, threads))
+        for number, found in track(made, f"{name}: features of the pool", total=len(parts)):
+            out[parts[number]] = found
         out.flush()
         write_json(new / "key.json", {"key": key})
 

@@ -15,6 +15,7 @@ from eval.config import EvalConfig
 from eval.latency import Latency, measure_latency
 from eval.metrics.sketch import ImageSketch
 from eval.model_metrics import measure_model
+from eval.on_ray import TestPass
 from eval.provenance import describe
 from eval.results import DataSummary, Evaluation, ModelResult
 from eval.routing import measure_routing
@@ -66,12 +67,14 @@ def evaluate(run: FinishedRun, config: EvalConfig) -> Evaluated:
     students = BundleStudents(bundle) if bundle else None
     graphs = {name: graph.batch for name, graph in students.graphs.items()} if students else {}
     scorers = load_scorers(run.folder, store, config, graphs)
+    fitted = {name: scorer for name, scorer in scorers.items() if name in config.baselines}
     found = score_test_images(
         store,
         scorers,
         run.policy if bundle else None,
         students.references if students else None,
         {name: on_arrays(load_student(run.folder / name)) for name in graphs},
+        elsewhere=TestPass(run.folder.absolute(), config, fitted, bundle is not None).elsewhere(),
     )
     latencies = _latencies(store, found, scorers, bundle, config)
     evaluation = Evaluation(

@@ -1,15 +1,17 @@
 """One pass over the test images: every model's scores, pixel histograms, and the routed system's, in bounded memory."""
 
-from collections.abc import Mapping
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch.nn import functional
 
 from eval.metrics import PixelHistograms
-from eval.scorers import BATCH, Scorer
+from eval.scorers import BATCH, Scorer, Seen
 from router.policy import RoutingPolicy
 from router.route_scores import STUDENTS, RouteScores, Student, score_batches
 from wafer_data.progress import track
@@ -62,13 +64,14 @@ def score_test_images(
     references: Mapping[str, float] | None,
     compared: Mapping[str, Student] | None = None,
     batch_size: int = BATCH,
+    elsewhere: Elsewhere | None = None,
 ) -> TestScores:
     """Score every test image once with each model; `compared`: see `TestScores.reference`.
 
     `references` holds, for "lowres" and "full", the map value that 1 in 1000 calibration pixels exceeds. With
     it the routed system's pixels, which come from either model, are counted on one scale. Images that the
     gate refuses have no routed map and are left out of the routed pixels; defects without a mask are left out
-    of all pixel counts.
+    of all pixel counts. `elsewhere` scores instead of this process, which counts pixels and order in any case.
     """
     if store.reduced is not None:
         from eval.tiled_scoring import score_tiled_images
@@ -88,28 +91,67 @@ def score_test_images(
     reference = {name: np.empty(len(indices)) for name in compared or {}}
     types = [record.type for record in records]
     found = TestScores(indices, labels, types, scores, refused, reference, variants=variants)
-    for start in track(range(0, len(indices), batch_size), "scoring test images"):
-        part = slice(start, start + batch_size)
-        images = store.batch(indices[part])
-        outputs: dict[str, Any] = {}
-        if policy is not None:
-            route = {name: scorers[name].score for name in STUDENTS}
-            others = {_REFERENCE + name: student for name, student in (compared or {}).items()}
-            (batch,) = score_batches(policy.gate, images[:, 0], route | others, batch_size)
-            refused[part] = batch.refused
-            for name in reference:
-                reference[name][part] = batch.outputs[_REFERENCE + name].score
-            outputs |= {name: batch.outputs[name] for name in route}
-        outputs |= {name: scorer.score(images) for name, scorer in scorers.items() if name not in outputs}
-        for name, output in outputs.items():
+    parts = [slice(start, start + batch_size) for start in range(0, len(indices), batch_size)]
+    if elsewhere is not None:
+        made = elsewhere([indices[part] for part in parts])
+    else:
+        made = (score_batch(store, indices[part], scorers, policy, compared) for part in parts)
+    for part, batch in zip(track(parts, "scoring test images"), made, strict=True):
+        refused[part] = batch.refused
+        for name, values in batch.reference.items():
+            reference[name][part] = values
+        for name, output in batch.outputs.items():
             scores[name][part] = output.score
-        for name, scorer in scorers.items():
-            for key, variant in scorer.variants.items():
-                variants[name][key][part] = variant(images).score
+        for name, found_variants in batch.variants.items():
+            for key, values in found_variants.items():
+                variants[name][key][part] = values
         if with_masks:
-            maps = {name: output.map for name, output in outputs.items() if output.map is not None}
+            maps = {name: output.map for name, output in batch.outputs.items() if output.map is not None}
             _count_pixels(found, store, part, maps, policy, references)
     return found
+
+
+class ScoredPart(NamedTuple):
+    """What all models make of a few test images; fields as in `TestScores`, `outputs` by model."""
+
+    refused: np.ndarray
+    outputs: dict[str, Seen]
+    reference: dict[str, np.ndarray]
+    variants: dict[str, dict[str, np.ndarray]]
+
+
+Elsewhere = Callable[[Sequence[np.ndarray]], Iterator[ScoredPart]]
+"""(indices of each part) -> what `score_batch` finds, in order: what scores instead of it, such as a cluster."""
+
+
+def score_batch(
+    store: ImageStore,
+    indices: np.ndarray,
+    scorers: Mapping[str, Scorer],
+    policy: RoutingPolicy | None,
+    compared: Mapping[str, Student] | None,
+) -> ScoredPart:
+    """Score the images `indices` with each model, those of the route behind the quality gate."""
+    images = store.batch(indices)
+    refused, outputs, reference = np.zeros(len(indices), dtype=bool), {}, {}
+    if policy is not None:
+        route = {name: scorers[name].score for name in STUDENTS}
+        others = {_REFERENCE + name: student for name, student in (compared or {}).items()}
+        (batch,) = score_batches(policy.gate, images[:, 0], route | others, len(images))
+        refused = batch.refused
+        reference = {name: np.asarray(batch.outputs[_REFERENCE + name].score) for name in compared or {}}
+        outputs = {name: _seen(batch.outputs[name]) for name in route}
+    outputs |= {name: _seen(scorer.score(images)) for name, scorer in scorers.items() if name not in outputs}
+    variants = {
+        name: {key: np.asarray(variant(images).score) for key, variant in scorer.variants.items()}
+        for name, scorer in scorers.items()
+        if scorer.variants
+    }
+    return ScoredPart(refused, outputs, reference, variants)
+
+
+def _seen(output: Any) -> Seen:
+    return Seen(np.asarray(output.score), output.map)
 
 
 def upsample(maps: np.ndarray, size: int) -> np.ndarray:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from teacher.config import TeacherConfig
 from teacher.gradient import adapt_by_gradient, fit_decoder
 from teacher.model import Teacher, save_teacher
 from teacher.normal_features import NormalFeatures
+from teacher.on_ray import FeaturePass, hand_out, images_of
 from teacher.pretrain.run import pretrained_backbone
 from teacher.project import project_images
 from teacher.questions.sample import draw_sample
@@ -38,9 +40,10 @@ from training.tensors import weights_digest
 from wafer_data.errors import InputError
 from wafer_data.files import new_directory, sha256_json, write_json
 from wafer_data.progress import track
+from wafer_data.shards.on_ray import cluster
 from wafer_data.spread import spread
 from wafer_data.store import ImageStore
-from wafer_data.symmetric_copies import SAME, Change, changes_from, in_folds, within
+from wafer_data.symmetric_copies import SAME, changes_from, in_folds, within
 
 BASIS_IMAGES = 400
 """Images that set channel scales and directions: 400 x 1 024 positions is ample for a C x C covariance."""
@@ -89,6 +92,10 @@ def fit_teacher(
     def compute(indices: np.ndarray) -> Tensor:
         return project(teacher, store, indices, config)
 
+    handed_out = work / "handed-out"
+    if cluster() is not None:
+        hand_out(teacher, handed_out)
+    passes = FeaturePass(store.folder.absolute(), handed_out.absolute(), config)
     features = NormalFeatures(
         lambda rows: compute(normals[rows]),
         len(normals),
@@ -98,6 +105,7 @@ def fit_teacher(
         config.cache_gb,
         config.batch_size,
         threads_for(device) // 2,
+        passes.elsewhere(),
     )
     symmetries = measure_symmetries(teacher, store, config, config.seed, features.rows)
     changes = within(changes_from(symmetries["exact"]), len(normals))
@@ -108,7 +116,7 @@ def fit_teacher(
         teacher.decoder = fitted.decoder
         residuals = lambda: fitted.residuals(features.rows)  # noqa: E731 (one of three ways to read them)
     elif len(changes) > 1:
-        residuals = _with_copies(teacher, store, changes, config, work, key).batches
+        residuals = _with_copies(teacher, store, replace(passes, changes=tuple(changes)), work, key).batches
     labelled = _labelled(teacher, store, compute, config)
     likelihood = config.likelihood.for_images(len(normals), len(changes))
     fit = fit_with_labels(residuals, labelled, likelihood, config.seed)
@@ -162,28 +170,27 @@ def _ask(teacher: Teacher, fit: Fit, store: ImageStore, config: TeacherConfig) -
 
 
 def _with_copies(
-    teacher: Teacher, store: ImageStore, changes: list[Change], config: TeacherConfig, work: Path, key: str
+    teacher: Teacher, store: ImageStore, passes: FeaturePass, work: Path, key: str
 ) -> NormalFeatures:
     """Features of the training normals and of their mirrored and turned copies, as the students' fits see them."""
-    normals = store.indices("train", label=0)
-    order = list(in_folds(len(normals), len(changes), config.likelihood.folds))
+    config, changes, folds = passes.config, passes.changes, passes.config.likelihood.folds
+    image_at = images_of(store, changes, folds)
 
     def compute(rows: np.ndarray) -> Tensor:
-        pairs = [order[row] for row in rows]
-        images = [changes[copy].of(store.grey(int(normals[image]))) for image, copy in pairs]
-        return project_images(teacher, torch.from_numpy(np.stack(images)[:, None]), config)
+        images = np.stack([image_at(int(row)) for row in rows])
+        return project_images(teacher, torch.from_numpy(images[:, None]), config)
 
-    shape = (config.directions, config.map_size, config.map_size)
-    own_key = sha256_json([key, [list(change) for change in changes], config.likelihood.folds])
+    own_key = sha256_json([key, [list(change) for change in changes], folds])
     return NormalFeatures(
         compute,
-        len(order),
-        shape,
+        sum(1 for _ in in_folds(len(store.indices("train", label=0)), len(changes), folds)),
+        (config.directions, config.map_size, config.map_size),
         work / "copies",
         own_key,
         config.cache_gb,
         config.batch_size,
         threads_for(teacher.projection.device) // 2,
+        passes.elsewhere(),
     )
 
 

@@ -57,11 +57,6 @@ class DataConfig(BaseModel):
         description="Share of the labelled defects of each type that calibrate instead of training: no model sees "
         "them, so they may certify a miss rate. The others train.",
     )
-    ray: str | None = Field(
-        None,
-        description="Format shards only: address of a Ray cluster (auto, ray://head:10001, or local) that decodes and "
-        "checks the shards; run folder and archive must be reachable by its workers. Changes no result.",
-    )
     expected_size: list[int] | None = Field(
         None,
         description="[height, width] in pixels that every image must have, in training and on the tool. Default: the "

@@ -118,6 +118,7 @@ class ImageStore:
         size: Side S of the square images in pixels.
         name: For reports.
         fingerprint: Changes when an image, a mask, a label or the split does, not when the folder moves.
+        folder: Where it lies.
         levels: The grey levels that every image is given out in. len(store) is the number of images.
         reduced: Large images at the scale of their tiles; None where each is looked at as one square. What the store
             itself gives out is the whole image, shrunk, either way.
@@ -129,6 +130,7 @@ class ImageStore:
 
     def __init__(self, out_dir: Path) -> None:
         """Prefer `ImageStore.open`."""
+        self.folder = Path(out_dir)
         content = files.read_json(out_dir / SPLIT)
         if not isinstance(content, dict) or content.get("schema") != SCHEMA:
             raise InputError(

@@ -24,7 +24,7 @@ LOGS = ("*.csv", "wandb", "checkpoint*", "logs")
 
 
 # Keys that change how a stage works but not what comes out of it.
-_WITHOUT_EFFECT = {"ray", "wandb", "checkpoint_epochs", "keep_cache", "cache_gb", "compile", "offline"}
+_WITHOUT_EFFECT = {"wandb", "checkpoint_epochs", "keep_cache", "cache_gb", "compile", "offline"}
 
 
 def all_stages(command_tail: str = "CONFIG", *, pretrain: bool = False) -> list[Stage[RunConfig]]:
@@ -115,7 +115,6 @@ def data_settings(config: RunConfig) -> dict[str, Any]:
     from wafer_data.store import SCHEMA
 
     section = config.data.model_dump(mode="json")
-    section.pop("ray")
     if not config.data.labelled_defects_per_type:  # what it divides is not there
         section.pop("calibration_defect_fraction")
     return {"data": section, "schema": SCHEMA}

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.utils import DistributedDataParallelKwargs
 
 from teacher.backbones import Backbone, build_backbone
 from teacher.config import TeacherConfig
@@ -36,7 +37,11 @@ def pretrain(config: TeacherConfig, store: ImageStore, out_dir: Path) -> None:
     """
     settings, seed, work = config.pretrain, config.seed, out_dir / "checkpoint"
     backbone = build_backbone(config)
-    accelerator = Accelerator(mixed_precision="bf16" if settings.bf16 and _has_bf16() else "no")
+    accelerator = Accelerator(
+        mixed_precision="bf16" if settings.bf16 and _has_bf16() else "no",
+        # what comes after a transformer's last hidden layer has no part in its features
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+    )
     with accelerator.main_process_first():  # the others find the archives decoded
         archives = [
             ArchiveImages(location, out_dir / "checkpoint-archives" / f"{number:03d}", store.size)

@@ -92,8 +92,8 @@ class MaskedDistillation(nn.Module):
                 self.name(features.mean((2, 3))), label, ignore_index=UNKNOWN, reduction="none"
             )
             losses["loss"] = losses["loss"] + self.config.label_weight * named
-            if (label != UNKNOWN).any():
-                losses["label"] = named[label != UNKNOWN]
+            # also where it is none: processes that name other losses cannot add them up
+            losses["label"] = named[label != UNKNOWN]
         return losses
 
 

@@ -9,6 +9,7 @@ import torch
 
 from likelihood import LevelConfig, LikelihoodConfig
 from likelihood.fit import fit_likelihood
+from teacher import normal_features
 from teacher.normal_features import NormalFeatures
 
 COUNT, SHAPE, STEP = 230, (3, 4, 4), 2
@@ -139,3 +140,48 @@ class TestKilled:
         backbone = Backbone()
         features_of(backbone, tmp_path)
         assert backbone.asked == list(range(COUNT))
+
+
+class TestElsewhere:
+    """What is computed by others comes in blocks, in any order."""
+
+    @pytest.fixture(autouse=True)
+    def small_blocks(self, monkeypatch):
+        monkeypatch.setattr(normal_features, "BLOCK", 65)  # of 64 images: whole passes of 2
+
+    @staticmethod
+    def features(folder: Path, blocks: list[np.ndarray], fails_after: int | None = None) -> NormalFeatures:
+        def elsewhere(asked):
+            blocks.extend(asked)
+            for place, number in enumerate(reversed(range(len(asked)))):
+                if place == fails_after:
+                    raise KeyboardInterrupt
+                yield number, FEATURES[asked[number]].half().numpy()
+
+        return NormalFeatures(
+            Backbone(fails_at=0), COUNT, SHAPE, folder, "key", 1.0, STEP, elsewhere=elsewhere
+        )
+
+    def test_the_features_are_the_same(self, tmp_path):
+        blocks: list[np.ndarray] = []
+        features = self.features(tmp_path, blocks)
+        assert [len(block) for block in blocks] == [64, 64, 64, 38]
+        assert torch.equal(features.rows(np.arange(COUNT)), ROUNDED)
+
+    def test_killed_it_asks_for_the_blocks_that_did_not_come(self, tmp_path):
+        with pytest.raises(KeyboardInterrupt):
+            self.features(tmp_path, [], fails_after=2)
+        blocks: list[np.ndarray] = []
+        features = self.features(tmp_path, blocks)
+        assert [int(block[0]) for block in blocks] == [0, 64]
+        assert torch.equal(features.rows(np.arange(COUNT)), ROUNDED)
+
+    def test_begun_here_it_is_gone_on_with_there_and_the_other_way_round(self, tmp_path):
+        killed(tmp_path / "here")  # noted up to 100
+        blocks: list[np.ndarray] = []
+        self.features(tmp_path / "here", blocks)
+        assert min(int(block[0]) for block in blocks) == 100
+        with pytest.raises(KeyboardInterrupt):
+            self.features(tmp_path / "there", [], fails_after=2)
+        features = features_of(Backbone(), tmp_path / "there")
+        assert torch.equal(features.rows(np.arange(COUNT)), ROUNDED)

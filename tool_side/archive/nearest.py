@@ -17,10 +17,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tool_side.archive.nearest_rows import ROWS, Rows, write_rows
 from tool_side.archive.results import BUNDLE, KEY, read_metadata
 from wafer_data.errors import DataError, MissingPackageError, NotFoundError
 from wafer_data.files import new_file, read_json, sha256_json, write_json
 
+SCHEMA = 2
 EXACT, PROBES = 20_000, 32
 INDEX, ABOUT = "nearest.faiss", "nearest.json"
 TRAINED_ON = 64
@@ -46,27 +48,30 @@ class NearestImages:
 
     Args:
         results: folder that `score_archive` wrote, with latents.
+        probes: cells of the inverted file that a search looks into: more find more of the true nearest and take longer.
 
     Raises:
         InputError: no results, or none with a latent vector.
     """
 
-    def __init__(self, results: Path) -> None:
+    def __init__(self, results: Path, probes: int = PROBES) -> None:
         self._faiss = _faiss()
         self._parts = sorted(results.glob("*.parquet"))
         if not self._parts:
             raise NotFoundError(f"{results} holds no results: run `waferroute score` first")
         metadata = [read_metadata(part) for part in self._parts]
         self.bundle = metadata[0][BUNDLE].decode()
-        key = sha256_json(
-            [[part.name, data[KEY].decode()] for part, data in zip(self._parts, metadata, strict=True)]
-        )
+        names = [[part.name, data[KEY].decode()] for part, data in zip(self._parts, metadata, strict=True)]
+        key = sha256_json([SCHEMA, names])
         about = read_json(results / ABOUT) if (results / ABOUT).is_file() else {}
-        if about.get("key") != key or not (results / INDEX).is_file():
+        if about.get("key") != key or not all((results / name).is_file() for name in (INDEX, ROWS)):
             about = self._build(results, key)
         self.count = int(about["count"])
         self._starts = np.array(about["starts"])
         self._index = self._faiss.read_index(str(results / INDEX))
+        if self.count > EXACT:
+            self._faiss.extract_index_ivf(self._index).nprobe = probes
+        self._rows = Rows(results / ROWS)
 
     def search(self, latent: np.ndarray, k: int = 10) -> list[Neighbour]:
         """The `k` nearest images to a latent vector, float32 (d,), nearest first."""
@@ -80,7 +85,7 @@ class NearestImages:
 
     def _neighbour(self, place: int, distance: float) -> Neighbour:
         part = int(np.searchsorted(self._starts, place, side="right")) - 1
-        row = _row(self._parts[part], place - int(self._starts[part]))
+        row = self._rows[place]
         return Neighbour(row["source"], self._parts[part].name, int(row["row"]), distance, row["decision"])
 
     def _build(self, results: Path, key: str) -> dict[str, Any]:
@@ -96,12 +101,13 @@ class NearestImages:
             cells = int(4 * math.sqrt(total))
             quantiser = faiss.IndexFlatL2(width)
             inner = faiss.IndexIVFFlat(quantiser, width, cells)
-            inner.cp.seed, inner.nprobe = 0, PROBES
+            inner.cp.seed = 0
             inner.train(self._sample(cells * TRAINED_ON, total))
         index = inner if total > EXACT else faiss.IndexIDMap(inner)
         for part, start in zip(self._parts, starts, strict=False):
             for rows, block in _latents(part):
                 index.add_with_ids(block, (start + rows).astype(np.int64))
+        write_rows(self._parts, results / ROWS)
         with new_file(results / INDEX) as temporary:
             faiss.write_index(index, str(temporary))
         about = {"key": key, "count": int(index.ntotal), "starts": starts[:-1].tolist()}
@@ -130,18 +136,6 @@ def _latents(part: Path) -> Sequence[tuple[np.ndarray, np.ndarray]] | Any:
             flat = column.drop_null().flatten().to_numpy(zero_copy_only=False)
             yield start + present, np.ascontiguousarray(flat.reshape(len(present), -1), np.float32)
         start += batch.num_rows
-
-
-def _row(part: Path, row: int) -> dict[str, Any]:
-    file = pq.ParquetFile(part)
-    for group in range(file.num_row_groups):
-        size = file.metadata.row_group(group).num_rows
-        if row < size:
-            table = file.read_row_group(group, columns=["source", "row", "decision"])
-            found: dict[str, Any] = table.slice(row, 1).to_pylist()[0]
-            return found
-        row -= size
-    raise DataError(f"{part} has fewer rows than its index: remove {INDEX} and search again")
 
 
 def _faiss() -> Any:

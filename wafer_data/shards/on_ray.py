@@ -7,13 +7,36 @@ transport are Ray's.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
 from typing import Any, Generic, TypeVar
 
 from wafer_data.errors import InputError, MissingPackageError
 
 Task = TypeVar("Task")
 LOCAL = "local"
+
+
+_ADDRESS: ContextVar[str | None] = ContextVar("cluster", default=None)
+
+
+@contextlib.contextmanager
+def on_cluster(address: str | None) -> Iterator[None]:
+    """What images or shards can be divided for is done on the cluster at `address` while the block runs; None: here.
+
+    No part of a configuration: where something is computed changes no result.
+    """
+    token = _ADDRESS.set(address)
+    try:
+        yield
+    finally:
+        _ADDRESS.reset(token)
+
+
+def cluster() -> str | None:
+    """The address of the enclosing `on_cluster`, None where there is none."""
+    return _ADDRESS.get()
 
 
 class _Worker(Generic[Task]):
@@ -35,6 +58,9 @@ def on_ray(
     make: Callable[[], Callable[[Task], dict[str, Any]]],
     tasks: Sequence[Task],
     workers: int | None = None,
+    *,
+    in_order: bool = False,
+    gpu: bool = False,
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """Do every task somewhere in the cluster.
 
@@ -42,10 +68,14 @@ def on_ray(
         address: of a running cluster (`auto`, `ray://head:10001`), or `local` to start one on this computer.
         make: called once a worker; gives the function that does a task and returns plain values.
         tasks: what there is to do; must be picklable.
-        workers: processes of one core each; default: as many as the cluster has cores.
+        workers: processes of one core each; default: as many as the cluster has cores, or GPUs where `gpu` asks for
+            one.
+        in_order: yield in the order of the tasks; what is done early waits.
+        gpu: a worker has a GPU to itself, if the cluster has any.
 
     Yields:
-        The number of each task and what it gave, as they are done.
+        The number of each task and what it gave, as they are done. A cluster that was started here lives on for the
+        next pass, until this program ends.
 
     Raises:
         InputError: Ray is missing, the cluster cannot be reached, or a task raised one.
@@ -57,9 +87,8 @@ def on_ray(
         raise MissingPackageError(f'--ray needs {error.name}: pip install "waferroute[ray]"') from error
     if not tasks:
         return
-    started = not ray.is_initialized()
     try:
-        if started:
+        if not ray.is_initialized():
             local: dict[str, Any] = (
                 {"num_cpus": workers, "include_dashboard": False} if address == LOCAL else {}
             )
@@ -68,18 +97,22 @@ def on_ray(
         raise InputError(
             f"no Ray cluster at {address} ({error}): start one with `ray start --head`"
         ) from error
-    try:
-        ray.data.DataContext.get_current().enable_progress_bars = False
-        count = workers or int(ray.cluster_resources().get("CPU", 1))
-        worker: Any = _Worker
-        rows = ray.data.range(len(tasks), override_num_blocks=len(tasks)).map(
-            worker, fn_constructor_args=(make, list(tasks)), concurrency=min(count, len(tasks)), num_cpus=1
-        )
-        for row in rows.iter_rows():
-            if row["error"]:
-                raise InputError(row["error"])
-            number = int(row.pop("id"))
-            yield number, row
-    finally:
-        if started:
-            ray.shutdown()
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.execution_options.preserve_order = in_order
+    resources = ray.cluster_resources()
+    gpus = int(resources.get("GPU", 0)) if gpu else 0
+    count = workers or gpus or int(resources.get("CPU", 1))
+    worker: Any = _Worker
+    rows = ray.data.range(len(tasks), override_num_blocks=len(tasks)).map(
+        worker,
+        fn_constructor_args=(make, list(tasks)),
+        concurrency=min(count, len(tasks)),
+        num_cpus=1,
+        num_gpus=1 if gpus else 0,
+    )
+    for row in rows.iter_rows():
+        if row["error"]:
+            raise InputError(row["error"])
+        number = int(row.pop("id"))
+        yield number, row

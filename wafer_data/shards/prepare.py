@@ -22,7 +22,7 @@ from wafer_data.imaging.levels import find_levels
 from wafer_data.problems import Problem
 from wafer_data.progress import track
 from wafer_data.shards.archive import Shard, open_archive
-from wafer_data.shards.on_ray import on_ray
+from wafer_data.shards.on_ray import cluster, on_ray
 from wafer_data.shards.part import is_done, part_key, write_part
 from wafer_data.shards.stacks import Stacks
 from wafer_data.shards.store import INDEX, PARTS, SCHEMA, SPLITS, ShardStore
@@ -58,11 +58,12 @@ def prepare_shards(config: DataConfig, out_dir: Path) -> ShardStore:
         for shard, folder in zip(shards, folders, strict=True)
         if not is_done(folder, part_key(shard, config))
     ]
-    if config.ray is None:
+    address = cluster()
+    if address is None:
         for shard, folder in track(todo, "checking shards"):
             write_part(shard, config, folder)
     else:
-        done = on_ray(config.ray, partial(_part_writer, config), todo)
+        done = on_ray(address, partial(_part_writer, config), todo)
         for _ in track(done, "checking shards", total=len(todo)):
             pass
     return index_parts(config, out_dir, shards)

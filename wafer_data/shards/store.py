@@ -56,6 +56,7 @@ class ShardStore(ImageStore):
 
     def __init__(self, out_dir: Path) -> None:
         """Prefer `ImageStore.open`."""
+        self.folder = Path(out_dir)
         content = files.read_json(out_dir / SPLIT)
         try:
             if content["sharded"] != SCHEMA:

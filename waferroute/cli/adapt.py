@@ -14,6 +14,7 @@ def add(commands: Commands) -> None:
         run,
         summary="fit the teacher to normal images",
         description="Fit the teacher: the pretrained backbone and the latent-conditional Gaussian over its features.",
+        ray=True,
     )
 
 

@@ -14,6 +14,7 @@ def add(commands: Commands) -> None:
         run,
         summary="read, check and split the images",
         description="Read the images, check them and write the split.",
+        ray=True,
     )
 
 

@@ -17,6 +17,7 @@ def add(commands: Commands) -> None:
         summary="train the students",
         description="Train the intermediate and target models and both students. `PYTHONSAFEPATH=1 accelerate launch "
         "-m waferroute.cli distill CONFIG` trains on several GPUs.",
+        ray=True,
     )
     parser.add_argument("--only", choices=STUDENTS, help="train one of these models only")
 

@@ -15,6 +15,7 @@ def add(commands: Commands) -> None:
         summary="measure on test images, write the report",
         description="Measure every model, and the route of the bundle as the tool runs it, on test images; write "
         "report.json and report.html.",
+        ray=True,
     )
 
 

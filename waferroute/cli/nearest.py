@@ -24,6 +24,14 @@ def add(commands: Commands) -> None:
     parser.add_argument("--bundle", metavar="BUNDLE", required=True, help="the bundle of the results")
     parser.add_argument("-k", metavar="N", type=count, default=10, help="how many (default: 10)")
     parser.add_argument("--recipe", metavar="NAME", help="recipe of IMAGE, where the bundle holds several")
+    parser.add_argument(
+        "--probes",
+        metavar="N",
+        type=count,
+        default=32,
+        help="above 20 000 images: cells of the index that are searched (default: 32); more find more of the true "
+        "nearest and take longer",
+    )
     add_json(parser, "print the images as JSON on standard output")
 
 
@@ -36,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     from tool_side.runtime.inspector import Inspector
     from wafer_data.errors import DataError
 
-    index = NearestImages(args.results)
+    index = NearestImages(args.results, args.probes)
     inspector = Inspector(args.bundle)
     if str(inspector.bundle_id) != index.bundle:
         raise DataError(f"{args.results} was scored with another bundle than {args.bundle}")

@@ -16,6 +16,7 @@ def add(commands: Commands) -> None:
         description="Run every stage whose result does not follow from the configuration and the images any more, "
         "and print the main figures. Killed at any moment, the same command goes on where it stopped.",
         example="waferroute run configs/mvtec.yaml data.root=DIR run.dir=runs/mine",
+        ray=True,
     )
     parser.add_argument(
         "--until", metavar="STAGE", help="stop after this stage, for example export (default: do all)"

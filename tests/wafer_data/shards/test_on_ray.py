@@ -18,7 +18,7 @@ pytest.importorskip("pandas", reason="pandas, which Ray Data needs, is not insta
 from wafer_data.config import DataConfig
 from wafer_data.errors import DataError
 from wafer_data.shards import Item
-from wafer_data.shards.on_ray import on_ray
+from wafer_data.shards.on_ray import on_cluster, on_ray
 from wafer_data.shards.parquet import write_parquet
 from wafer_data.store import prepare_data
 
@@ -46,7 +46,8 @@ def test_data_on_two_workers_is_the_same(tmp_path):
     _archive(tmp_path / "archive")
     config = DataConfig(format="shards", root=str(tmp_path / "archive"))
     here = prepare_data(config, tmp_path / "here")
-    there = prepare_data(config.model_copy(update={"ray": "local"}), tmp_path / "there")
+    with on_cluster("local"):
+        there = prepare_data(config, tmp_path / "there")
     assert there.fingerprint == here.fingerprint and list(there.records) == list(here.records)
     assert all((here.grey(i) == there.grey(i)).all() for i in range(len(here)))
 
@@ -76,6 +77,6 @@ def test_a_killed_worker_costs_its_tasks_and_no_more(tmp_path):
 def test_a_damaged_shard_is_named_as_without_ray(tmp_path):
     _archive(tmp_path / "archive")
     (tmp_path / "archive/015.parquet").write_bytes(b"damaged" * 99)
-    config = DataConfig(format="shards", root=str(tmp_path / "archive"), ray="local")
-    with pytest.raises((DataError, Exception), match=r"015\.parquet is damaged"):
+    config = DataConfig(format="shards", root=str(tmp_path / "archive"))
+    with on_cluster("local"), pytest.raises((DataError, Exception), match=r"015\.parquet is damaged"):
         prepare_data(config, tmp_path / "out")
