@@ -258,7 +258,7 @@ class Inspector:
         Raises UnreadableImage.
         """
         grey = self.read(image)
-        return self._square(grey) if self.tiling is None else self._tiles(grey, self.tiling).whole
+        return self.square(grey) if self.tiling is None else self._tiles(grey, self.tiling).whole
 
     def read(self, image: ImageSource) -> np.ndarray:
         """The grey image as it was taken, 2-D, of any size that the bundle allows. Raises UnreadableImage."""
