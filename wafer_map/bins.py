@@ -13,6 +13,7 @@ from router.decision import REJECT, REVIEW, Decision
 from wafer_data.defect import UNKNOWN, DefectFinding
 from wafer_data.errors import ConfigurationError, InputError
 from wafer_data.files import read_json
+from wafer_map.areas import Area, Boxes, read_mask
 
 SCHEMA = 1
 ELSEWHERE = "elsewhere"
@@ -82,15 +83,14 @@ class BinRules:
 
     Attributes:
         bins: by name. rules: in order. otherwise: the bin where no rule fits.
-        areas: critical areas of the die by name, as boxes (left, bottom, right, top) in micrometres from the die's
-            lower left corner.
+        areas: critical areas of the die by name.
         costs: what errors cost.
     """
 
     bins: Mapping[str, Bin]
     rules: tuple[Rule, ...]
     otherwise: str
-    areas: Mapping[str, tuple[tuple[float, float, float, float], ...]]
+    areas: Mapping[str, Area]
     costs: ErrorCosts = ErrorCosts()
 
     @property
@@ -163,11 +163,7 @@ class BinRules:
         x, y = finding.on_die
         reach = (finding.length_um or 0.0) / 2  # a defect that touches the area is in it
         names = self.areas if name == ELSEWHERE else (name,)
-        inside = any(
-            left - reach <= x <= right + reach and bottom - reach <= y <= top + reach
-            for area in names
-            for left, bottom, right, top in self.areas[area]
-        )
+        inside = any(self.areas[area].touches(x, y, reach) for area in names)
         return inside != (name == ELSEWHERE)
 
 
@@ -179,17 +175,17 @@ def load_rules(path: str | Path) -> BinRules:
     """
     path = Path(path)
     if path.suffix.lower() != ".toml":
-        return rules_from(read_json(path), str(path))
+        return rules_from(read_json(path), str(path), path.parent)
     try:
-        return rules_from(tomllib.loads(path.read_text(encoding="utf-8")), str(path))
+        return rules_from(tomllib.loads(path.read_text(encoding="utf-8")), str(path), path.parent)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from error
     except ValueError as error:
         raise ConfigurationError(f"{path} is not valid TOML ({error})") from error
 
 
-def rules_from(content: Any, source: str = "bin rules") -> BinRules:
-    """Rules from the parsed content of a file; see `load_rules`."""
+def rules_from(content: Any, source: str = "bin rules", folder: Path | None = None) -> BinRules:
+    """Rules from the parsed content of a file; see `load_rules`. Files that it names lie in `folder`."""
     content = _object(content, source, {"schema", "bins", "rules", "otherwise", "areas", "costs"})
     if content.get("schema") != SCHEMA:
         raise ConfigurationError(f'{source}: "schema" must be {SCHEMA}')
@@ -198,8 +194,8 @@ def rules_from(content: Any, source: str = "bin rules") -> BinRules:
         for name, value in _mapping(content, "bins", source).items()
     }
     areas = {
-        name: tuple(_box(box, f"{source}: area {name}") for box in _boxes(boxes, f"{source}: area {name}"))
-        for name, boxes in _mapping(content, "areas", source).items()
+        name: _area(value, f"{source}: area {name}", folder or Path())
+        for name, value in _mapping(content, "areas", source).items()
     }
     if ELSEWHERE in areas:
         raise ConfigurationError(f'{source}: no area can be called "{ELSEWHERE}"')
@@ -292,10 +288,17 @@ def _number(value: Any, source: str, low: float, high: float = math.inf) -> floa
     return float(value)
 
 
-def _boxes(value: Any, source: str) -> list[Any]:
+def _area(value: Any, source: str, folder: Path) -> Area:
+    if isinstance(value, Mapping):
+        value = _object(value, source, {"mask", "pixel_um"})
+        if not isinstance(value.get("mask"), str) or not value["mask"]:
+            raise ConfigurationError(f"{source}: mask must name an image file")
+        return read_mask(folder / value["mask"], _number(value.get("pixel_um"), f"{source}: pixel_um", 1e-6))
     if not isinstance(value, list) or not value:
-        raise ConfigurationError(f"{source} must be a list of boxes [left, bottom, right, top]")
-    return value
+        raise ConfigurationError(
+            f"{source} must be a list of boxes [left, bottom, right, top], or a mask and its pixel_um"
+        )
+    return Boxes(tuple(_box(box, source) for box in value))
 
 
 def _box(value: Any, source: str) -> tuple[float, float, float, float]:

@@ -3,7 +3,9 @@
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from router.decision import PASS, REJECT, REVIEW
 from wafer_data.defect import DefectFinding
@@ -113,3 +115,37 @@ def test_toml_and_json_say_the_same(tmp_path):
 def test_wrong_rules_are_refused_by_name(change: dict, reason: str):
     with pytest.raises(ConfigurationError, match=reason):
         rules_from({**CONTENT, **change})
+
+
+def test_a_critical_area_may_be_a_mask_of_the_layout(tmp_path):
+    picture = np.zeros((40, 20), np.uint8)
+    picture[0:10, 0:5] = 255  # the top left corner: x from 0 to 10, y from 60 to 80 micrometres
+    Image.fromarray(picture).save(tmp_path / "gate.png")
+    content = CONTENT | {"areas": {"gate": {"mask": "gate.png", "pixel_um": 2.0}}}
+    (tmp_path / "rules.json").write_text(json.dumps(content))
+    rules = load_rules(tmp_path / "rules.json")
+    for place, expected in (
+        ((1, 79), "big particle"), ((9.9, 60.1), "big particle"), ((10.2, 70), "big particle"), ((10.4, 70), "dust"),
+        ((1, 59), "dust"), ((1, 1), "dust"), ((39, 79), "dust"), ((-50, 70), "dust"), ((1, 500), "dust"),
+    ):  # fmt: skip
+        assert rules.assign(defect(at=place), REVIEW).finding.bin == expected, place
+
+
+@pytest.mark.parametrize(
+    ("area", "words"),
+    [
+        ({"mask": "gone.png", "pixel_um": 1.0}, "gone.png"),
+        ({"mask": "gate.png"}, "pixel_um"),
+        ({"mask": 3, "pixel_um": 1.0}, "image file"),
+        ({"mask": "gate.png", "pixel_um": 1.0, "more": 1}, "more"),
+    ],
+)
+def test_a_mask_that_cannot_be_used_is_named(area, words, tmp_path):
+    Image.fromarray(np.zeros((4, 4), np.uint8)).save(tmp_path / "gate.png")
+    with pytest.raises(InputError, match=words):
+        rules_from(CONTENT | {"areas": {"gate": area}}, "rules", tmp_path)
+
+
+def test_an_unknown_defect_is_binned_as_unknown_and_not_as_the_type_it_is_least_unlike():
+    named = {"scratch": 0.9, "particle": 0.1}
+    assert RULES.assign(defect("unknown", probabilities=named), REVIEW).finding.bin == "other"
