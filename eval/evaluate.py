@@ -67,7 +67,7 @@ def evaluate(run: FinishedRun, config: EvalConfig) -> Evaluated:
     students = BundleStudents(bundle) if bundle else None
     graphs = {name: graph.batch for name, graph in students.graphs.items()} if students else {}
     scorers = load_scorers(run.folder, store, config, graphs)
-    fitted = {name: scorer for name, scorer in scorers.items() if name in config.baselines}
+    fitted: dict[str, Scorer] = {n: scorer for n, scorer in scorers.items() if n in config.baselines}
     found = score_test_images(
         store,
         scorers,
