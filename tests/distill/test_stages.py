@@ -109,9 +109,9 @@ def test_only_directions_that_the_likelihood_looks_at_are_imitated(
     seen = []
     real = imitation.Imitation.forward
 
-    def spy(task, images, targets, normal):
+    def spy(task, images, targets, *others):
         seen.append((targets.shape[1], task.model(images).shape[1], task.weights.shape[1]))
-        return real(task, images, targets, normal)
+        return real(task, images, targets, *others)
 
     monkeypatch.setattr(imitation.Imitation, "forward", spy)
     run_stage("full", tiny_distill_config(), copy_of(tiny_run, tmp_path, without=["full"]), tiny_store)
