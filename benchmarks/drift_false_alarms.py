@@ -33,6 +33,7 @@ class Fab:
 
     def __init__(self, rng: np.random.Generator, tools: int, tails: float = 0.0) -> None:
         self.rng, self.tails, self._made = rng, tails, 0
+        self.references: dict = {}
         self.streams = [Stream(f"T{i:03d}", f"M{i % 4}", "r") for i in range(tools)]
         self.wafers: dict[Stream, list[tuple[float, WaferSummary]]] = {s: [] for s in self.streams}
 
@@ -79,7 +80,7 @@ def pages(fab: Fab, training: np.ndarray, days: int, name: str) -> tuple[int, in
         fab.day(day, {})
         if day < QUIET_DAYS:
             continue
-        look = look_at_fab(fab.wafers, (day + 1) * DAY_S, lambda recipe: training)
+        look = look_at_fab(fab.wafers, (day + 1) * DAY_S, lambda recipe: training, references=fab.references)
         now = {(alarm.cause, alarm.where) for alarm in look.alarms}
         count += len(now - sounding)
         sounding = now
@@ -102,7 +103,7 @@ def days_until(
     named = set()
     for day in range(QUIET_DAYS, QUIET_DAYS + most):
         fab.day(day, planted)
-        look = look_at_fab(fab.wafers, (day + 1) * DAY_S, lambda recipe: training)
+        look = look_at_fab(fab.wafers, (day + 1) * DAY_S, lambda recipe: training, references=fab.references)
         for alarm in look.alarms:
             for stream in set(alarm.streams) & set(planted):
                 if stream not in waited:

@@ -1,7 +1,8 @@
 """The worker put together: what it keeps, what it serves, what it does beside.
 
 To add pages or an API, write a module with `ROUTES` and name it in :data:`ROUTE_MODULES`; to add work that one worker
-at a time does, give the module `JOBS` (of `service.background.Job`); to see every decision, give it
+at a time does, give the module `JOBS` (of `service.background.Job`); to have a page in the head of all pages, give it
+`PAGES` (path, name, what one must be allowed); to see every decision, give it
 `attach(service)`, which may append to `service.after`.
 """
 
@@ -127,6 +128,7 @@ def create_app(service: Service) -> Starlette:
         app.add_middleware(service.traces.wrap)
     app.state.service = service
     app.state.background = background
+    app.state.pages = tuple(page for module in modules for page in getattr(module, "PAGES", ()))
     return app
 
 

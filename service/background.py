@@ -25,7 +25,6 @@ from service.store.tables import leases
 from wafer_data.errors import InputError
 
 _LOG = logging.getLogger(__name__)
-SHIP_EVERY_S = 0.5
 REFRESH_EVERY_S = 1.0
 _UPHELD_EVERY_S = 60.0
 _RETRY_S = 1.0
@@ -93,7 +92,7 @@ class Background:
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            pause = SHIP_EVERY_S
+            pause = self._service.settings.ship_every_s
             try:
                 now = time.monotonic()
                 if now >= self._refresh_due:

@@ -121,6 +121,14 @@ class Client:
         """Its heat map, PNG. Raises NoDecision."""
         return self._send("GET", f"/api/v1/inspections/{quote(inspection_id)}/heatmap.png")
 
+    def alive(self) -> bool:
+        """Whether the service answers at all; never raises."""
+        try:
+            return self._once("GET", "/healthz", None, {})[0] == 200
+        except (OSError, http.client.HTTPException):
+            self.close()
+            return False
+
     def close(self) -> None:
         """Close the connection; the next request opens another."""
         if self._connection is not None:

@@ -36,6 +36,7 @@ class Settings:
         secure_cookies: Whether the session's cookie is only for TLS.
         metrics_public: Whether `/metrics` needs no key.
         traces: Where OpenTelemetry spans are sent (OTLP over HTTP), or None.
+        ship_every_s: Pause between two looks at the journal for what the database does not have yet.
         modules: Names of further modules with ROUTES, JOBS or `attach`, beside `service.app.ROUTE_MODULES`.
     """
 
@@ -60,6 +61,7 @@ class Settings:
     secure_cookies: bool = False
     metrics_public: bool = True
     traces: str | None = None
+    ship_every_s: float = 0.5
     modules: tuple[str, ...] = ()
 
     @property

@@ -44,6 +44,7 @@ def start_canary(
     reason: str,
     promote: bool = False,
     now: float | None = None,
+    rollout: str | None = None,
 ) -> Pointer:
     """Let a version decide a share of wafers for some days.
 
@@ -56,13 +57,14 @@ def start_canary(
         reason: Why.
         promote: Whether it may be promoted at its end without a person.
         now: Unix time from which the days count; default the clock's.
+        rollout: Salt of the hash that draws the wafers, never used before; default a random one.
 
     Raises:
         InputError: See `VersionFolder.start_canary`; or `days` is not positive.
     """
     if not 0 < days < 1000:
         raise InputError(f"a canary runs for some days, not {days}")
-    rollout = uuid.uuid4().hex[:16]
+    rollout = rollout or uuid.uuid4().hex[:16]
     pointer = folder.start_canary(name, share, rollout, by=by, reason=reason)
     now = time.time() if now is None else now
     plan = {

@@ -9,15 +9,14 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
-import sqlalchemy as sa
 
+from lifecycle.conductor.drift_state import keep_look
 from lifecycle.conductor.drift_wafers import summarise_wafers, wafers_of
 from lifecycle.drift.fab import LONGEST_S, REFERENCE_WAFERS, Alarm, Budget, look_at_fab
 from lifecycle.drift.watches import Finding
 from service.background import Job
 from service.state import Service
 from service.store.database import Database
-from service.store.tables import drift_checks
 from tool_side import Inspector
 
 _LOG = logging.getLogger(__name__)
@@ -49,20 +48,19 @@ def check_drift(
     streams = wafers_of(database, version, now - LONGEST_S, REFERENCE_WAFERS)
     look = look_at_fab(streams, now, lambda recipe: training_sample(inspector, recipe), budget)
     drifting = {stream for alarm in look.alarms for stream in alarm.streams}
-    rows = [
+    findings = [
         {
-            "at": now, "recipe": stream.recipe, "version": version, "what": finding.watch, "statistic": finding.effect,
-            "p": finding.p, "alarm": stream in drifting and finding in _loudest(found, look.level),
-            "figures": {**asdict(finding), "tool": stream.tool, "layer": stream.layer},
+            "recipe": stream.recipe, "what": finding.watch, "statistic": finding.effect, "p": finding.p,
+            "alarm": stream in drifting and finding in _loudest(found, look.level),
+            "figures": {**asdict(finding), "tool": stream.tool, "layer": stream.layer, "recipe": stream.recipe},
         }
         for stream, found in look.findings.items()
         for finding in found
     ]  # fmt: skip
-    if rows:
-        with database.write() as connection:
-            connection.execute(sa.insert(drift_checks), rows)
-    for alarm in look.alarms:
-        _LOG.error("%s", alarm.text)
+    told = [{**asdict(alarm), "streams": [list(stream) for stream in alarm.streams]} for alarm in look.alarms]
+    with database.write() as connection:
+        for fresh in keep_look(connection, version, now, told, findings):
+            _LOG.error("%s", fresh["text"])
     return list(look.alarms)
 
 

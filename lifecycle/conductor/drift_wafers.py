@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import sqlalchemy as sa
 
+from lifecycle.conductor.drift_accepted import accepted_drift
 from lifecycle.drift.wafer_summary import Stream, WaferSummary, unpack
 from service.store.database import Database
 from service.store.evidence import unpack_latent
@@ -70,6 +71,8 @@ def wafers_of(
 ) -> dict[Stream, list[tuple[float, WaferSummary]]]:
     """Each stream's first wafers under a version and those since a time, with the time of their last image, in order.
 
+    Wafers from before a drift was accepted are left out.
+
     Args:
         database: Of the service.
         version: Name of the version.
@@ -78,10 +81,11 @@ def wafers_of(
     """
     c = drift_wafers.c
     place = sa.func.row_number().over(partition_by=(c.tool, c.layer, c.recipe), order_by=c.at)
-    placed = sa.select(c.seq, c.at, place.label("place")).where(c.version == version).subquery()
-    wanted = sa.select(placed.c.seq).where(sa.or_(placed.c.place <= first, placed.c.at > since))
     found: dict[Stream, list[tuple[float, WaferSummary]]] = defaultdict(list)
     with database.read() as connection:
+        past = [sa.not_(one.is_past()) for one in accepted_drift(connection, version)]
+        placed = sa.select(c.seq, c.at, place.label("place")).where(c.version == version, *past).subquery()
+        wanted = sa.select(placed.c.seq).where(sa.or_(placed.c.place <= first, placed.c.at > since))
         for row in connection.execute(sa.select(drift_wafers).where(c.seq.in_(wanted)).order_by(c.at, c.seq)):
             summary = unpack(row.figures, row.wafer_id, row.lot, row.images, row.flagged, row.unjudged)
             found[Stream(row.tool, row.layer, row.recipe)].append((row.at, summary))

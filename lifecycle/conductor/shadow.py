@@ -84,6 +84,11 @@ class Shadow:
         self._thread = threading.Thread(target=self._run, name="shadow", daemon=True)
         self._thread.start()
 
+    @property
+    def version(self) -> Version | None:
+        """What scores now."""
+        return self._version
+
     def take(self, inspected: Inspected) -> None:
         """Remember an image to score; the oldest is dropped if there are too many. Quick."""
         if self._version is not None and inspected.row is not None and not inspected.repeated:

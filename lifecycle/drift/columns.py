@@ -41,7 +41,7 @@ def columns_of(watch: str, wafers: Sequence[WaferSummary], width: int) -> Column
         width: Coordinates of a latent (`LATENT_MEAN`) or figures of the appearance; others ignore it.
     """
     if watch == LEVEL:
-        return _plain([[w.scores.mean() if w.scores.size else np.nan] for w in wafers], ("score",))
+        return _plain([[w.level] for w in wafers], ("score",))
     if watch == LATENT_MEAN:
         return _plain([_filled(w.latent, width) for w in wafers], tuple(f"z{i}" for i in range(width)))
     if watch == LATENT_VARIANCE:

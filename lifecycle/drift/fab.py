@@ -12,7 +12,7 @@ import numpy as np
 
 from lifecycle.drift.columns import APPEARANCE, WATCHES
 from lifecycle.drift.pooled import EVERYWHERE, LEAST_EFFECT, Sides, groups_of, watch_group
-from lifecycle.drift.wafer_summary import Stream, WaferSummary
+from lifecycle.drift.wafer_summary import Reference, Stream, WaferSummary
 from lifecycle.drift.watches import Finding, fit_priors, watch_stream
 
 DAYS_A_MONTH, DAY_S = 30.44, 86400.0
@@ -58,13 +58,17 @@ class Alarm:
             has drifted.
         where: Name of the tool, layer or recipe; "" for everywhere.
         streams: Those that have drifted.
-        text: For a person: what, where, since which look.
+        text: For a person: what and where.
+        watches: That said so.
+        p: The smallest p-value among them.
     """
 
     cause: str
     where: str
     streams: tuple[Stream, ...]
     text: str
+    watches: tuple[str, ...] = ()
+    p: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -88,6 +92,7 @@ def look_at_fab(
     now: float,
     training: Callable[[str], np.ndarray],
     budget: Budget | None = None,
+    references: dict[tuple[Stream, int], Reference] | None = None,
 ) -> Look:
     """Look at every stream, and at what they have in common.
 
@@ -96,9 +101,11 @@ def look_at_fab(
         now: Unix time.
         training: Standardised scores of a recipe's calibration normals (`watch_stream`).
         budget: False alarms that the fab accepts.
+        references: Of earlier looks at the same streams, by stream and number of wafers; those of this look are added.
     """
     budget = budget or Budget()
-    windows = [_sides(streams, now - days * DAY_S) for days in WINDOWS_DAYS]
+    references = {} if references is None else references
+    windows = [_sides(streams, now - days * DAY_S, references) for days in WINDOWS_DAYS]
     looked = sorted({stream for sides in windows for stream in sides})
     if not looked:
         return Look({}, budget.level(0), ())
@@ -124,16 +131,20 @@ def _keep_surest(kept: dict[str, Finding], one: Finding, drifts: bool) -> None:
         kept[one.watch] = one
 
 
-def _sides(streams: Mapping[Stream, History], since: float) -> dict[Stream, Sides]:
+def _sides(
+    streams: Mapping[Stream, History], since: float, references: dict[tuple[Stream, int], Reference]
+) -> dict[Stream, Sides]:
+    """What is held against what; windows share the references that are the same."""
     found = {}
     for stream, wafers in streams.items():
         # a young stream's first four fifths, until it has wafers enough that are older than the window
         older = sum(at <= since for at, _ in wafers)
         count = min(REFERENCE_WAFERS, max(older, len(wafers) - max(LEAST_RECENT, len(wafers) // 5)))
-        first = [w for _, w in wafers[:count]]
-        recent = [w for at, w in wafers[len(first) :] if at > since]
-        if len(first) >= LEAST_REFERENCE and len(recent) >= LEAST_RECENT:
-            found[stream] = Sides(first, recent)
+        recent = [w for at, w in wafers[max(count, 0) :] if at > since]
+        if count >= LEAST_REFERENCE and len(recent) >= LEAST_RECENT:
+            if (stream, count) not in references:
+                references[stream, count] = Reference(w for _, w in wafers[:count])
+            found[stream] = Sides(references[stream, count], recent)
     return found
 
 
@@ -154,7 +165,7 @@ def _alarms_of_groups(
             if not moved:
                 break
             finding, (field, name), members = min(moved, key=lambda one: one[0].p)
-            raised.append(Alarm(field, name, tuple(members), _text(field, name, members, [finding])))
+            raised.append(_alarm(field, name, members, [finding]))
             told |= set(members)
     return raised
 
@@ -177,7 +188,7 @@ def alarms(findings: Mapping[Stream, Sequence[Finding]], level: float) -> list[A
         spoken = [finding for stream in streams for finding in remaining[stream]]
         if cause == "tool" and {f.watch for f in spoken} == {APPEARANCE}:
             cause = "lamp or focus of one tool"
-        raised.append(Alarm(cause, where, tuple(sorted(streams)), _text(cause, where, streams, spoken)))
+        raised.append(_alarm(cause, where, sorted(streams), spoken))
         for stream in streams:
             del remaining[stream]
     return raised
@@ -198,6 +209,12 @@ def _widest(drifting: set[Stream], looked: set[Stream]) -> tuple[str, str, list[
         stream = min(drifting)
         return "stream", str(stream), [stream]
     return best[1:]
+
+
+def _alarm(cause: str, where: str, streams: Sequence[Stream], spoken: Sequence[Finding]) -> Alarm:
+    watches = tuple(sorted({finding.watch for finding in spoken}))
+    text = _text(cause, where, streams, spoken)
+    return Alarm(cause, where, tuple(streams), text, watches, min(finding.p for finding in spoken))
 
 
 def _text(cause: str, where: str, streams: Sequence[Stream], findings: Sequence[Finding]) -> str:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lifecycle.drift.columns import BY_MEANS, SMALLEST_SPREAD, Columns, columns_of, width_of
-from lifecycle.drift.wafer_summary import Stream, WaferSummary
+from lifecycle.drift.wafer_summary import Reference, Stream, WaferSummary
 from lifecycle.drift.watches import LEAST_UNITS, Finding, compare_means, units_of
 
 LEAST_EFFECT = 0.5
@@ -25,7 +25,7 @@ EVERYWHERE = "everywhere"
 class Sides(NamedTuple):
     """A stream's wafers from when all was well, and those to be looked at."""
 
-    reference: Sequence[WaferSummary]
+    reference: Reference
     recent: Sequence[WaferSummary]
 
 
@@ -75,13 +75,16 @@ def watch_group(streams: Mapping[Stream, Sides], members: Sequence[Stream]) -> l
 
 
 def _standardised(watch: str, sides: Sides, width: int) -> tuple[np.ndarray, np.ndarray]:
-    known, fresh = (columns_of(watch, part, width) for part in sides)
-    with np.errstate(invalid="ignore"):
-        ok = np.isfinite(known.rows).all(1)
-    if ok.sum() < LEAST_UNITS:
-        return np.full(known.rows.shape, np.nan), np.full(fresh.rows.shape, np.nan)
-    rows = known.rows[ok]
-    spread = np.maximum(rows.std(0, ddof=1), known.floor)
-    spread = np.where(spread > SMALLEST_SPREAD, spread, np.inf)
-    first, second = (np.clip((side.rows - rows.mean(0)) / spread, -_MOST, _MOST) for side in (known, fresh))
-    return first, second
+    def make() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        known = columns_of(watch, sides.reference, width)
+        rows = known.rows[np.isfinite(known.rows).all(1)]
+        if len(rows) < LEAST_UNITS:
+            return np.full(known.rows.shape, np.nan), np.full(width, np.nan), np.ones(width)
+        spread = np.maximum(rows.std(0, ddof=1), known.floor)
+        spread = np.where(spread > SMALLEST_SPREAD, spread, np.inf)
+        middle = rows.mean(0)
+        return np.clip((known.rows - middle) / spread, -_MOST, _MOST), middle, spread
+
+    known, middle, spread = sides.reference.remember(("standardised", watch, width), make)
+    fresh = columns_of(watch, sides.recent, width).rows
+    return known, np.clip((fresh - middle) / spread, -_MOST, _MOST)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import cached_property
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -13,6 +14,7 @@ APPEARANCE_FIGURES = ("brightness", "contrast", "sharpness")
 """Columns of `WaferSummary.appearance`: logarithms, so that a gain is the same step on a dark and a bright layer."""
 _MEASURED = ("mean", "std", "sharpness")
 _LEAST = 1e-6
+Kept = TypeVar("Kept")
 _HEAD = struct.Struct("<IHH")
 
 
@@ -60,6 +62,11 @@ class WaferSummary:
     flagged: int = 0
     unjudged: int = 0
 
+    @cached_property
+    def level(self) -> float:
+        """Mean score; NaN where nothing PASSed."""
+        return float(self.scores.mean()) if self.scores.size else float("nan")
+
     @classmethod
     def of(
         cls,
@@ -97,6 +104,18 @@ class WaferSummary:
         head = _HEAD.pack(len(self.scores), len(self.latent), len(self.appearance))
         parts = (self.scores, self.latent, [self.log_variance], self.appearance)
         return head + np.concatenate(parts).astype("<f4").tobytes()
+
+
+class Reference(tuple[WaferSummary, ...]):
+    """A stream's wafers from when all was well. Several windows are held against them: what that takes is kept."""
+
+    def remember(self, key: tuple[Any, ...], make: Callable[[], Kept]) -> Kept:
+        """What `make` gives, made once."""
+        known: dict[tuple[Any, ...], Any] = self.__dict__.setdefault("known", {})
+        if key not in known:
+            known[key] = make()
+        found: Kept = known[key]
+        return found
 
 
 def unpack(

@@ -33,7 +33,7 @@ from lifecycle.drift.columns import (
     width_of,
 )
 from lifecycle.drift.moderated import Prior, fit_prior, no_prior
-from lifecycle.drift.wafer_summary import WaferSummary, unit_of
+from lifecycle.drift.wafer_summary import Reference, WaferSummary, unit_of
 from router.tails import kolmogorov, ks_distance, t_two_sided
 
 LEAST_EFFECT = {
@@ -107,14 +107,15 @@ def watch_stream(
     Returns:
         One finding a watch that could be asked.
     """
+    reference = reference if isinstance(reference, Reference) else Reference(reference)
     by_lot = by_lots(reference)
     found: list[Finding] = []
     for watch in BY_MEANS:
-        width = width_of(watch, (*reference, *recent))
+        width = width_of(watch, reference) or width_of(watch, recent)
         if not width:
             continue
-        known, fresh = (columns_of(watch, part, width) for part in (reference, recent))
-        usual, units = units_of(reference, known.rows, by_lot), units_of(recent, fresh.rows, by_lot)
+        known, usual = usual_of(watch, reference, width)
+        units = units_of(recent, columns_of(watch, recent, width).rows, by_lot)
         if len(usual.means) >= LEAST_UNITS and len(units.means):
             found.append(compare_means(watch, usual, units, known, (priors or {}).get(watch)))
     if len(training) and sum(len(w.scores) for w in recent) >= 2:
@@ -122,12 +123,22 @@ def watch_stream(
     return found
 
 
-def by_lots(reference: Sequence[WaferSummary]) -> bool:
+def by_lots(reference: Reference) -> bool:
     """Whether the lot is the unit: spreads come from the reference alone, so it needs enough lots."""
-    return len({w.lot for w in reference if w.lot}) >= LEAST_UNITS
+    return reference.remember(("by lots",), lambda: len({w.lot for w in reference if w.lot}) >= LEAST_UNITS)
 
 
-def fit_priors(references: Sequence[Sequence[WaferSummary]]) -> dict[str, Prior]:
+def usual_of(watch: str, reference: Reference, width: int) -> tuple[Columns, Units]:
+    """A reference's columns for a watch, and its units."""
+
+    def make() -> tuple[Columns, Units]:
+        known = columns_of(watch, reference, width)
+        return known, units_of(reference, known.rows, by_lots(reference))
+
+    return reference.remember((watch, width), make)
+
+
+def fit_priors(references: Sequence[Reference]) -> dict[str, Prior]:
     """What all streams together say of the spread between their units.
 
     Args:
@@ -138,7 +149,7 @@ def fit_priors(references: Sequence[Sequence[WaferSummary]]) -> dict[str, Prior]
         width = max((width_of(watch, part) for part in references), default=0)
         variances, freedoms = [], []
         for part in references if width else ():
-            means = units_of(part, columns_of(watch, part, width).rows, by_lots(part)).means
+            means = usual_of(watch, part, width)[1].means
             if len(means) >= LEAST_UNITS:
                 variances.append(means.var(0, ddof=1))
                 freedoms.append(len(means) - 1.0)
@@ -199,16 +210,22 @@ def compare_means(
 
 
 def _compare_distribution(
-    training: np.ndarray, reference: Sequence[WaferSummary], recent: Sequence[WaferSummary], by_lot: bool
+    training: np.ndarray, reference: Reference, recent: Sequence[WaferSummary], by_lot: bool
 ) -> Finding:
     """The training sample's own units are not known: it is given the correlation of the reference's."""
-    usual, units = _grouped(reference, by_lot), _grouped(recent, by_lot)
-    rho = max(correlation(units), correlation(usual))
+
+    def make() -> tuple[int, float]:
+        usual = _grouped(reference, by_lot)
+        return len(usual), correlation(usual)
+
+    usual, alike = reference.remember(("alike",), make)
+    units = _grouped(recent, by_lot)
+    rho = max(correlation(units), alike)
     values = np.concatenate(units)
     d, way = ks_distance(training, values)
     n = len(values) / design_effect([len(u) for u in units], rho)
     of_training = len(training) / design_effect([float(np.mean([len(u) for u in units]))] * 2, rho)
-    of_training = max(of_training, float(len(usual)))
+    of_training = max(of_training, float(usual))
     p = kolmogorov(d, n * of_training / (n + of_training))
     return Finding(DISTRIBUTION, p, d, f"scores {way}", (len(training), len(units)))
 

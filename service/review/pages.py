@@ -41,16 +41,29 @@ from service.state import service_of
 
 _STATIC = {"app.css": "text/css", "review.js": "text/javascript"}
 _MOST_BODY = 2_000_000
-_TEMPLATES = jinja2.Environment(
-    loader=jinja2.PackageLoader("service.review"), autoescape=True, undefined=jinja2.StrictUndefined
-)
-_TEMPLATES.filters["when"] = lambda at: time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(at))
+
+
+def environment(*further: jinja2.BaseLoader) -> jinja2.Environment:
+    """Templates in the service's frame, `base.html`; further ones are looked for first."""
+    loader = jinja2.ChoiceLoader([*further, jinja2.PackageLoader("service.review")])
+    made = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
+    made.filters["when"] = lambda at: time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(at))
+    return made
+
+
+def render(templates: jinja2.Environment, name: str, request: Request, **values: Any) -> HTMLResponse:
+    """One page of some templates, for the person who asks."""
+    who: Who = request.state.who
+    about = {"who": who, "here": request.url.path, "further_pages": request.app.state.pages}
+    return HTMLResponse(templates.get_template(name).render(**about, **values))
+
+
+_TEMPLATES = environment()
 
 
 def page(name: str, request: Request, **values: Any) -> HTMLResponse:
-    """One page for the person who asks."""
-    who: Who = request.state.who
-    return HTMLResponse(_TEMPLATES.get_template(name).render(who=who, here=request.url.path, **values))
+    """One page of the service's own."""
+    return render(_TEMPLATES, name, request, **values)
 
 
 async def home(request: Request) -> Response:

@@ -41,6 +41,7 @@ COMMANDS = (
     "model",
     "retrain",
     "fleet",
+    "rehearse",
     "agent",
     # configuration and data
     "config",

@@ -133,10 +133,17 @@ def add(commands: Commands) -> None:
         "drift",
         _drift,
         "has something changed since this version was trained?",
-        "Compare each tool's, layer's and recipe's wafers of the last week with its first ones under the version in "
-        "use. Exit status 1 if something has drifted.",
+        "Compare each tool's, layer's and recipe's wafers of the last day, week and four weeks with its first ones "
+        "under the version in use. Exit status 1 if something has drifted. --accept makes what is seen now the usual: "
+        "for a lamp that was changed for good.",
         "waferroute model drift --data service-data",
     )
+    drift.add_argument(
+        "--accept",
+        metavar="WHERE",
+        help="tool=NAME, layer=NAME, recipe=NAME, with commas between, or everywhere",
+    )
+    drift.add_argument("--reason", metavar="TEXT", help="why it is accepted; needed with --accept")
     for parser in (shadow, canary, drift):
         parser.add_argument(
             "--database", metavar="URL", help="of the service (default: the SQLite file in DIR)"
@@ -326,10 +333,16 @@ def _canary(args: argparse.Namespace) -> int:
 
 def _drift(args: argparse.Namespace) -> int:
     from lifecycle.conductor.drift import check_drift
+    from lifecycle.conductor.drift_accepted import accept_drift, read_where
     from service.versions.follow import first_version
 
     folder = _folder(args)
     version, _ = first_version(folder)
+    if args.accept is not None:
+        if not args.reason:
+            args.help_of.error("--accept needs --reason: whoever reads it later wants to know why")
+        done = accept_drift(_database(args), version.name, read_where(args.accept), args.reason)
+        return _finish(args, folder, asdict(done), f"{args.accept}: what comes from now on is the new usual")
     found = check_drift(_database(args), version.name, version.inspector)
     text = "\n".join(alarm.text for alarm in found) or "nothing has drifted, as far as can be told"
     _finish(args, folder, [asdict(alarm) for alarm in found], text)

@@ -91,6 +91,7 @@ def run(args: argparse.Namespace) -> int:
         from service.supervise import run_workers
 
         return run_workers(args.workers, args.port, own_command())
+    from lifecycle.modules import SERVICE_MODULES
     from service.serve import Listen, run_worker
     from service.settings import Settings
 
@@ -106,7 +107,7 @@ def run(args: argparse.Namespace) -> int:
         public_key=Path(args.public_key) if args.public_key else None,
         secure_cookies=args.tls_cert is not None or args.proxy is not None,
         traces=args.traces,
-        modules=("lifecycle.conductor.shadow", "lifecycle.conductor.canary", "lifecycle.conductor.drift"),
+        modules=SERVICE_MODULES,
     )
     listen = Listen(args.host, args.port, args.tls_cert, args.tls_key, args.drain, args.proxy)
     return run_worker(

@@ -13,6 +13,7 @@ from lifecycle.conductor import drift as drift_module
 from lifecycle.conductor.canary import COMPLETE_AFTER_S, audited, look, start_canary, wafers_of
 from lifecycle.conductor.differences import differences
 from lifecycle.conductor.drift import check_drift
+from lifecycle.conductor.drift_accepted import accept_drift, read_where
 from lifecycle.conductor.drift_wafers import summarise_wafers
 from lifecycle.conductor.drift_wafers import wafers_of as wafers_of_streams
 from lifecycle.conductor.shadow import Shadow, start_shadow, stop_shadow
@@ -357,3 +358,28 @@ class TestDrift:
         assert {name: wafer.images for name, wafer in found.items()} == {"W1": 6, "W2": 3}
         assert found["W1"].flagged > 0
         assert abs(float(np.exp(found["W2"].appearance[0])) - 0.5) < 0.1
+
+    def test_what_a_person_accepts_is_the_new_usual(self, service: Service, folder: VersionFolder):
+        migrate(service.database)
+        rng, rows, now = np.random.default_rng(6), [], time.time()
+        for w in range(100):
+            own = rng.normal(0, 0.3) + (3.0 if w >= 60 else 0.0)
+            at = now - (100 - w) * 3600
+            rows += [
+                {"wafer_id": f"W{w:03d}", "score": float(score), "received_at": at, "captured_at": at}
+                for score in rng.normal(own, 1, 12)
+            ]
+        insert(service, rows)
+        current = service.models.current()
+        assert len(check_drift(service.database, current.name, current.inspector, now)) == 1
+        accept_drift(
+            service.database, current.name, read_where("everywhere"), "a new lamp", now - 40.5 * 3600
+        )
+        assert check_drift(service.database, current.name, current.inspector, now + 1) == []
+        with pytest.raises(InputError, match="nothing to accept"):
+            accept_drift(service.database, current.name, read_where("tool=T9"), "?", now)
+
+    @pytest.mark.parametrize("text", ["", "tool", "tool=", "colour=red", "tool=a,tool=b"])
+    def test_what_cannot_be_accepted_is_said(self, text: str):
+        with pytest.raises(InputError, match="names nothing"):
+            read_where(text)

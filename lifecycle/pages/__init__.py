@@ -1,0 +1,1 @@
+"""What engineers look at while a model lives: drift, and a shadow beside production. On the service's pages."""

@@ -1,0 +1,1 @@
+"""A year of a fab in minutes: images through the real service, and everything that goes wrong."""

@@ -1,0 +1,105 @@
+"""The end-to-end test of a model's life: two weeks of a small fab through the real service, and what was noticed."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lifecycle.rehearsal import timeline
+from lifecycle.rehearsal.images import Camera, Library, micrographs, recorded
+from lifecycle.rehearsal.notices import Notice, Tally, as_text
+from lifecycle.rehearsal.play import Size
+from lifecycle.rehearsal.rehearse import rehearse
+from tests.tool_side.conftest import square, wafer
+from wafer_data.errors import InputError
+from waferroute.cli import main
+
+
+@pytest.fixture(scope="module")
+def library() -> Library:
+    """What the bundle of the tool side's tests has learned."""
+    images = {
+        "good": [square(wafer(9000 + i)) for i in range(40)],
+        "bright": [square(wafer(9100 + i, 0.4)) for i in range(6)],
+        "dark": [square(wafer(9200 + i, -0.4)) for i in range(6)],
+    }
+    return Library(images, "dark", False)
+
+
+def test_everything_that_goes_wrong_is_noticed(bundles: list[Path], library: Library):
+    found, text = rehearse(bundles[0], library, Size(days=14, tools=2, images_a_day=32), workers=2)
+    events = {one["event"]: one for one in found["events"]}
+    assert set(events) == {
+        timeline.SLOW_DRIFT, timeline.LAMP, timeline.RECIPE, timeline.NEW_TYPE, timeline.BLIND, timeline.NERVOUS,
+        timeline.CRASH,
+    }  # fmt: skip
+    assert {name for name, one in events.items() if one["noticed"] is None} <= {timeline.SLOW_DRIFT}, text
+    assert events[timeline.LAMP]["days"] <= 2
+    assert events[timeline.NEW_TYPE]["days"] <= 0.5
+    assert events[timeline.BLIND]["by"].startswith("the gate")
+    assert events[timeline.NERVOUS]["cost"]["reviews"] > 0
+    assert (found["requests_failed"], found["wafers_decided_by_two_versions"]) == (0, 0)
+    assert found["images_kept"] == found["images_sent"] == found["whole"]["images"]
+    assert "11 days" in text
+
+
+def test_a_bundle_that_knows_no_such_images_is_refused_at_once(bundles: list[Path]):
+    strange = Library(
+        {"good": [np.eye(256, dtype=np.float32)] * 4, "spot": [np.ones((256, 256))]}, "spot", False
+    )
+    with pytest.raises(InputError, match="has not learned such images"):
+        rehearse(bundles[0], strange, Size(days=14))
+
+
+def test_a_folder_that_is_in_use_is_refused(bundles: list[Path], library: Library, tmp_path: Path):
+    (tmp_path / "x").touch()
+    with pytest.raises(InputError, match="is not empty"):
+        rehearse(bundles[0], library, Size(days=14), data=tmp_path)
+
+
+def test_cameras_see_the_same_in_every_rehearsal_of_a_seed_and_differently_when_they_drift():
+    image = square(wafer(1))
+    first, again, gained, blurred = (
+        camera.photograph(image, np.random.default_rng(0))
+        for camera in (Camera(), Camera(), Camera(gain=1.05), Camera(blur=2.0))
+    )
+    assert first == again
+    assert len({first, gained, blurred}) == 3
+
+
+def test_synthetic_micrographs_hold_one_type_back():
+    library = micrographs("line_space", 96, normals=2, of_a_type=1)
+    assert library.new_type == "stain"
+    assert set(library.known) == {"scratch", "particle", "residue", "bridge", "missing_feature"}
+    assert library.synthetic
+
+
+def test_recorded_images_come_from_a_folder(tmp_path: Path):
+    for name in ("good", "pit", "scratch"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "0.png").write_bytes(
+            Camera().photograph(square(wafer(2)), np.random.default_rng(0))
+        )
+    assert recorded(tmp_path).new_type == "scratch"
+    assert recorded(tmp_path, "pit").known == ["scratch"]
+    with pytest.raises(InputError, match="no defect type 'dent'"):
+        recorded(tmp_path, "dent")
+
+
+def test_costs_are_those_of_the_case_study():
+    tally = Tally()
+    for truth, decision in (("good", "PASS"), ("good", "REJECT"), ("pit", "PASS"), ("pit", "REVIEW")):
+        tally.add(truth, decision)
+    assert tally.usd == 12_000 + 18_000 + 2 * 5
+    never = Notice("lamp change", 3.0, None, "nobody", "not noticed", tally, {})
+    assert never.to_dict()["days"] is None
+    assert "never" in as_text([never], tally, "about")
+
+
+@pytest.mark.parametrize("words", [("--tools", "1"), ("--days", "3"), ("--new-type", "pit")])
+def test_what_cannot_be_rehearsed_is_said(
+    words: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    with pytest.raises(SystemExit):
+        main(["rehearse", str(tmp_path), *words])
+    assert words[0] in capsys.readouterr().err
