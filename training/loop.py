@@ -204,7 +204,11 @@ def held_out_losses(training: Training, run: Any, module: nn.Module) -> dict[str
     """Mean losses on the held-out images in evaluation mode, over all processes; the same numbers in each."""
     assert training.held_out is not None
     settings = training.settings
-    share = training.held_out[run.process_index :: run.num_processes]
+    share = training.held_out
+    if (
+        len(share) >= run.num_processes
+    ):  # fewer are looked at by everyone, so that nobody has nothing to add up
+        share = share[run.process_index :: run.num_processes]
     size = max(1, settings.batch_size // run.num_processes // settings.gradient_accumulation)
     parts = [Part(share[i : i + size], 1, 1, None) for i in range(0, len(share), size)]
     module.eval()
