@@ -89,7 +89,7 @@ def _flat(number: int, part: ScoredPart) -> dict[str, np.ndarray]:
 
 def _unflattened(row: dict[str, Any], number: int) -> ScoredPart:
     found = {
-        tuple(key.split("/")[1:]): np.asarray(values)
+        tuple(key.split("/")[1:]): np.array(values)  # what came through the cluster's store cannot be written
         for key, values in row.items()
         if key.startswith(f"{number}/")
     }
