@@ -184,7 +184,8 @@ class _Maker:
         """The same from a Ray cluster."""
         blocks = [range(s, min(s + RAY_IMAGES, self.total)) for s in range(0, self.total, RAY_IMAGES)]
         settings = (self.config, self.changes, self.foreign, self.seed, bool(self.warped_share))
-        worker = partial(_pool_worker, self.store.folder.absolute(), *settings)
+        folds = self.store.folds or 1
+        worker = partial(_pool_worker, self.store.folder.absolute(), folds, *settings)
         for _, row in on_ray(address, worker, blocks, in_order=True):
             known = np.asarray(row["known"])
             for counts, normal, has, cover in zip(
@@ -227,9 +228,9 @@ class _Maker:
         return image, False, placed
 
 
-def _pool_worker(data: Path, *settings: Any) -> Callable[[range], dict[str, Any]]:
+def _pool_worker(data: Path, folds: int, *settings: Any) -> Callable[[range], dict[str, Any]]:
     """What a worker of a cluster makes of the numbers of some images; called once in each."""
-    maker = _Maker(ImageStore.open(data), *settings)
+    maker = _Maker(ImageStore.open(data).tiles(folds), *settings)
 
     def work(numbers: range) -> dict[str, Any]:
         images, normal, covers = zip(*maker.made(numbers), strict=True)

@@ -35,7 +35,8 @@ _SUFFIX = {"png": ".png", "tiff": ".tif", "jpeg": ".jpg", "bmp": ".bmp"}
 _TAKEN = {
     "good", "ok", "o_k", "normal", "normals", "io", "i_o", "pass", "passed", "defect_free", "defectfree", "no_defect",
     "nodefect", "non_defective", "fine", "mask", "masks", "ground_truth", "groundtruth", "gt", "label", "labels",
-    "annotation", "annotations", "seg",
+    "annotation", "annotations", "seg", "good_images", "ok_images", "normal_images", "anomaly_free", "no_anomaly",
+    "nominal", "healthy", "intact", "gut", "gutteil", "gutteile", "bon", "conforme", "bueno",
 }  # fmt: skip
 _ABOUT = ("id", "wafer_id", "point", "lot", "tool", "layer", "recipe", "received_at", "decision", "rule", "version",
           "bundle")  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +43,8 @@ class FeaturePass:
 
     def worker(self) -> Callable[[np.ndarray], dict[str, Any]]:
         """What a worker does with a block of positions; called once in each."""
-        store, teacher = ImageStore.open(self.data), _taken(self.teacher)
+        folds = math.lcm(self.config.likelihood.folds, self.config.questions.folds)
+        store, teacher = ImageStore.open(self.data).tiles(folds), _taken(self.teacher)
         image_at = images_of(store, self.changes, self.config.likelihood.folds)
 
         def work(positions: np.ndarray) -> dict[str, Any]:

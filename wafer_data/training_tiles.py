@@ -31,6 +31,7 @@ class TrainingTiles(ImageStore):
     def __init__(self, images: ImageStore, reduced: ReducedImages, folds: int) -> None:
         """Prefer `ImageStore.tiles`."""
         self._of, self._reduced, self.folds = images, reduced, folds
+        self.folder = images.folder
         self.name, self.levels, self.size = images.name, images.levels, IMAGE_SIZE
         normals = images.indices("train", 0)
         rows = [(image, tile, 0) for image, tile in _in_folds(_chosen(normals, reduced), folds)]

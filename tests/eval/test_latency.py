@@ -7,6 +7,14 @@ from eval.latency import Latency, measure_latency, one_thread
 from wafer_data.errors import InputError
 
 
+@pytest.fixture(autouse=True)
+def threads_as_before():
+    """Other tests of this process train with as many threads as ever: their results are compared bit by bit."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
 def test_summary_of_known_times():
     latency = Latency.of([float(ms) for ms in range(1, 102)])
     assert (latency.mean, latency.p50, latency.p99, latency.runs) == (51.0, 51.0, 100.0, 101)

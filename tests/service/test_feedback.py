@@ -213,7 +213,7 @@ def test_no_type_that_people_write_leaves_its_folder_or_says_good(name: str):
     found = folder_of(name)
     assert found not in _NORMAL_NAMES and not is_mask_folder(found)
     assert found == Path(found).name and found.isascii()
-    assert {one for one in _NORMAL_NAMES if one.isidentifier()} <= _TAKEN
+    assert {one for one in _NORMAL_NAMES if one.isascii() and one.isidentifier()} <= _TAKEN
 
 
 def test_one_share_has_clopper_and_pearsons_bounds():

@@ -19,7 +19,7 @@ from starlette.testclient import TestClient
 from service.review.masks import mask_of
 from service.review.tasks import Said
 from service.state import Service
-from tests.conftest import synthetic_wafer, tiny_distill_config
+from tests.conftest import settings, synthetic_wafer, tiny_distill_config
 from tests.service.test_feedback import Fab
 from tool_side import Inspector, load_bundle
 from wafer_data.imaging.read import read_grey, to_square
@@ -60,8 +60,8 @@ def config(exported: tuple[Path, dict], tmp_path: Path, tiny_teacher_config: Any
     content = {
         "run": {"dir": str(tmp_path / "run")},
         "data": {"format": "mvtec", "root": str(exported[0]), "calibration_fraction": 0.4},
-        "teacher": tiny_teacher_config.model_dump(mode="json"),
-        "distill": tiny_distill_config().model_dump(mode="json"),
+        "teacher": settings("teacher", tiny_teacher_config),
+        "distill": settings("distill", tiny_distill_config()),
         "router": {"escalation_target": 0.2, "escalation_budget": [0.05, 0.5], "flag_rate": 0.1},
         "eval": {"latency_runs": 10, "bootstrap": 100, "worst": 2, "study_seconds": 5, "baselines": ["pca"]},
     }
