@@ -53,7 +53,9 @@ def test_the_weights_are_those_of_one_process(config, tiny_data, tmp_path):
     pretrain(TeacherConfig(**config), ImageStore.open(tiny_data), tmp_path / "one")
     one, two = (load_file(tmp_path / name / "backbone.safetensors") for name in ("one", "two"))
     start = load_file(Path(config["model"]) / "model.safetensors")
-    learned = [name for name in start if not (one[f"net.{name}"] == start[name]).all()]
+    # transformers may call a weight otherwise in its file than in its module
+    known = [name for name in start if f"net.{name}" in one]
+    learned = [name for name in known if not (one[f"net.{name}"] == start[name]).all()]
     assert len(learned) > 10
     # AdamW blows a gradient that is zero but for rounding (a bias of attention's keys) up to a whole step
     apart = torch.cat([two[name].sub(tensor).abs().flatten() > 1e-4 for name, tensor in one.items()])

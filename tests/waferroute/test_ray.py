@@ -63,8 +63,13 @@ def test_evaluate_finds_the_same_scores_and_pixels(tiny_run):
         there = evaluate(run, config)
     assert list(here.images.scores) == list(there.images.scores)
     for name, scores in here.images.scores.items():
-        assert np.array_equal(there.images.scores[name], scores), name
+        # a baseline's matrix product sums in another order in another process
+        np.testing.assert_allclose(
+            there.images.scores[name], scores, rtol=1e-5 if name == "pca" else 0, err_msg=name
+        )
     assert np.array_equal(here.images.routed.decisions, there.images.routed.decisions)
     assert here.sketches.keys() == there.sketches.keys()
     for name, model in here.evaluation.models.items():
-        assert there.evaluation.models[name].pixel_auroc == model.pixel_auroc, name
+        assert there.evaluation.models[name].pixel_auroc == pytest.approx(
+            model.pixel_auroc, rel=1e-4 if name == "pca" else 0, abs=0
+        ), name
