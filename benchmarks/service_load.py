@@ -218,7 +218,9 @@ def _send(worker: Worker, key: str, images: Sequence[bytes], rate: float) -> _An
     return found
 
 
-def _percentiles(values: Sequence[float]) -> dict[str, float]:
+def _percentiles(values: Sequence[float]) -> dict[str, float] | None:
+    if not len(values):
+        return None  # no image has a heat map where all are refused
     return {f"p{q}": round(float(np.percentile(values, q)), 3) for q in (50, 95, 99)}
 
 
