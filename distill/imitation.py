@@ -160,8 +160,6 @@ class Imitation(nn.Module):
         self.model, self.from_paint = model, from_paint
         place, *shares = (asked or {PLACE: 1.0}).values()
         self.place, self.shares, self.answers = max(place, LEAST_PLACE), shares, list(asked or {})[1:]
-        if not self.answers:
-            self.place = 1.0
         self.register_buffer("weights", weights, persistent=False)
 
     def forward(
@@ -175,9 +173,7 @@ class Imitation(nn.Module):
         """
         found = self.model(images).float()
         count = len(self.answers)
-        error = ((found - targets) * self.weights)[:, count:].square().flatten(1).mean(1)
-        if count:
-            error = self.place * error
+        error = self.place * ((found - targets) * self.weights)[:, count:].square().flatten(1).mean(1)
         for channel, (name, share) in enumerate(zip(self.answers, self.shares, strict=True)):
             answer, target = found[:, channel], targets[:, channel]
             if name == PAINTED and self.from_paint:
@@ -233,15 +229,19 @@ def imitation_training(task: ImitationTask, accelerator: Accelerator, checkpoint
 
     device = accelerator.device
 
+    def truth(rows: np.ndarray) -> Tensor:
+        """Nothing where nobody asks what is painted: every step would work it out for no loss."""
+        return task.painted(rows) if PAINTED in task.answers else torch.empty(len(rows), 0)
+
     def inputs(parts: list[Part]) -> Iterator[Inputs]:
         every = [np.sort(part.rows) for part in parts]  # neighbours on the disk are read together
         if device.type == "cpu" or not task.is_cached:
             for rows in every:
                 images = torch.from_numpy(pool.batch(rows))
-                yield images, task.target(rows), task.painted(rows), *_places(pool.is_normal[rows])
+                yield images, task.target(rows), truth(rows), *_places(pool.is_normal[rows])
             return
         for rows, stored in zip(every, ahead(task.stored, every, threads_for(device)), strict=True):
-            yield *task.on(device, stored), task.painted(rows), *_places(pool.is_normal[rows])
+            yield *task.on(device, stored), truth(rows), *_places(pool.is_normal[rows])
 
     slow = ", its teacher computed along" if isinstance(task.targets, LiveTargets) else ""
     model = task.model.to(memory_format=torch.channels_last)
