@@ -7,11 +7,14 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from likelihood.config import LevelConfig, LikelihoodConfig
+from router.route_scores import STUDENTS
 from student_vae.config import StudentConfig
 from wafer_data.augment import AugmentConfig
 
 _ALL = 1_000_000  # more directions than any teacher has
 STAGES = ("intermediate", "target", "full", "lowres")
+ASKED_COPIES = 3
+"""Times as many copies at least, where more is asked than places: what a look tells takes more examples to learn."""
 
 
 class StageConfig(BaseModel):
@@ -236,6 +239,11 @@ class DistillConfig(BaseModel):
     def pool_of(self, stage: StageConfig) -> PoolConfig:
         """The pool that one stage trains on."""
         return self.pool.model_copy(update={"generated": stage.copies * self.pool.generated})
+
+    def copies_of(self, name: str, asks_more: bool) -> int:
+        """How many times `pool.generated` copies stage `name` learns from, given whether more than places is asked."""
+        stage: StageConfig = getattr(self, name)
+        return max(stage.copies, ASKED_COPIES) if asks_more and name in STUDENTS else stage.copies
 
     @model_validator(mode="after")
     def _fits_together(self) -> DistillConfig:

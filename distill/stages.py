@@ -24,7 +24,6 @@ from distill.pool import Pool, open_pool
 from distill.targets import CACHE, Targets, load_model, open_targets, weights_file
 from likelihood.answers import PAINTED, SMALLEST, Answers, attach_answers
 from likelihood.labels import fit_with_labels
-from router.route_scores import STUDENTS
 from student_vae import StudentVAE, save_student
 from teacher.model import teacher_answers
 from training.checkpoints import FORMAT, forget_other_work
@@ -40,8 +39,6 @@ STANDARD_IMAGES = 256
 ENOUGH_FOR_PAINT = 200
 """Training normals from which on students learn painted defects from the paint itself. On 40 images a student that
 did so told 0.70 of real defects from normals, its teacher 0.98; on 600 0.86 and 0.64 (docs/LOG.md)."""
-ASKED_COPIES = 3
-"""Times as many copies at least, where more is asked than places: what a look tells takes more examples to learn."""
 
 OnEpoch = Callable[[int, dict[str, float]], None]
 
@@ -76,8 +73,7 @@ def run_stage(name: str, config: DistillConfig, run_dir: Path, store: ImageStore
     augmentation = choose_augmentation(config.pool, run_dir / "teacher")
     bf16 = config.mixed_precision == "bf16"
     asked = teacher_answers(run_dir / "teacher")
-    if asked is not None and name in STUDENTS:
-        stage = stage.model_copy(update={"copies": max(stage.copies, ASKED_COPIES)})
+    stage = stage.model_copy(update={"copies": config.copies_of(name, asked is not None)})
     with accelerator.main_process_first():
         pool = open_pool(
             cache,

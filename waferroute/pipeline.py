@@ -43,7 +43,7 @@ class Stage(Generic[Config]):
     outside the run that it reads. record: path of the record, if not `<folder>/stage.json`. logs: patterns of
     files in the folder that are no results (tracking, checkpoints); losing them does not undo the stage. packages:
     of ours that do the work; where they are edited in place, the result depends on their source. effort: how long it
-    takes in proportion to the others.
+    takes in proportion to the others, given what the run folder holds so far.
     """
 
     name: str
@@ -56,7 +56,7 @@ class Stage(Generic[Config]):
     record: str = ""
     logs: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()
-    effort: Callable[[Config], float] = lambda config: 0.0
+    effort: Callable[[Config, Path], float] = lambda config, run_dir: 0.0
 
 
 @dataclass(frozen=True)
@@ -91,17 +91,21 @@ class Pipeline(Generic[Config]):
         """
         chosen = [stage for stage in self.stages if names is None or stage.name in names]
         self.processes.from_main(lambda: self._require_inputs_of(chosen))
-        clock = RunClock({stage.name: stage.effort(self.config) for stage in chosen})
+        clock = RunClock(self._efforts(chosen))
         outcomes = []
         with whole_run(lambda: _left_in_words(clock)):
             for stage in chosen:
                 clock.begin(stage.name)
                 outcomes.append(self._run_one(stage, force))
                 clock.end(worked=outcomes[-1].status == "done")
+                clock.reweigh(self._efforts(chosen))
                 left = _left_in_words(clock)
                 if left and self.processes.is_main:
                     self.announce(left)
         return outcomes
+
+    def _efforts(self, chosen: Sequence[Stage[Config]]) -> dict[str, float]:
+        return {stage.name: stage.effort(self.config, self.run_dir) for stage in chosen}
 
     def why_not_current(self, stage: Stage[Config]) -> str | None:
         """Why `stage` has to be done (again), in words; None if its result is current."""

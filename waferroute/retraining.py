@@ -88,7 +88,7 @@ def steps_of(command_tail: str) -> list[Stage[Plan]]:
     return [
         step("extract", extract.extract, lambda plan: settings_of(plan, "service", "extract"), ()),
         step("validate", validate.validate, lambda plan: settings_of(plan, "checks"), ("extract",)),
-        step("train", train.train, _training, ("extract", "validate"), logs=_OF_THE_RUN, effort=lambda plan: 1.0),
+        step("train", train.train, _training, ("extract", "validate"), logs=_OF_THE_RUN, effort=lambda plan, _: 1.0),
         step("evaluate", evaluate.evaluate, lambda plan: {"production": plan.production}, ("extract", "train"),
              sources=_frozen),
         step("gate", gate.gate, lambda plan: settings_of(plan, "gate"), ("evaluate",)),

@@ -23,6 +23,10 @@ class RunClock:
         self._effort = self._seconds = 0.0
         self._current, self._began = 0.0, clock()
 
+    def reweigh(self, efforts: Mapping[str, float]) -> None:
+        """What the stages that are still to come weigh, once more is known of their work."""
+        self._waiting = {stage: efforts.get(stage, effort) for stage, effort in self._waiting.items()}
+
     def begin(self, stage: str) -> None:
         """A stage is started."""
         self._current, self._began = self._waiting.pop(stage, 0.0), self._clock()

@@ -3,11 +3,13 @@
 The work itself lives in the packages; they are imported when a stage runs.
 """
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from distill.config import STAGES as STUDENT_STAGES
 from wafer_data.files import sha256_json
+from waferroute import stage_efforts
 from waferroute.config import RunConfig
 from waferroute.pipeline import Stage
 
@@ -42,7 +44,7 @@ def all_stages(command_tail: str = "CONFIG", *, pretrain: bool = False) -> list[
             function=_data,
             sources=image_listing,
             packages=("wafer_data",),
-            effort=lambda config: 0.3,
+            effort=stage_efforts.data,
             command=f"waferroute data {command_tail}",
         ),
         *([_pretraining(command_tail)] if pretrain else []),
@@ -53,7 +55,7 @@ def all_stages(command_tail: str = "CONFIG", *, pretrain: bool = False) -> list[
             settings=teacher_settings,
             function=_adapt,
             packages=_MODELS,
-            effort=lambda config: 0.5,
+            effort=stage_efforts.adapt,
             logs=LOGS,
             command=f"waferroute adapt {command_tail}",
         ),
@@ -65,7 +67,7 @@ def all_stages(command_tail: str = "CONFIG", *, pretrain: bool = False) -> list[
             settings=lambda config: {"router": config.router.model_dump(mode="json")},
             function=_calibrate,
             packages=_DECIDING,
-            effort=lambda config: 0.3,
+            effort=stage_efforts.calibrate,
             command=f"waferroute calibrate {command_tail}",
         ),
         Stage(
@@ -75,7 +77,7 @@ def all_stages(command_tail: str = "CONFIG", *, pretrain: bool = False) -> list[
             settings=bundle_settings,
             function=_export,
             packages=_DECIDING,
-            effort=lambda config: 0.3,
+            effort=stage_efforts.export,
             # Beside the bundle: the folder is copied to tools as it is, and lists its own files.
             record="bundle.stage.json",
             command=f"waferroute export {command_tail}",
@@ -87,7 +89,7 @@ def all_stages(command_tail: str = "CONFIG", *, pretrain: bool = False) -> list[
             settings=lambda config: {"eval": config.eval.model_dump(mode="json")},
             function=_evaluate,
             packages=(*_DECIDING, "eval"),
-            effort=_evaluation_effort,
+            effort=stage_efforts.evaluate,
             command=f"waferroute evaluate {command_tail}",
         ),
     ]
@@ -191,20 +193,10 @@ def _student(name: str, command_tail: str) -> Stage[RunConfig]:
         settings=lambda config: student_settings(config, name),
         function=train,
         packages=(*_MODELS, "distill"),
-        effort=lambda config: _MINUTES_AN_EPOCH[name] * getattr(config.distill, name).epochs,
+        effort=partial(stage_efforts.student, name),
         logs=LOGS,
         command=f"waferroute distill {command_tail}",
     )
-
-
-# Measured on the quickstart configuration on two cores of a processor with AVX2; only the proportions count.
-_MINUTES_AN_EPOCH = {"intermediate": 3.7, "target": 5.5, "full": 1.55, "lowres": 0.75}
-_PIXEL_VAE_MINUTES_AN_EPOCH = 2.0
-
-
-def _evaluation_effort(config: RunConfig) -> float:
-    trains = "pixel_vae" in config.eval.baselines
-    return 5.0 + trains * _PIXEL_VAE_MINUTES_AN_EPOCH * config.eval.pixel_vae.epochs
 
 
 def _look(path: Path | None) -> tuple[int, int]:

@@ -58,3 +58,10 @@ def test_skipped_stages_say_nothing_about_the_speed(clock: Clock) -> None:
 @pytest.mark.parametrize(("seconds", "words"), [(40, "40 s"), (700, "12 min"), (6300, "1 h 45 min")])
 def test_in_words(seconds: float, words: str) -> None:
     assert in_words(seconds) == words
+
+
+def test_what_is_still_to_come_is_weighed_again_once_more_is_known_of_it(clock: Clock) -> None:
+    run = RunClock({"a": 1.0, "b": 1.0, "c": 1.0}, clock)
+    work(run, clock, "a", 10)
+    run.reweigh({"a": 50.0, "b": 3.0})
+    assert run.left() == pytest.approx(40)
