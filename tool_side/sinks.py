@@ -20,9 +20,9 @@ from router.decision import Decision
 from tool_side.runtime.heatmap import write_heatmap
 from tool_side.runtime.inspection import Inspection
 from wafer_data.errors import InputError
+from wafer_data.listing import HEATMAP_SUFFIX
 
 _LOG = logging.getLogger(__name__)
-HEATMAP_SUFFIX = ".heatmap.png"
 LONGEST_NAME = 255
 _ROW = "{:<8} {:<7} {:>8} {:>9}  {}"
 TABLE_HEAD = _ROW.format("decision", "route", "score", "ms", "image")

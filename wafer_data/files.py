@@ -19,6 +19,8 @@ from typing import Any
 
 from wafer_data.errors import InputError, NotFoundError, WriteError
 
+# A name in a path may hold bytes that are no text. Escaped like this they are valid in JSON, which gives them back.
+_NO_TEXT = "backslashreplace"
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 _NO_PERMISSION = {errno.EACCES, errno.EPERM, errno.EROFS}
 
@@ -50,7 +52,7 @@ def write_bytes(path: str | Path, data: bytes) -> None:
 
 def write_text(path: str | Path, text: str) -> None:
     """Write `text` as UTF-8; otherwise as `write_bytes`."""
-    write_bytes(path, text.encode("utf-8"))
+    write_bytes(path, text.encode("utf-8", _NO_TEXT))
 
 
 def write_json(path: str | Path, obj: Any) -> None:
@@ -63,14 +65,14 @@ def write_json(path: str | Path, obj: Any) -> None:
 
 
 def read_json(path: str | Path) -> Any:
-    """The parsed content of a JSON file.
+    """The parsed content of a JSON file in UTF-8, or in UTF-16 or with a byte-order mark, as Windows writes them.
 
     Raises:
         InputError: If it is missing, unreadable or not JSON.
     """
     path = Path(path)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_bytes())
     except FileNotFoundError as error:
         raise NotFoundError(f"{path} does not exist") from error
     except OSError as error:
@@ -97,7 +99,7 @@ def sha256_json(obj: Any) -> str:
     text = json.dumps(
         obj, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=_plain
     )
-    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+    return hashlib.sha256(text.encode("utf-8", _NO_TEXT)).hexdigest()
 
 
 @contextlib.contextmanager

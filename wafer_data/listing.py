@@ -5,7 +5,9 @@ Standard library only: training and tool search folders by the same rule.
 
 from __future__ import annotations
 
+import errno
 import os
+import unicodedata
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,7 +17,10 @@ _SYSTEM_FOLDERS = {
     "#recycle", "#snapshot", "$recycle.bin", "recycler", "lost+found", "__macosx", "system volume information",
     "~snapshot", "network trash folder", "temporary items", "thumbs", "thumbnails", "_thumbs",
 }  # fmt: skip
-_SYSTEM_FILES = ("synophoto_thumb", "synoindex_", "synovideo_")
+_SYSTEM_FILES = ("synophoto_thumb", "synoindex_", "synovideo_", "thumb_", "thumbnail_")
+_THUMBNAILS = ("_thumb", "-thumb", ".thumb", "_thumbnail", "-thumbnail", ".thumbnail")
+HEATMAP_SUFFIX = ".heatmap.png"
+"""How the name of a heat map that this program wrote ends."""
 
 
 def is_system_folder(name: str) -> bool:
@@ -24,8 +29,21 @@ def is_system_folder(name: str) -> bool:
 
 
 def is_system_file(name: str) -> bool:
-    """Whether a file is hidden or a thumbnail that a network storage made."""
-    return name.startswith(".") or name.casefold().startswith(_SYSTEM_FILES)
+    """Whether a file is hidden, a thumbnail, or a heat map of an earlier inspection."""
+    lower = name.casefold()
+    return (
+        lower.startswith((".", *_SYSTEM_FILES))
+        or lower.endswith(HEATMAP_SUFFIX)
+        or lower.rpartition(".")[0].endswith(_THUMBNAILS)
+    )
+
+
+def alike(name: str) -> str:
+    """A form that names share if people take them for one: letter case does not count, nor how accents are stored.
+
+    macOS and some programs store an accent as a character of its own behind its letter, others do not.
+    """
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def walk(
@@ -57,8 +75,7 @@ def walk(
                 continue
             seen.add((status.st_dev, status.st_ino))
             with os.scandir(place) as entries:
-                # asked here, because a link that leads into itself or to a closed place cannot be followed
-                found = sorted((entry.name, entry.is_dir(), entry) for entry in entries)
+                found = sorted((entry.name, _is_folder(entry), entry) for entry in entries)
         except OSError as error:
             if on_error is None:
                 raise
@@ -77,3 +94,13 @@ def walk(
                 passed_over(path)
             else:
                 yield path
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError as error:
+        # A link into itself, named as an image, is a broken image; any other may stand for a folder and must be said.
+        if error.errno != errno.ELOOP or not entry.name.lower().endswith(IMAGE_SUFFIXES):
+            raise
+        return False

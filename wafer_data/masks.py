@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from wafer_data.imaging.read import UnreadableImage, read_grey
-from wafer_data.listing import IMAGE_SUFFIXES
+from wafer_data.listing import IMAGE_SUFFIXES, is_system_file
 
 MOST_COVERED = 0.5
 """A mask that covers more of its image than this is taken for an inverted or empty one."""
@@ -26,7 +26,11 @@ def read_mask(source: Path | bytes, shape: tuple[int, ...] | None, *, max_pixels
     """
     name = str(source) if isinstance(source, Path) else "mask"
     if isinstance(source, Path) and source.is_dir():
-        parts = [part for part in sorted(source.iterdir()) if part.suffix.lower() in IMAGE_SUFFIXES]
+        parts = [
+            part
+            for part in sorted(source.iterdir())
+            if part.suffix.lower() in IMAGE_SUFFIXES and not is_system_file(part.name)
+        ]
         masks = [read_mask(part, shape, max_pixels=max_pixels) for part in parts]
         if not masks or len({mask.shape for mask in masks}) > 1:
             raise UnreadableImage(name, "masks of different sizes in one folder")

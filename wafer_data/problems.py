@@ -32,6 +32,8 @@ _MEANING = {
     "repeated in the test": "test images have the pixels of another test image: they count twice",
     "conflicting labels": "pictures lie in the test under several labels: no figure can be right on them",
     "passed over": "files or folders of operating systems and network storage hold pictures and are passed over",
+    "folder not used": "folders of images have no place in the layout and are not used",
+    "annotations": "folders hold annotations (labelme, VOC, YOLO) that are not read: masks are images",
     "link passed over": "linked folders lead to a folder that is searched under another name",
     "other format": "folders hold pictures of formats that are not read",
     "normals by another name": "folders count as normal images by their name",

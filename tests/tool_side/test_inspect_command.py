@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -168,3 +169,21 @@ def test_a_refused_bundle_is_said_before_any_folder_is_searched(
     monkeypatch.setattr(inspect_command, "expand_inputs", lambda inputs: pytest.fail("searched"))
     with pytest.raises(InputError, match="no such folder"):
         run_inspect(tmp_path / "no bundle", [tmp_path])
+
+
+def test_one_that_is_named_as_an_image_is_one_bad_image(bundle: Path, folder: Path) -> None:
+    (folder / "loop.png").symlink_to("loop.png")
+    status, text = run(bundle, folder)
+    assert status == 3 and len(text.splitlines()) == 6
+    assert "loop.png  (the image cannot be read" in text
+
+
+def test_pipes_and_empty_files_are_bad_images_and_no_repeats(bundle: Path, folder: Path) -> None:
+    for name in ("pipe 1.png", "pipe 2.png"):
+        os.mkfifo(folder / name)
+    for name in ("empty 1.png", "empty 2.png"):
+        (folder / name).touch()
+    status, text = run(bundle, folder)
+    assert status == 3
+    assert text.count("not a regular file") == text.count("empty file") == 2
+    assert "the same bytes" not in text

@@ -294,6 +294,19 @@ class TestConsoles:
         assert ended.returncode == 0
         assert len(path.parent.with_name("drop.results.jsonl").read_text().splitlines()) == 1
 
+    @pytest.mark.parametrize("mode", ["r", "w"])
+    def test_a_standard_error_that_takes_nothing(self, tmp_path: Path, mode: str) -> None:
+        (tmp_path / "log").touch()
+        place = Path("/dev/full") if mode == "w" and Path("/dev/full").exists() else tmp_path / "log"
+        with place.open(mode) as nowhere:
+            ended = subprocess.run(
+                [sys.executable, "-m", "waferroute.cli", "inspect", "no bundle", "no file"],
+                env=os.environ | {"PYTHONPATH": str(ROOT)},
+                stderr=nowhere,
+                timeout=120,
+            )
+        assert ended.returncode == 2
+
     @pytest.mark.parametrize("world", [None, "1", "", "nonsense", "4"])
     def test_a_rank_that_was_left_behind_silences_nothing(
         self, world: str | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture

@@ -236,3 +236,8 @@ class TestTable:
         with pytest.raises(InputError, match="not a table of watch mode"):
             self.copy(tmp_path / "r.jsonl", table, "a")
         assert table.read_text() == "lot,yield\n1,0.98\n"
+
+
+def test_a_device_cannot_hold_results() -> None:
+    with pytest.raises(InputError, match="not a regular file"):
+        Journal(Path("/dev/zero"))

@@ -3,7 +3,9 @@
 import logging
 import os
 import shutil
+import unicodedata
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +80,82 @@ class TestNormals:
             (c.side, c.label) for c in candidates if c.path.parent.name == "good" and "test" in c.path.parts
         } == {("test", 0)}
         assert "normals by another name" in kinds(problems)
+
+
+class TestWhatIsNotUsedIsSaid:
+    @pytest.mark.parametrize("name", ["train/crack", "train/bad lot", "val/good", "validation/good", "Extra"])
+    def test_folders_without_a_place_in_the_layout(self, mvtec_root: Path, name: str) -> None:
+        shutil.copytree(mvtec_root / "test" / "stain", mvtec_root / name)
+        candidates, problems = found(mvtec(mvtec_root))
+        assert len(candidates) == 78
+        assert [(p["problem"], p["detail"].split(";")[0]) for p in problems] == [
+            ("folder not used", "4 images")
+        ]
+
+    @pytest.mark.parametrize("name", ["x.png", "train/x.png", "test/x.png"])
+    def test_images_outside_the_sub_folders(self, mvtec_root: Path, save: SaveImage, name: str) -> None:
+        save(mvtec_root / name, 900)
+        candidates, problems = found(mvtec(mvtec_root))
+        assert len(candidates) == 78
+        assert [p["problem"] for p in problems] == ["folder not used"] and "x.png" in problems[0]["detail"]
+
+    @pytest.mark.parametrize("suffix", [".json", ".xml", ".txt"])
+    def test_annotations_that_are_no_masks(self, mvtec_root: Path, suffix: str) -> None:
+        (mvtec_root / "test/scratch/readme.txt").write_text("made on tool 7")
+        assert not found(mvtec(mvtec_root))[1]
+        for path in sorted((mvtec_root / "test/scratch").glob("*.png")):
+            path.with_suffix(suffix).touch()
+        problems = found(mvtec(mvtec_root))[1]
+        assert [(p["problem"], p["detail"]) for p in problems] == [
+            ("annotations", f"6 files like 000{suffix}")
+        ]
+
+    def test_a_folder_of_masks_that_are_no_images(self, mvtec_root: Path) -> None:
+        for mask in sorted((mvtec_root / "ground_truth/scratch").iterdir()):
+            mask.rename(mask.with_suffix(".npy"))
+        problems = found(mvtec(mvtec_root))[1]
+        assert [p["problem"] for p in problems] == ["masks not found"]
+
+
+class TestNames:
+    def test_accents_may_be_stored_in_two_ways(self, mvtec_root: Path) -> None:
+        one, other = (partial(unicodedata.normalize, form) for form in ("NFC", "NFD"))
+        for folder, name in (("test", one), ("ground_truth", other)):
+            for path in sorted((mvtec_root / folder / "scratch").iterdir()):
+                path.rename(path.with_name(name("prüfung") + path.name))
+            (mvtec_root / folder / "scratch").rename(mvtec_root / folder / name("Brüche"))
+        candidates, problems = found(mvtec(mvtec_root))
+        assert sum(c.mask is not None for c in candidates) == 6
+        assert not problems
+
+    def test_bytes_that_are_no_text(self, mvtec_root: Path, tmp_path: Path) -> None:
+        path = mvtec_root / "train/good/000.png"
+        try:
+            path.rename(os.fsdecode(os.fsencode(path.parent) + b"/lot\xff\n.png"))
+        except OSError:
+            pytest.skip("this file system takes only text as names")
+        store, _ = prepared(mvtec_root, tmp_path)
+        kept = [record.path for record in store.records if "lot" in Path(record.path).name]
+        assert len(kept) == 1 and os.fsencode(kept[0]).endswith(b"/lot\xff\n.png")
+        assert files.read_json(tmp_path / "data" / "split.json")
+
+    def test_a_link_into_itself_is_one_bad_file(self, mvtec_root: Path, tmp_path: Path) -> None:
+        (mvtec_root / "train/good/loop.png").symlink_to("loop.png")
+        store, problems = prepared(mvtec_root, tmp_path, skip_bad_images=True)
+        assert store.counts()["train_normal"] + store.counts()["calibration_normal"] == 60
+        assert [Path(p["path"]).name for p in problems if p["problem"] == "unreadable"] == ["loop.png"]
+
+    @pytest.mark.parametrize(
+        "name", ["thumb_000.png", "000_thumb.png", "000.Thumbnail.PNG", "000.png.heatmap.png", "._000.png"]
+    )
+    def test_small_copies_and_own_heat_maps_are_passed_over(
+        self, mvtec_root: Path, save: SaveImage, name: str
+    ) -> None:
+        save(mvtec_root / "train/good" / name, 900)
+        save(mvtec_root / "ground_truth/scratch" / name, 901)
+        candidates, problems = found(mvtec(mvtec_root))
+        assert len(candidates) == 78 and sum(c.mask is not None for c in candidates) == 6
+        assert kinds(problems) == {"passed over"}
 
 
 class TestMasksBesideImages:

@@ -206,3 +206,16 @@ class TestNewDirectory:
             pass
         assert (tmp_path / "run").read_text() == "mine"
         assert names(tmp_path) == ["run"]
+
+
+def test_bytes_that_are_no_text_come_back_from_json(tmp_path: Path) -> None:
+    name = os.fsdecode(b"lot\xff\n\\x.png")
+    files.write_json(tmp_path / "names.json", {name: [name]})
+    assert files.read_json(tmp_path / "names.json") == {name: [name]}
+    assert files.sha256_json([name]) != files.sha256_json([os.fsdecode(b"lot\xfe\n\\x.png")])
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_json_as_windows_writes_it_is_read(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "a.json").write_text('{"é": 1}', encoding=encoding)
+    assert files.read_json(tmp_path / "a.json") == {"é": 1}

@@ -186,6 +186,15 @@ class TestRefused:
         assert "a TGA picture" in reason(bytes(60) + b"TRUEVISION-XFILE.\0")
         assert "run `git lfs pull`" in reason(b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n")
 
+        assert "a web page" in reason(b"\r\n<!doctype html>\n<html>404")
+
+    def test_pictures_that_were_sent_as_text(self) -> None:
+        whole = encode(GREY8, "PNG")
+        for changed in (whole.replace(b"\r\n", b"\n"), whole.replace(b"\n", b"\r\n")):
+            assert "sent as text" in reason(changed)
+        for image_format in ("PNG", "JPEG", "BMP", "TIFF"):
+            assert "a byte-order mark" in reason(b"\xef\xbb\xbf" + encode(GREY8, image_format))
+
     @pytest.mark.parametrize("image_format", ["PNG", "MPO"])
     def test_several_pictures_in_one_file(self, image_format: str) -> None:
         """The second might show a defect; which one would count?"""

@@ -49,7 +49,7 @@ class TestMvtec:
         from wafer_data.sources import files
 
         real = files.walk
-        monkeypatch.setattr(files, "walk", lambda *given: reversed(list(real(*given))))
+        monkeypatch.setattr(files, "walk", lambda *given, **named: reversed(list(real(*given, **named))))
         assert find_images(config) == before
 
     def test_paths_are_absolute_even_from_a_relative_root(

@@ -15,9 +15,9 @@ from typing import NamedTuple, TextIO
 from tool_side.runtime.defect_bins import DefectBins
 from tool_side.runtime.inspector import Inspector
 from tool_side.runtime.repeats import RepeatAlarm, SeenFiles, SeenPictures
-from tool_side.sinks import HEATMAP_SUFFIX, HeatmapFolder, PrintedJson, PrintedTable, Sink, Tally
+from tool_side.sinks import HeatmapFolder, PrintedJson, PrintedTable, Sink, Tally
 from wafer_data.errors import InputError, NotFoundError
-from wafer_data.listing import IMAGE_SUFFIXES, is_system_file, walk
+from wafer_data.listing import HEATMAP_SUFFIX, IMAGE_SUFFIXES, is_system_file, walk
 
 EXIT_JUDGED, EXIT_UNJUDGED, EXIT_INTERRUPTED = 0, 3, 130
 
@@ -128,11 +128,7 @@ def recipe_of(path: str | Path, recipe: str | None, from_folder: bool) -> str | 
 
 def is_image_name(name: str) -> bool:
     """Whether a file in a folder is inspected: an image by its suffix, not of the system, not an earlier heat map."""
-    return (
-        name.lower().endswith(IMAGE_SUFFIXES)
-        and not is_system_file(name)
-        and not name.endswith(HEATMAP_SUFFIX)
-    )
+    return name.lower().endswith(IMAGE_SUFFIXES) and not is_system_file(name)
 
 
 def _images_in(folder: Path) -> Iterator[Path]:

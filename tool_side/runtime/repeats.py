@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import os
+import stat
 from collections import Counter, OrderedDict
 from dataclasses import replace
 from hashlib import blake2b
@@ -88,7 +89,10 @@ class SeenFiles:
         Links to one file, and one file named twice, are no repeats.
         """
         try:
-            size = path.stat().st_size
+            status = path.stat()
+            if not stat.S_ISREG(status.st_mode) or not status.st_size:
+                return None  # reading a pipe would wait for its writer, and empty files are no pictures
+            size = status.st_size
             if size not in self._first:
                 self._first[size] = path
                 return None

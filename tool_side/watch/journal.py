@@ -46,6 +46,8 @@ class Journal:
         try:
             if not path.exists():
                 write_bytes(path, b"")
+            if not (path.is_file() or path.is_dir()):
+                raise InputError(f"{path} is not a regular file, and cannot hold results; name another one")
             self._file = path.open("r+b", buffering=0)
         except OSError as error:
             raise write_error(path, error) from error

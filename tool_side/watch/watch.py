@@ -29,7 +29,7 @@ from tool_side.runtime.inspect_files import (
 from tool_side.runtime.inspection import Inspection
 from tool_side.runtime.inspector import Inspector
 from tool_side.runtime.repeats import RepeatAlarm, SeenPictures
-from tool_side.sinks import HEATMAP_SUFFIX, HeatmapFolder, PrintedJson, PrintedTable, Sink, Tally
+from tool_side.sinks import HeatmapFolder, PrintedJson, PrintedTable, Sink, Tally
 from tool_side.watch.arrivals import Arrival, Arrivals, FileChangedError, read_unchanged
 from tool_side.watch.csv import CsvCopy
 from tool_side.watch.done import ArrivedFile
@@ -39,6 +39,7 @@ from tool_side.watch.monitor import WatchMonitors
 from tool_side.watch.stopping import StopRequest, stop_on_signals
 from wafer_data.errors import InputError
 from wafer_data.imaging.read import largest_file
+from wafer_data.listing import HEATMAP_SUFFIX
 
 _BATCH_ROWS, _BATCH_S = 64, 0.5
 _LOG = logging.getLogger(__name__)

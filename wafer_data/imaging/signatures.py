@@ -22,8 +22,6 @@ _STARTS = (
     (b"7z\xbc\xaf", "a 7-Zip archive"),
     (b"<svg", "an SVG drawing"),
     (b"<?xml", "an XML document"),
-    (b"<!DOCTYPE", "a web page"),
-    (b"<html", "a web page"),
     (b"\x00\x00\x01\x00", "an icon"),
     (b"\xd7\xcd\xc6\x9a", "a Windows metafile"),
     (b"\x0a\x05\x01", "a PCX picture"),
@@ -52,11 +50,17 @@ _BRANDS = {b"avif": "an AVIF picture", b"avis": "an AVIF picture"} | dict.fromke
 
 def other_format(data: bytes) -> str | None:
     """What a file of another format is, and what to do; None if it is of none that is known by its first bytes."""
+    if data.startswith((b"\x89PNG\n", b"\x89PNG\r\r\n")):
+        return "damaged: a PNG picture whose line ends were changed: it was sent as text; send it as binary"
+    if data.startswith(b"\xef\xbb\xbf"):
+        return "damaged: a byte-order mark stands before it: it was written or sent as text"
     found = next((name for start, name in _STARTS if data.startswith(start)), None)
     if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
         found = "a WebP picture"
     elif data[4:8] == b"ftyp":
         found = _BRANDS.get(data[8:12], "a video, or a picture in its container")
+    elif data[:1000].lstrip()[:9].lower().startswith((b"<!doctype", b"<html")):
+        found = "a web page"
     elif data[128:132] == b"DICM":
         found = "a DICOM picture"
     elif data.startswith(b"version https://git-lfs"):

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from wafer_data.errors import DataError, InputError
-from wafer_data.listing import IMAGE_SUFFIXES, is_system_folder, walk
+from wafer_data.listing import IMAGE_SUFFIXES, alike, is_system_folder, walk
 from wafer_data.problems import Problem
 
 MASK_FOLDERS = {"ground_truth", "groundtruth", "ground-truth", "gt", "mask", "masks"}
@@ -17,10 +17,12 @@ _OTHER_SUFFIXES = {
     ".dcm", ".fits", ".exr", ".hdr", ".psd", ".tga", ".jfif", ".jpe", ".svg",
 }  # fmt: skip
 
+_ANNOTATIONS = {".json", ".xml", ".txt"}  # labelme, Pascal VOC, YOLO
+
 
 def is_mask_folder(name: str) -> bool:
     """Whether a folder among images holds masks by its name."""
-    return name.casefold() in MASK_FOLDERS
+    return alike(name) in MASK_FOLDERS
 
 
 def is_image(path: Path) -> bool:
@@ -36,7 +38,7 @@ def images_in(folder: Path, problems: list[Problem], without: Path | None = None
         problems: grows by what is passed over.
         without: a sub-folder that is not searched.
     """
-    images, others = [], Counter[str]()
+    images, drawn, others = list[Path](), list[Path](), Counter[str]()
     outside = without.resolve() if without is not None else None
 
     def skip(path: Path) -> bool:
@@ -47,6 +49,13 @@ def images_in(folder: Path, problems: list[Problem], without: Path | None = None
             images.append(path)
         else:
             others[path.suffix.lower()] += 1
+            if path.suffix.lower() in _ANNOTATIONS:
+                drawn.append(path)
+    stems = {(path.parent, alike(path.stem)) for path in images}
+    notes = [path for path in drawn if (path.parent, alike(path.stem)) in stems]
+    if notes:
+        detail = f"{len(notes)} files like {notes[0].name}"
+        problems.append(Problem(path=str(folder), problem="annotations", detail=detail))
     foreign = {suffix: count for suffix, count in others.items() if suffix in _OTHER_SUFFIXES}
     if foreign:
         named = ", ".join(f"{count} {suffix}" for suffix, count in sorted(foreign.items()))
@@ -75,6 +84,15 @@ def scan(folder: Path) -> list[os.DirEntry[str]]:
         raise _refused(folder, error) from error
 
 
+def images_below(folder: Path) -> list[Path]:
+    """All image files below a folder, sorted, without a word of anything else; none is no error."""
+
+    def refuse(error: OSError) -> None:
+        raise _refused(Path(error.filename or folder), error) from error
+
+    return sorted(path for path in walk(folder, on_error=refuse) if is_image(path) and path.is_file())
+
+
 def _walked(folder: Path, problems: list[Problem], skip: Callable[[Path], bool]) -> list[Path]:
     def passed_over(path: Path) -> None:
         if path.is_symlink() and path.is_dir() and not is_system_folder(path.name):
@@ -84,7 +102,9 @@ def _walked(folder: Path, problems: list[Problem], skip: Callable[[Path], bool])
         inside = [path] if path.is_file() else [Path(at) / n for at, _, names in os.walk(path) for n in names]
         count = sum(is_image(file) for file in inside)
         if count:
-            detail = f"{count} pictures in it" if path.is_dir() else "a hidden file or a thumbnail"
+            detail = (
+                f"{count} pictures in it" if path.is_dir() else "a hidden file, a thumbnail or a heat map"
+            )
             problems.append(Problem(path=str(path), problem="passed over", detail=detail))
 
     def refuse(error: OSError) -> None:

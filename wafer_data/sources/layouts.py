@@ -8,8 +8,9 @@ from typing import Literal
 
 from wafer_data.config import DataConfig
 from wafer_data.errors import DataError, InputError, NotFoundError
+from wafer_data.listing import alike
 from wafer_data.problems import Problem
-from wafer_data.sources.files import folders_in, images_in, is_image, is_mask_folder
+from wafer_data.sources.files import folders_in, images_below, images_in, is_image, is_mask_folder
 from wafer_data.sources.mask_files import find_masks, pair_in_folder
 
 GOOD = "good"
@@ -88,8 +89,19 @@ def _find_mvtec(root: Path, problems: list[Problem]) -> list[Candidate]:
             )
     assert test is not None
     found = [Candidate(path, "train", 0, GOOD) for good in goods for path in _normals_in(good, problems)]
+    assert train is not None
+    for folder in (root, train, test):
+        loose = [path for path in folder.iterdir() if is_image(path) and path.is_file()]
+        if loose:
+            detail = f"{len(loose)} images lie in it, outside its sub-folders; first: {min(loose).name}"
+            problems.append(Problem(path=str(folder), problem="folder not used", detail=detail))
+    _say_unused(
+        [f for f in folders_in(train) if f not in goods], "only normal images are trained on", problems
+    )
     normals = _normals(test, problems, required=False)
     masks = next((f for f in folders_in(root) if is_mask_folder(f.name)), None)
+    others = [f for f in folders_in(root) if f not in (train, test) and not is_mask_folder(f.name)]
+    _say_unused(others, f"only {train.name} and {test.name} are read", problems)
     types = [folder for folder in folders_in(test) if not is_mask_folder(folder.name)]
     for folder in types:
         if folder in normals:
@@ -97,12 +109,12 @@ def _find_mvtec(root: Path, problems: list[Problem]) -> list[Candidate]:
         else:
             found += _defects(folder, _mask_folders(folder, masks), problems)
     if masks is not None:
-        known = {folder.name.casefold() for folder in types}
+        known = {alike(folder.name) for folder in types}
         if any(is_image(path) for path in masks.iterdir() if path.is_file()):
             detail = f"masks belong into a sub-folder of it that is named as the defect type's in {test}"
             problems.append(Problem(path=str(masks), problem="masks not found", detail=detail))
         for folder in folders_in(masks):
-            if folder.name.casefold() not in known and any(is_image(f) for f in folder.rglob("*")):
+            if alike(folder.name) not in known and images_below(folder):
                 detail = f"its name is that of no folder of {test}"
                 problems.append(Problem(path=str(folder), problem="masks not found", detail=detail))
     if not normals:
@@ -130,7 +142,7 @@ def _find_folder(config: DataConfig, problems: list[Problem]) -> list[Candidate]
         flat = [path for path in images_in(defects, problems) if path.parent == defects]
         found += _paired(flat, defects, "defect", [masks] if masks is not None else [], problems)
     for folder in types:
-        if folder.name.casefold() in _NORMAL_NAMES:
+        if alike(folder.name) in _NORMAL_NAMES:
             detail = "the test gets them as normal images, not as a defect type"
             problems.append(Problem(path=str(folder), problem="normals by another name", detail=detail))
             found += [Candidate(path, "test", 0, GOOD) for path in _normals_in(folder, problems)]
@@ -139,19 +151,26 @@ def _find_folder(config: DataConfig, problems: list[Problem]) -> list[Candidate]
     return found
 
 
+def _say_unused(folders: list[Path], why: str, problems: list[Problem]) -> None:
+    for folder in folders:
+        if images := images_below(folder):
+            detail = f"{len(images)} images; {why}"
+            problems.append(Problem(path=str(folder), problem="folder not used", detail=detail))
+
+
 def _child(folder: Path, name: str) -> Path | None:
     """The sub-folder of this name in any letter case, that of exactly this one first."""
     exact = folder / name
     if exact.is_dir() or not folder.is_dir():
         return exact if exact.is_dir() else None
-    return next((found for found in folders_in(folder) if found.name.casefold() == name), None)
+    return next((found for found in folders_in(folder) if alike(found.name) == name), None)
 
 
 def _normals(folder: Path, problems: list[Problem], required: bool = True) -> list[Path]:
     """The sub-folders of normal images: good in any letter case, else those whose name says the same."""
     every = folders_in(folder)
-    goods = [found for found in every if found.name.casefold() == GOOD]
-    others = [found for found in every if found.name.casefold() in _NORMAL_NAMES and found not in goods]
+    goods = [found for found in every if alike(found.name) == GOOD]
+    others = [found for found in every if alike(found.name) in _NORMAL_NAMES and found not in goods]
     if goods:
         for other in others if not required else []:
             detail = f"beside {goods[0].name} it counts as a defect type"
@@ -185,9 +204,7 @@ def _mask_folders(folder: Path, masks: Path | None) -> list[Path]:
     own = [found for found in folders_in(folder) if is_mask_folder(found.name)]
     if masks is None:
         return own
-    child = next(
-        (found for found in folders_in(masks) if found.name.casefold() == folder.name.casefold()), None
-    )
+    child = next((found for found in folders_in(masks) if alike(found.name) == alike(folder.name)), None)
     return [*([child] if child is not None else []), *own]
 
 

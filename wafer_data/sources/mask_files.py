@@ -15,8 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from wafer_data.imaging.read import UnreadableImage, read_grey
+from wafer_data.listing import IMAGE_SUFFIXES, alike
 from wafer_data.problems import Problem
-from wafer_data.sources.files import is_image
+from wafer_data.sources.files import folders_in, images_below
 
 _ENDINGS = (
     "_mask", "-mask", " mask", "_masks", "_gt", "-gt", "_label", "_labels", "_seg", "_ground_truth", "_groundtruth",
@@ -29,7 +30,7 @@ _TWO_VALUES = 0.98
 
 def image_name(mask: Path) -> str | None:
     """The stem, in lower case, of the image that a mask is named after; None for a name that says nothing of masks."""
-    stem = mask.stem.casefold()
+    stem = alike(mask.stem)
     for ending in _ENDINGS:
         if stem.endswith(ending) and stem != ending:
             return stem.removesuffix(ending)
@@ -63,7 +64,7 @@ def pair_in_folder(paths: list[Path], problems: list[Problem]) -> Paired:
     """
     by_stem: dict[tuple[Path, str], list[Path]] = collections.defaultdict(list)
     for path in paths:
-        by_stem[path.parent, path.stem.casefold()].append(path)
+        by_stem[path.parent, alike(path.stem)].append(path)
     masks: dict[Path, Path] = {}
     alone: list[Path] = []
     for path in paths:
@@ -99,8 +100,11 @@ def find_masks(
     """
     found: dict[Path, Path] = {}
     for folder in folders:
-        files = sorted(path for path in folder.rglob("*") if is_image(path) and path.is_file())
+        files = images_below(folder)
         if not files:
+            if folders_in(folder) or any(path.is_file() for path in folder.iterdir()):
+                detail = f"it holds no image file; masks are images ({', '.join(IMAGE_SUFFIXES)})"
+                problems.append(Problem(path=str(folder), problem="masks not found", detail=detail))
             continue
         matched = _match(images, root, folder, files)
         users = collections.Counter(matched.values())
@@ -130,18 +134,18 @@ def _match(images: list[Path], root: Path, folder: Path, files: list[Path]) -> d
     exact: dict[tuple[str, str], Path] = {}
     loose: dict[str, list[Path]] = collections.defaultdict(list)
     for file in sorted(files, key=lambda file: image_name(file) is None):  # 000_mask.png before 000.png
-        place = str(file.parent.relative_to(folder)).casefold()
-        name = image_name(file) or file.stem.casefold()
+        place = alike(str(file.parent.relative_to(folder)))
+        name = image_name(file) or alike(file.stem)
         exact.setdefault((place, name), file)
-        exact.setdefault((place, f"{file.stem.casefold()}"), file)
+        exact.setdefault((place, alike(file.stem)), file)
         loose[name].append(file)
-    grouped = {(str(file.parent.parent.relative_to(folder)).casefold(), file.parent.name.casefold()): file.parent
+    grouped = {(alike(str(file.parent.parent.relative_to(folder))), alike(file.parent.name)): file.parent
                for file in files if file.parent != folder}  # fmt: skip
     found = {}
     for image in images:
-        key = (str(image.parent.relative_to(root)).casefold(), image.stem.casefold())
-        alike = loose.get(key[1], [])
-        mask = exact.get(key) or grouped.get(key) or (alike[0] if len(alike) == 1 else None)
+        key = (alike(str(image.parent.relative_to(root))), alike(image.stem))
+        same = loose.get(key[1], [])
+        mask = exact.get(key) or grouped.get(key) or (same[0] if len(same) == 1 else None)
         if mask is not None:
             found[image] = mask
     return found

@@ -5,6 +5,7 @@ Exit status: 0 done, 2 wrong input or missing package, 3 some images could not b
 """
 
 import argparse
+import contextlib
 import errno
 import io
 import os
@@ -143,4 +144,5 @@ def _say(message: str, *, launched: bool = True) -> None:
     # Under a launcher every process ends up here; one of them speaks. What no launcher starts speaks always: a shell
     # within a job has the job's RANK and WORLD_SIZE.
     if speaks() or not launched:
-        print(message, file=sys.stderr, flush=True)
+        with contextlib.suppress(OSError):  # where it cannot be said, the exit status still says it
+            print(message, file=sys.stderr, flush=True)
