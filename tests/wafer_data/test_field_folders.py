@@ -158,6 +158,13 @@ class TestNames:
         assert kinds(problems) == {"passed over"}
 
 
+def test_a_whole_data_set_is_no_folder_of_normal_images(mvtec_root: Path) -> None:
+    for defects in (None, str(mvtec_root / "test/stain")):
+        with pytest.raises(InputError, match=r"would count as normal: use data\.format=mvtec"):
+            found(DataConfig(format="folder", root=str(mvtec_root), defects=defects))
+    assert found(DataConfig(format="folder", root=str(mvtec_root), defects=str(mvtec_root / "test")))[0]
+
+
 class TestMasksBesideImages:
     @pytest.mark.parametrize("name", ["{}_mask.png", "{}_GT.png", "{}_label.bmp", "{}.bmp", "mask_{}.PNG"])
     @pytest.mark.parametrize("layout", ["mvtec", "folder"])

@@ -95,7 +95,7 @@ def images_below(folder: Path) -> list[Path]:
 
 def _walked(folder: Path, problems: list[Problem], skip: Callable[[Path], bool]) -> list[Path]:
     def passed_over(path: Path) -> None:
-        if path.is_symlink() and path.is_dir() and not is_system_folder(path.name):
+        if path.is_dir() and not is_system_folder(path.name):
             detail = f"leads to {path.resolve()}, which is searched already"
             problems.append(Problem(path=str(path), problem="link passed over", detail=detail))
             return

@@ -125,6 +125,13 @@ def _find_mvtec(root: Path, problems: list[Problem]) -> list[Candidate]:
 
 def _find_folder(config: DataConfig, problems: list[Problem]) -> list[Candidate]:
     root = _existing(config.root)
+    test = _child(root, "test")
+    within = test is not None and config.defects is not None and _existing(config.defects).samefile(test)
+    if test is not None and _child(root, "train") is not None and not within:
+        raise InputError(
+            f"{root} holds train and test folders, and all of their images would count as normal: "
+            f"use data.format=mvtec, or the folder of normal images as data.root"
+        )
     if config.defects is None:
         return [Candidate(path, "any", 0, GOOD) for path in _normals_in(root, problems)]
     defects = _existing(config.defects)
