@@ -20,7 +20,7 @@ from service.store.database import Database
 from tool_side import Inspector
 
 _LOG = logging.getLogger(__name__)
-_EVERY_S = 6 * 3600.0
+_EVERY_S = 3600.0
 _SUMMARISE_EVERY_S = 600.0
 
 
@@ -38,7 +38,7 @@ def check_drift(
         version: Its name, as inspections carry it.
         inspector: It, for the training sample of each recipe.
         now: Unix time.
-        budget: False alarms that the fab accepts; default four looks a day.
+        budget: False alarms that the fab accepts; default a look every hour.
 
     Returns:
         What to page about.

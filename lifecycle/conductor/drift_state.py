@@ -11,6 +11,9 @@ from lifecycle.conductor.drift_accepted import ACCEPTED
 from service.store.database import Database
 from service.store.tables import drift_checks
 
+KEPT_S = 8 * 86400.0
+"""What watches said is kept for so long: a look an hour of a fab's streams is many rows. Alarms and what was accepted
+stay."""
 ALARM = "alarm"
 """`drift_checks.what` of a row that holds an alarm; other rows hold what a watch said of a stream."""
 
@@ -95,5 +98,10 @@ def keep_look(
         {**common, "recipe": None, "what": "nothing to compare", "statistic": None, "p": 1.0, "alarm": False,
          "figures": {}}
     ]  # fmt: skip
+    connection.execute(
+        sa.delete(drift_checks).where(
+            c.version == version, c.at < at - KEPT_S, c.what.not_in((ALARM, ACCEPTED))
+        )
+    )
     connection.execute(sa.insert(drift_checks), kept)
     return [one for one in told if one["since"] == at]

@@ -1,9 +1,9 @@
-"""What each watch looks at: columns of wafer means."""
+"""What each watch looks at: columns of numbers, a row a wafer."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -13,66 +13,77 @@ LEVEL, LATENT_MEAN, LATENT_VARIANCE, DISTRIBUTION, APPEARANCE, FLAGGED, UNJUDGED
     "level", "latent mean", "latent variance", "distribution", "appearance", "flagged", "unjudged",
 )  # fmt: skip
 WATCHES = (LEVEL, LATENT_MEAN, LATENT_VARIANCE, DISTRIBUTION, APPEARANCE, FLAGGED, UNJUDGED)
-BY_MEANS = (LEVEL, LATENT_MEAN, LATENT_VARIANCE, APPEARANCE, FLAGGED, UNJUDGED)
+BY_MEANS = (LEVEL, LATENT_VARIANCE, FLAGGED, UNJUDGED, APPEARANCE, LATENT_MEAN)
+"""Watches that compare means, in the order of their columns."""
 SMALLEST_SPREAD = 1e-6
 """A column that spreads less is constant: what is left is rounding."""
+GAIN = "gain"
+"""Column of the appearance that weighs brightness and contrast together (`lifecycle.drift.gain`)."""
+_LOOKS = (*APPEARANCE_FIGURES, GAIN)
+_COUNTED = (FLAGGED, UNJUDGED)
 
 
-class Columns(NamedTuple):
-    """What one watch reads of N wafers.
+@dataclass(frozen=True)
+class Layout:
+    """Which columns there are.
 
     Attributes:
-        rows: (N, c); a row with NaN is a wafer that has nothing to say.
-        names: Of the columns.
-        floor: (c,) standard deviation between wafers that counting alone gives; 0 where nothing is counted.
+        names: (C,) of the columns.
+        watch: (C,) index into `BY_MEANS` of the watch that looks at each.
     """
 
-    rows: np.ndarray
     names: tuple[str, ...]
-    floor: np.ndarray
+    watch: np.ndarray
+
+    @classmethod
+    def of(cls, latent: int) -> Layout:
+        """The layout for latents of so many coordinates."""
+        found = [
+            (LEVEL, "score"), (LATENT_VARIANCE, "log variance"), (FLAGGED, "share of flagged images"),
+            (UNJUDGED, "share that cannot be judged"), *((APPEARANCE, name) for name in _LOOKS),
+            *((LATENT_MEAN, f"z{i}") for i in range(latent)),
+        ]  # fmt: skip
+        return cls(tuple(name for _, name in found), np.array([BY_MEANS.index(watch) for watch, _ in found]))
+
+    def columns(self, watch: str) -> slice:
+        """Where a watch's columns lie."""
+        of = np.flatnonzero(self.watch == BY_MEANS.index(watch))
+        return slice(int(of[0]), int(of[-1]) + 1) if len(of) else slice(0, 0)
 
 
-def columns_of(watch: str, wafers: Sequence[WaferSummary], width: int) -> Columns:
-    """The columns of one watch.
+def rows_of(wafers: Sequence[WaferSummary], layout: Layout, numbers: np.ndarray) -> np.ndarray:
+    """The columns of N wafers, (N, C); NaN where a wafer has nothing to say, and in `GAIN`.
 
     Args:
-        watch: One of `BY_MEANS`.
-        wafers: N wafers.
-        width: Coordinates of a latent (`LATENT_MEAN`) or figures of the appearance; others ignore it.
+        wafers: They.
+        layout: Of the columns.
+        numbers: (N, 8) their `WaferSummary.numbers`.
     """
-    if watch == LEVEL:
-        return _plain([[w.level] for w in wafers], ("score",))
-    if watch == LATENT_MEAN:
-        return _plain([_filled(w.latent, width) for w in wafers], tuple(f"z{i}" for i in range(width)))
-    if watch == LATENT_VARIANCE:
-        return _plain([[w.log_variance] for w in wafers], ("log variance",))
-    if watch == APPEARANCE:
-        return _plain([_filled(w.appearance, width) for w in wafers], APPEARANCE_FIGURES[:width])
-    counts = [(w.flagged if watch == FLAGGED else w.unjudged, w.images) for w in wafers]
-    return _shares(counts, "share of flagged images" if watch == FLAGGED else "share that cannot be judged")
+    look, latent = layout.columns(APPEARANCE), layout.columns(LATENT_MEAN)
+    rows = np.full((len(wafers), len(layout.names)), np.nan)
+    rows[:, : look.start] = numbers[:, : look.start]
+    _fill(rows, look.start, [w.appearance for w in wafers], len(APPEARANCE_FIGURES))
+    _fill(rows, latent.start, [w.latent for w in wafers], latent.stop - latent.start)
+    rows[~np.isfinite(rows)] = np.nan
+    return rows
 
 
-def width_of(watch: str, wafers: Sequence[WaferSummary]) -> int:
-    """How many columns wafers have for a watch; 0: none has any."""
-    if watch == LATENT_MEAN:
-        return max((len(w.latent) for w in wafers), default=0)
-    if watch == APPEARANCE:
-        return max((len(w.appearance) for w in wafers), default=0)
-    return 1 if len(wafers) else 0
+def _fill(rows: np.ndarray, place: int, values: Sequence[np.ndarray], width: int) -> None:
+    kept = [one for one in values if len(one) == width]
+    if width and kept and len(kept) == len(values):
+        rows[:, place : place + width] = kept
+    elif width and kept:
+        rows[np.array([len(one) == width for one in values]), place : place + width] = kept
 
 
-def _plain(rows: Sequence[Sequence[float] | np.ndarray], names: tuple[str, ...]) -> Columns:
-    return Columns(np.array(rows, float).reshape(len(rows), len(names)), names, np.zeros(len(names)))
+def floors(layout: Layout, images: np.ndarray) -> np.ndarray:
+    """Standard deviation between wafers that counting alone gives, (O, C); 0 where nothing is counted.
 
-
-def _filled(values: np.ndarray, width: int) -> np.ndarray:
-    return values if len(values) == width else np.full(width, np.nan)
-
-
-def _shares(counts: Sequence[tuple[int, int]], name: str) -> Columns:
-    """Shares on the angular scale, where their spread hardly depends on them (Anscombe, Biometrika 35, 1948)."""
-    found, total = np.array(counts, float).reshape(-1, 2).T
-    rows = np.arcsin(np.sqrt((found + 0.375) / (total + 0.75)))
-    rows[total < 1] = np.nan
-    floor = 1 / (2 * np.sqrt(max(float(np.median(total)) if len(total) else 1.0, 1.0) + 0.5))
-    return Columns(rows[:, None], (name,), np.array([floor]))
+    Args:
+        layout: Of the columns.
+        images: (O,) typical images of a wafer of each stream.
+    """
+    found = np.zeros((len(images), len(layout.names)))
+    for watch in _COUNTED:
+        found[:, layout.columns(watch)] = 1 / (2 * np.sqrt(np.maximum(images, 1.0) + 0.5))[:, None]
+    return found

@@ -10,21 +10,38 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lifecycle.drift.columns import APPEARANCE, WATCHES
-from lifecycle.drift.pooled import EVERYWHERE, LEAST_EFFECT, Sides, groups_of, watch_group
-from lifecycle.drift.wafer_summary import Reference, Stream, WaferSummary
-from lifecycle.drift.watches import Finding, fit_priors, watch_stream
+from lifecycle.drift.columns import APPEARANCE, WATCHES, floors
+from lifecycle.drift.distribution import compare_distribution
+from lifecycle.drift.frame import REFERENCE_WAFERS, Frame, History, Reference, Sides
+from lifecycle.drift.gain import gain_weights
+from lifecycle.drift.lot_tails import tail_freedom
+from lifecycle.drift.moderated import fit_prior
+from lifecycle.drift.pooled import EVERYWHERE, FIELDS, Group, groups_of, watch_groups
+from lifecycle.drift.units import moments_of, units_of
+from lifecycle.drift.wafer_summary import Stream
+from lifecycle.drift.watches import Finding, Said, compare_means, surest
+
+__all__ = [
+    "DAY_S",
+    "LONGEST_S",
+    "REFERENCE_WAFERS",
+    "Alarm",
+    "Budget",
+    "History",
+    "Look",
+    "alarms",
+    "look_at_fab",
+]
 
 DAYS_A_MONTH, DAY_S = 30.44, 86400.0
-WINDOWS_DAYS = (1.0, 7.0, 28.0)
-"""Recent wafers are looked at over each: a large shift shows within the day, a small one needs more wafers."""
+WINDOWS_DAYS = (0.25, 1.0, 2.0, 4.0, 10.0, 28.0)
+"""Recent wafers are looked at over each, a little more than twice as long as the one before: a large shift shows within
+hours, a small or slow one needs more wafers."""
 LONGEST_S = WINDOWS_DAYS[-1] * DAY_S
-REFERENCE_WAFERS, LEAST_REFERENCE, LEAST_RECENT = 60, 24, 2
-"""A stream's first wafers under a version are its reference; with fewer than the second nothing is compared, and a
-single odd wafer is no drift."""
-
-History = Sequence[tuple[float, WaferSummary]]
-"""A stream's wafers with the time of their last image, in its order."""
+_WINDOWS_S = tuple(days * DAY_S for days in WINDOWS_DAYS)
+_APART = 24
+"""Looks over one window's length that can say something new of a long window. Windows that overlap say nearly the same:
+a sum of Gaussians over a sliding window crosses z about z^2 times as often a window's length as it lies above z."""
 
 
 @dataclass(frozen=True)
@@ -32,21 +49,26 @@ class Budget:
     """How many false alarms the fab accepts.
 
     Attributes:
-        false_alarms_a_month: Over all streams, groups, watches and windows together, expected, while nothing drifts.
+        false_alarms_a_month: Over all streams, groups, watches and windows together, expected, while nothing drifts. A
+            bound, as tests that say much the same are counted apart: what a year brings is measured in
+            docs/lifecycle.md.
         looks_a_month: How often each is looked at.
     """
 
-    false_alarms_a_month: float = 0.5
-    looks_a_month: float = 4 * DAYS_A_MONTH
+    false_alarms_a_month: float = 0.9
+    looks_a_month: float = 24 * DAYS_A_MONTH
 
-    def level(self, tested: int) -> float:
+    def level(self, wafers_a_month: Sequence[float]) -> float:
         """The p-value below which one watch speaks: Bonferroni, so no independence is assumed.
 
+        Only a look that sees new wafers is a test, so a fab may look every hour.
+
         Args:
-            tested: Streams and groups.
+            wafers_a_month: Of each stream and group that is tested.
         """
-        tests = self.looks_a_month * max(1, tested) * len(WATCHES) * len(WINDOWS_DAYS)
-        return min(0.01, self.false_alarms_a_month / tests)
+        looks = np.minimum(np.asarray(wafers_a_month, float), self.looks_a_month)
+        tests = sum(float(np.minimum(looks, _APART * DAYS_A_MONTH / days).sum()) for days in WINDOWS_DAYS)
+        return min(0.01, self.false_alarms_a_month / max(tests * len(WATCHES), 1e-9))
 
 
 @dataclass(frozen=True)
@@ -92,76 +114,120 @@ def look_at_fab(
     now: float,
     training: Callable[[str], np.ndarray],
     budget: Budget | None = None,
-    references: dict[tuple[Stream, int], Reference] | None = None,
 ) -> Look:
     """Look at every stream, and at what they have in common.
 
     Args:
         streams: At least the first `REFERENCE_WAFERS` wafers of each and those of the last `LONGEST_S` seconds.
         now: Unix time.
-        training: Standardised scores of a recipe's calibration normals (`watch_stream`).
+        training: Standardised scores of a recipe's calibration normals (`compare_distribution`).
         budget: False alarms that the fab accepts.
-        references: Of earlier looks at the same streams, by stream and number of wafers; those of this look are added.
     """
     budget = budget or Budget()
-    references = {} if references is None else references
-    windows = [_sides(streams, now - days * DAY_S, references) for days in WINDOWS_DAYS]
-    looked = sorted({stream for sides in windows for stream in sides})
+    frame = Frame.of(streams)
+    windows = frame.sides(_WINDOWS_S, now)
+    looked = _looked(frame, windows)
     if not looked:
-        return Look({}, budget.level(0), ())
-    longest = {stream: next(w[stream] for w in windows if stream in w).reference for stream in looked}
-    priors = fit_priors(list(longest.values()))
-    level = budget.level(len(looked) + len(groups_of(looked)))
-    findings: dict[Stream, list[Finding]] = {}
-    for stream in looked:
-        surest: dict[str, Finding] = {}
-        for sides in windows:
-            if stream in sides:
-                for one in watch_stream(*sides[stream], training(stream.recipe), priors):
-                    _keep_surest(surest, one, one.is_drift(level))
-        findings[stream] = list(surest.values())
+        return Look({}, budget.level(()), ())
+    frame = _with_gain(frame, windows)
+    windows = frame.sides(_WINDOWS_S, now)
+    rates = dict(zip(frame.streams, _wafers_a_month(frame, now), strict=True))
+    groups = groups_of(looked)
+    level = budget.level([rates[s] for s in looked] + [sum(rates[s] for s in g) for g in groups.values()])
+    said = _ask(frame, windows, training)
+    findings = _findings(frame, said, level)
     raised = alarms(findings, level)
     told = {stream for alarm in raised for stream in alarm.streams}
-    return Look(findings, level, (*raised, *_alarms_of_groups(windows, told, level)))
+    return Look(findings, level, (*raised, *_alarms_of_groups(frame, windows, told, level)))
 
 
-def _keep_surest(kept: dict[str, Finding], one: Finding, drifts: bool) -> None:
-    best = kept.get(one.watch)
-    if best is None or (drifts, -one.p) > (False, -best.p):
-        kept[one.watch] = one
+def _looked(frame: Frame, windows: Sequence[Sides]) -> list[Stream]:
+    """Streams that are looked at over some window."""
+    some = np.any([sides.looked for sides in windows], axis=0)
+    return [stream for stream, any_of in zip(frame.streams, some, strict=True) if any_of]
 
 
-def _sides(
-    streams: Mapping[Stream, History], since: float, references: dict[tuple[Stream, int], Reference]
-) -> dict[Stream, Sides]:
-    """What is held against what; windows share the references that are the same."""
-    found = {}
-    for stream, wafers in streams.items():
-        # a young stream's first four fifths, until it has wafers enough that are older than the window
-        older = sum(at <= since for at, _ in wafers)
-        count = min(REFERENCE_WAFERS, max(older, len(wafers) - max(LEAST_RECENT, len(wafers) // 5)))
-        recent = [w for at, w in wafers[max(count, 0) :] if at > since]
-        if count >= LEAST_REFERENCE and len(recent) >= LEAST_RECENT:
-            if (stream, count) not in references:
-                references[stream, count] = Reference(w for _, w in wafers[:count])
-            found[stream] = Sides(references[stream, count], recent)
+def _longest(windows: Sequence[Sides]) -> Reference:
+    """The references with most wafers: a young stream's is shorter before a longer window."""
+    return max((sides.reference for sides in windows), key=lambda one: int(one.mask.sum()))
+
+
+def _with_gain(frame: Frame, windows: Sequence[Sides]) -> Frame:
+    """The frame with the gain, seen as the spreads of all streams' references teach."""
+    known = _longest(windows)
+    looks = frame.layout.columns(APPEARANCE)
+    at = np.flatnonzero(known.mask)
+    units = units_of(frame.rows[at, looks.start : looks.stop - 1], frame.stream[at], known.code[at])
+    moments = moments_of(units, len(frame.streams))
+    freedom = int(np.maximum(moments.units[:, 0] - 1, 0).sum())
+    return frame.with_gain(gain_weights(units.means - moments.mean[units.owner], freedom))
+
+
+def _ask(frame: Frame, windows: Sequence[Sides], training: Callable[[str], np.ndarray]) -> list[Said]:
+    """All watches of all streams over each window. Streams borrow spreads, and how heavy tails are, from all."""
+    known = _longest(windows)
+    prior = fit_prior(known.moments.variance, np.maximum(known.moments.units - 1, 0.0))
+    tails = tail_freedom(known.units, known.moments, prior)
+    found = []
+    for sides in windows:
+        if not sides.looked.any():
+            found.append(Said.nothing(len(frame.streams)))
+            continue
+        fresh, reference = sides.recent, sides.reference
+        recent = units_of(frame.rows[fresh], frame.stream[fresh], reference.code[fresh])
+        floor = floors(frame.layout, reference.images)
+        said = compare_means(reference.moments, recent, floor, frame.layout, prior, tails)
+        compare_distribution(frame, sides, training, said)
+        found.append(said)
     return found
 
 
-def _alarms_of_groups(
-    windows: Sequence[Mapping[Stream, Sides]], told: set[Stream], level: float
-) -> list[Alarm]:
+def _wafers_a_month(frame: Frame, now: float) -> np.ndarray:
+    """Of each stream, as the longest window shows it."""
+    size = len(frame.streams)
+    first = np.full(size, np.inf)
+    np.minimum.at(first, frame.stream, frame.at)
+    days = np.clip((now - first) / DAY_S, 1.0, WINDOWS_DAYS[-1])
+    recent = np.bincount(frame.stream[frame.at > now - LONGEST_S], minlength=size)
+    return np.asarray(np.maximum(recent, 1) / days * DAYS_A_MONTH)
+
+
+def _findings(frame: Frame, said: Sequence[Said], level: float) -> dict[Stream, list[Finding]]:
+    """Of each stream what its watches said, the surest window of each."""
+    found = {}
+    for owner, (stream, windows) in enumerate(zip(frame.streams, surest(said, level), strict=True)):
+        own = [
+            said[window].finding(owner, place, frame.layout)
+            for place, window in enumerate(windows)
+            if window >= 0
+        ]
+        if own:
+            found[stream] = own
+    return found
+
+
+def _alarms_of_groups(frame: Frame, windows: Sequence[Sides], told: set[Stream], level: float) -> list[Alarm]:
     """Groups that moved though none of their streams says so, the clearest first; each stream is told of once."""
-    raised = []
+    raised: list[Alarm] = []
+    named: dict[tuple[Stream, ...], dict[Group, list[Stream]]] = {}
     for sides in windows:
         while True:
-            quiet = {stream: both for stream, both in sides.items() if stream not in told}
-            moved = [
-                (finding, group, members)
-                for group, members in groups_of(list(quiet)).items()
-                for finding in watch_group(quiet, members)
-                if finding.p < level and finding.effect >= LEAST_EFFECT
+            quiet = [
+                s for s, looked in zip(frame.streams, sides.looked, strict=True) if looked and s not in told
             ]
+            moved: list[tuple[Finding, Group, list[Stream]]] = []
+            groups = named.get(tuple(quiet)) or named.setdefault(tuple(quiet), groups_of(quiet))
+            for field in (EVERYWHERE, *FIELDS):
+                names = [group for group in groups if group[0] == field]
+                if not names:
+                    continue
+                said, far = watch_groups(frame, sides, [groups[name] for name in names])
+                with np.errstate(invalid="ignore"):
+                    clear = np.argwhere((said.p < level) & far)
+                moved += [
+                    (said.finding(int(at), int(place), frame.layout), names[at], groups[names[at]])
+                    for at, place in clear
+                ]
             if not moved:
                 break
             finding, (field, name), members = min(moved, key=lambda one: one[0].p)

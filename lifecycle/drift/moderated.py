@@ -10,7 +10,6 @@ freedom and a stream speaks for itself.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -31,9 +30,9 @@ class Prior(NamedTuple):
     variance: np.ndarray
     freedom: np.ndarray
 
-    def moderated(self, variance: np.ndarray, freedom: float) -> tuple[np.ndarray, np.ndarray]:
-        """A stream's variances (c,), shrunk, and their degrees of freedom (c,)."""
-        total = self.freedom + freedom
+    def moderated(self, variance: np.ndarray, freedom: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Streams' variances (S, c), shrunk, and their degrees of freedom (S, c), at least 1e-9."""
+        total = np.maximum(self.freedom + freedom, 1e-9)
         return (self.freedom * self.variance + freedom * variance) / total, total
 
 
@@ -42,26 +41,27 @@ def no_prior(columns: int) -> Prior:
     return Prior(np.ones(columns), np.zeros(columns))
 
 
-def fit_prior(variances: Sequence[np.ndarray], freedoms: Sequence[float]) -> Prior:
+def fit_prior(variances: np.ndarray, freedoms: np.ndarray) -> Prior:
     """Fit the scaled F distribution of variances by the moments of their logarithms (Smyth 2004, section 6.2).
 
     Args:
-        variances: Of each stream, (c,).
-        freedoms: Degrees of freedom of each, > 0.
+        variances: Of each stream, (S, c).
+        freedoms: Degrees of freedom of each, (S, c); streams with 0 say nothing of a column.
     """
-    columns = len(variances[0]) if variances else 0
-    if len(variances) < _LEAST_STREAMS:
-        return no_prior(columns)
-    values, weights = np.maximum(np.stack(variances), 1e-30), np.array(freedoms, float)
-    half = weights / 2
-    logs = np.log(values) - np.array([digamma(h) - math.log(h) for h in half])[:, None]
-    mean = logs.mean(0)
-    excess = logs.var(0, ddof=1) - float(np.mean([trigamma(h) for h in half]))
-    freedom = np.array(
-        [_MOST_FREEDOM if e <= 0 else min(_MOST_FREEDOM, 2 * inverse_trigamma(e)) for e in excess]
-    )
-    shift = np.array([digamma(f / 2) - math.log(f / 2) for f in freedom])
-    return Prior(np.exp(mean + shift), freedom)
+    found = no_prior(variances.shape[1])
+    for column, (values, weights) in enumerate(zip(variances.T, freedoms.T, strict=True)):
+        known = weights > 0
+        if known.sum() < _LEAST_STREAMS:
+            continue
+        each, place = np.unique(weights[known] / 2, return_inverse=True)
+        centre = np.array([digamma(h) - math.log(h) for h in each])[place]
+        noise = float(np.array([trigamma(h) for h in each])[place].mean())
+        logs = np.log(np.maximum(values[known], 1e-30)) - centre
+        excess = float(logs.var(ddof=1)) - noise
+        freedom = _MOST_FREEDOM if excess <= 0 else min(_MOST_FREEDOM, 2 * inverse_trigamma(excess))
+        shift = digamma(freedom / 2) - math.log(freedom / 2)
+        found.variance[column], found.freedom[column] = math.exp(float(logs.mean()) + shift), freedom
+    return found
 
 
 def digamma(x: float) -> float:
@@ -87,7 +87,7 @@ def trigamma(x: float) -> float:
 def inverse_trigamma(y: float) -> float:
     """X with trigamma(x) = y > 0, by bisection on a logarithmic scale."""
     low, high = math.log(1e-6), math.log(1e8)
-    for _ in range(100):
+    for _ in range(60):
         middle = (low + high) / 2
         low, high = (middle, high) if trigamma(math.exp(middle)) > y else (low, middle)
     return math.exp((low + high) / 2)

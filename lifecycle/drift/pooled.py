@@ -7,84 +7,88 @@ pooled wafers are watched as if they were one stream's.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
 
 import numpy as np
 
-from lifecycle.drift.columns import BY_MEANS, SMALLEST_SPREAD, Columns, columns_of, width_of
-from lifecycle.drift.wafer_summary import Reference, Stream, WaferSummary
-from lifecycle.drift.watches import LEAST_UNITS, Finding, compare_means, units_of
+from lifecycle.drift.columns import SMALLEST_SPREAD, floors
+from lifecycle.drift.frame import LEAST_UNITS, Frame, Reference, Sides
+from lifecycle.drift.lot_tails import GAUSSIAN
+from lifecycle.drift.moderated import no_prior
+from lifecycle.drift.units import moments_of, units_of
+from lifecycle.drift.wafer_summary import Stream
+from lifecycle.drift.watches import Said, compare_means
 
 LEAST_EFFECT = 0.5
 """Standard deviations between wafers by which a group must have moved."""
 _MOST = 3.0
 EVERYWHERE = "everywhere"
+FIELDS = ("recipe", "layer", "tool")
+Group = tuple[str, str]
 
 
-class Sides(NamedTuple):
-    """A stream's wafers from when all was well, and those to be looked at."""
-
-    reference: Reference
-    recent: Sequence[WaferSummary]
-
-
-def groups_of(streams: Sequence[Stream]) -> dict[tuple[str, str], list[Stream]]:
+def groups_of(streams: Sequence[Stream]) -> dict[Group, list[Stream]]:
     """{(field, name): its streams} of all tools, layers and recipes with two streams or more, and of the whole fab.
 
     Groups of the same streams are one: the widest name of it stays.
     """
-    found: dict[tuple[str, str], list[Stream]] = {(EVERYWHERE, ""): sorted(streams)}
-    for field in ("recipe", "layer", "tool"):
+    found: dict[Group, list[Stream]] = {(EVERYWHERE, ""): sorted(streams)}
+    for field in FIELDS:
         for name in sorted({getattr(stream, field) for stream in streams}):
             found[field, name] = sorted(s for s in streams if getattr(s, field) == name)
-    kept: dict[tuple[str, str], list[Stream]] = {}
+    kept: dict[Group, list[Stream]] = {}
     for group, members in found.items():
         if len(members) >= 2 and members not in kept.values():
             kept[group] = members
     return kept
 
 
-def watch_group(streams: Mapping[Stream, Sides], members: Sequence[Stream]) -> list[Finding]:
-    """Ask the watches that compare means of all wafers of a group together.
+def watch_groups(frame: Frame, sides: Sides, groups: Sequence[Sequence[Stream]]) -> tuple[Said, np.ndarray]:
+    """Ask the watches that compare means of all wafers of each group together; no stream is in two of them.
 
     Args:
-        streams: All streams that are looked at.
-        members: Those of the group.
+        frame: All wafers.
+        sides: Which are looked at.
+        groups: Streams of each.
 
     Returns:
-        One finding a watch; the effect is in standard deviations between wafers (`LEAST_EFFECT`).
+        What they say; the effect is in standard deviations between wafers (`LEAST_EFFECT`). And whether a group has
+        moved so far, (groups, W).
     """
-    found = []
-    for watch in BY_MEANS:
-        width = max(width_of(watch, streams[one].reference) for one in members)
-        if not width:
-            continue
-        parts = [_standardised(watch, streams[one], width) for one in members]
-        reference = [w for one in members for w in streams[one].reference]
-        recent = [w for one in members for w in streams[one].recent]
-        known, fresh = (np.concatenate([part[side] for part in parts]) for side in (0, 1))
-        lots = len({w.lot for w in reference if w.lot}) >= LEAST_UNITS
-        usual, units = units_of(reference, known, lots), units_of(recent, fresh, lots)
-        if len(usual.means) >= LEAST_UNITS and len(units.means):
-            names = columns_of(watch, reference[:1], width).names
-            one = compare_means(watch, usual, units, Columns(known, names, np.zeros(width)))
-            moved = float(np.nanmean(fresh, axis=0)[names.index(one.what.rsplit(" ", 1)[0])])
-            found.append(Finding(watch, one.p, abs(moved), one.what, one.units))
-    return found
+    place = {stream: index for index, stream in enumerate(frame.streams)}
+    of_stream = np.full(len(frame.streams), -1)
+    for index, members in enumerate(groups):
+        of_stream[[place[one] for one in members]] = index
+    owner, size = of_stream[frame.stream], len(groups)
+    reference, key = sides.reference, ("group", of_stream.tobytes())
+    if key not in reference.kept:
+        code = frame.unit_codes(owner, reference.mask, size)
+        known = np.flatnonzero(reference.mask & (owner >= 0))
+        usual = units_of(_standardised(frame, reference, known), owner[known], code[known])
+        reference.kept[key] = code, moments_of(usual, size)
+    code, usual_moments = reference.kept[key]
+    fresh = sides.recent[owner[sides.recent] >= 0]
+    rows = _standardised(frame, reference, fresh)
+    recent = units_of(rows, owner[fresh], code[fresh])
+    width = rows.shape[1]
+    said = compare_means(
+        usual_moments,
+        recent,
+        np.zeros((size, width)),
+        frame.layout,
+        no_prior(width),
+        np.full(width, GAUSSIAN),
+    )
+    wafers = moments_of(units_of(rows, owner[fresh], fresh), size).mean
+    moved = np.abs(np.nan_to_num(np.take_along_axis(wafers, said.column, axis=1)))
+    return said._replace(effect=moved), moved >= LEAST_EFFECT
 
 
-def _standardised(watch: str, sides: Sides, width: int) -> tuple[np.ndarray, np.ndarray]:
-    def make() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        known = columns_of(watch, sides.reference, width)
-        rows = known.rows[np.isfinite(known.rows).all(1)]
-        if len(rows) < LEAST_UNITS:
-            return np.full(known.rows.shape, np.nan), np.full(width, np.nan), np.ones(width)
-        spread = np.maximum(rows.std(0, ddof=1), known.floor)
-        spread = np.where(spread > SMALLEST_SPREAD, spread, np.inf)
-        middle = rows.mean(0)
-        return np.clip((known.rows - middle) / spread, -_MOST, _MOST), middle, spread
-
-    known, middle, spread = sides.reference.remember(("standardised", watch, width), make)
-    fresh = columns_of(watch, sides.recent, width).rows
-    return known, np.clip((fresh - middle) / spread, -_MOST, _MOST)
+def _standardised(frame: Frame, reference: Reference, at: np.ndarray) -> np.ndarray:
+    """Wafers in standard deviations of their own stream's reference wafers, cut at 3; (len(at), C)."""
+    alone = reference.wafers
+    spread = np.maximum(np.sqrt(alone.variance), floors(frame.layout, reference.images))
+    spread = np.where(spread > SMALLEST_SPREAD, spread, np.inf)
+    middle = np.where(alone.units >= LEAST_UNITS, alone.mean, np.nan)
+    stream = frame.stream[at]
+    return np.clip((frame.rows[at] - middle[stream]) / spread[stream], -_MOST, _MOST)

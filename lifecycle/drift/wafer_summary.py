@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,8 +14,9 @@ APPEARANCE_FIGURES = ("brightness", "contrast", "sharpness")
 """Columns of `WaferSummary.appearance`: logarithms, so that a gain is the same step on a dark and a bright layer."""
 _MEASURED = ("mean", "std", "sharpness")
 _LEAST = 1e-6
-Kept = TypeVar("Kept")
 _HEAD = struct.Struct("<IHH")
+SCORE_GRID = np.arange(-5.0, 8.05, 0.1)
+"""Where the distribution of a wafer's scores is kept: a tenth of a robust standard deviation apart."""
 
 
 class Stream(NamedTuple):
@@ -67,6 +68,28 @@ class WaferSummary:
         """Mean score; NaN where nothing PASSed."""
         return float(self.scores.mean()) if self.scores.size else float("nan")
 
+    @cached_property
+    def numbers(self) -> np.ndarray:
+        """(8,): level, log variance, shares flagged and not judged on the angular scale, images, `score_sums`.
+
+        On that scale the spread of a share hardly depends on it (Anscombe, Biometrika 35, 1948).
+        """
+        shares = [
+            np.arcsin(np.sqrt((found + 0.375) / (self.images + 0.75))) if self.images else np.nan
+            for found in (self.flagged, self.unjudged)
+        ]
+        return np.array([self.level, self.log_variance, *shares, self.images, *self.score_sums], float)
+
+    @cached_property
+    def score_sums(self) -> tuple[float, float, float]:
+        """(number, sum, sum of squares) of its scores."""
+        return float(self.scores.size), float(self.scores.sum()), float(np.square(self.scores).sum())
+
+    @cached_property
+    def below(self) -> np.ndarray:
+        """How many scores lie at or below each of `SCORE_GRID`, int32."""
+        return np.searchsorted(np.sort(self.scores), SCORE_GRID, "right").astype(np.int32)
+
     @classmethod
     def of(
         cls,
@@ -106,18 +129,6 @@ class WaferSummary:
         return head + np.concatenate(parts).astype("<f4").tobytes()
 
 
-class Reference(tuple[WaferSummary, ...]):
-    """A stream's wafers from when all was well. Several windows are held against them: what that takes is kept."""
-
-    def remember(self, key: tuple[Any, ...], make: Callable[[], Kept]) -> Kept:
-        """What `make` gives, made once."""
-        known: dict[tuple[Any, ...], Any] = self.__dict__.setdefault("known", {})
-        if key not in known:
-            known[key] = make()
-        found: Kept = known[key]
-        return found
-
-
 def unpack(
     data: bytes, wafer: str, lot: str | None, images: int, flagged: int, unjudged: int
 ) -> WaferSummary:
@@ -130,8 +141,3 @@ def unpack(
         wafer, lot, values[:first], values[first:second], float(values[second]), values[second + 1 :],
         images, flagged, unjudged,
     )  # fmt: skip
-
-
-def unit_of(summary: WaferSummary, by_lot: bool) -> str:
-    """What a wafer is counted under."""
-    return f"lot {summary.lot}" if by_lot and summary.lot else f"wafer {summary.wafer}"

@@ -1,18 +1,17 @@
-"""The watches of one stream: each compares recent wafers with reference wafers and gives a p-value and an effect.
+"""The watches: each compares recent wafers with reference wafers and gives a p-value and an effect.
 
 Asked are the *level* of the scores that PASS, the mean and the variance of the *latent*, the *distribution* of those
-scores against the training sample (Kolmogorov-Smirnov), the *appearance* (brightness, contrast, sharpness: a lamp or a
-focus drifts there before the scores do), and the shares of *flagged* and of *unjudged* images.
+scores against the training sample (`lifecycle.drift.distribution`), the *appearance* (brightness, contrast, sharpness
+and the lamp's gain: a lamp or a focus drifts there before the scores do), and the shares of *flagged* and of *unjudged*
+images.
 
-None takes images for independent. All but the distribution compare means of units (lots, or wafers where lots
-are few); the Kolmogorov-Smirnov distance is judged at the effective sample size n / (1 + (m - 1) rho), with m images a
-unit and rho the correlation inside units (the design effect: Kish, "Survey Sampling", 1965). And a difference that
-is certain but small is no drift: each watch has a least effect.
+None takes images for independent: means of units (lots, or wafers where lots are few) are compared. And a difference
+that is certain but small is no drift: each watch has a least effect. All streams, or all groups, are asked at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -28,13 +27,14 @@ from lifecycle.drift.columns import (
     LEVEL,
     SMALLEST_SPREAD,
     UNJUDGED,
-    Columns,
-    columns_of,
-    width_of,
+    WATCHES,
+    Layout,
 )
-from lifecycle.drift.moderated import Prior, fit_prior, no_prior
-from lifecycle.drift.wafer_summary import Reference, WaferSummary, unit_of
-from router.tails import kolmogorov, ks_distance, t_two_sided
+from lifecycle.drift.frame import LEAST_UNITS
+from lifecycle.drift.lot_tails import GAUSSIAN, of_means
+from lifecycle.drift.moderated import Prior
+from lifecycle.drift.units import Moments, Units, add, moments_of
+from router.tails import t_two_sided
 
 LEAST_EFFECT = {
     LEVEL: 0.25, LATENT_MEAN: 1.0, LATENT_VARIANCE: 1.0, DISTRIBUTION: 0.1, APPEARANCE: 1.0, FLAGGED: 1.0,
@@ -42,28 +42,7 @@ LEAST_EFFECT = {
 }  # fmt: skip
 """Smaller effects are no drift, however certain: robust standard deviations of normal scores (level); the
 Kolmogorov-Smirnov distance itself (distribution); standard deviations between reference units (the others)."""
-
-LEAST_UNITS = 8
-"""Reference units without which nothing is compared, and lots below which wafers are the unit."""
-
-_TRIED = 8  # largest t of a watch whose p-values are taken: degrees of freedom differ little between columns
-
-Priors = Mapping[str, Prior]
-"""What streams borrow, by watch (`fit_priors`)."""
-
-
-class Units(NamedTuple):
-    """U lots or wafers of one watch.
-
-    Attributes:
-        means: (U, c).
-        sizes: (U,) wafers of each.
-        within: (c,) variance between wafers of a unit; 0 where each is one wafer.
-    """
-
-    means: np.ndarray
-    sizes: np.ndarray
-    within: np.ndarray
+_LEAST = np.array([LEAST_EFFECT[watch] for watch in WATCHES])
 
 
 @dataclass(frozen=True)
@@ -89,175 +68,126 @@ class Finding:
         return self.p < level and self.effect >= LEAST_EFFECT[self.watch]
 
 
-def watch_stream(
-    reference: Sequence[WaferSummary],
-    recent: Sequence[WaferSummary],
-    training: np.ndarray,
-    priors: Priors | None = None,
-) -> list[Finding]:
-    """Ask every watch that has what it needs.
+class Said(NamedTuple):
+    """What all watches say of O owners. All (O, W), in the order of `WATCHES`.
 
-    Args:
-        reference: Wafers from when all was well under this version.
-        recent: Wafers since the last look.
-        training: (T,) standardised scores of calibration normals, out of sample, cut where PASS ends as those of
-            production are; empty if there are none.
-        priors: What the streams of the fab say of spreads; None: this stream stands alone.
-
-    Returns:
-        One finding a watch that could be asked.
+    Attributes:
+        p: See `Finding`; NaN where a watch could not be asked.
+        effect: See `Finding`.
+        column: Index of the column that changed most; of the distribution 0.
+        higher: Whether it is higher now.
+        reference, recent: Units compared.
     """
-    reference = reference if isinstance(reference, Reference) else Reference(reference)
-    by_lot = by_lots(reference)
-    found: list[Finding] = []
-    for watch in BY_MEANS:
-        width = width_of(watch, reference) or width_of(watch, recent)
-        if not width:
-            continue
-        known, usual = usual_of(watch, reference, width)
-        units = units_of(recent, columns_of(watch, recent, width).rows, by_lot)
-        if len(usual.means) >= LEAST_UNITS and len(units.means):
-            found.append(compare_means(watch, usual, units, known, (priors or {}).get(watch)))
-    if len(training) and sum(len(w.scores) for w in recent) >= 2:
-        found.append(_compare_distribution(training, reference, recent, by_lot))
-    return found
 
+    p: np.ndarray
+    effect: np.ndarray
+    column: np.ndarray
+    higher: np.ndarray
+    reference: np.ndarray
+    recent: np.ndarray
 
-def by_lots(reference: Reference) -> bool:
-    """Whether the lot is the unit: spreads come from the reference alone, so it needs enough lots."""
-    return reference.remember(("by lots",), lambda: len({w.lot for w in reference if w.lot}) >= LEAST_UNITS)
+    @classmethod
+    def nothing(cls, owners: int) -> Said:
+        """Nobody could be asked."""
+        shape = (owners, len(WATCHES))
+        return cls(
+            np.full(shape, np.nan), np.zeros(shape), np.zeros(shape, int), np.zeros(shape, bool),
+            np.zeros(shape, int), np.zeros(shape, int),
+        )  # fmt: skip
 
+    def drifts(self, level: float) -> np.ndarray:
+        """`Finding.is_drift` of all, (O, W)."""
+        with np.errstate(invalid="ignore"):
+            return np.asarray((self.p < level) & (self.effect >= _LEAST))
 
-def usual_of(watch: str, reference: Reference, width: int) -> tuple[Columns, Units]:
-    """A reference's columns for a watch, and its units."""
-
-    def make() -> tuple[Columns, Units]:
-        known = columns_of(watch, reference, width)
-        return known, units_of(reference, known.rows, by_lots(reference))
-
-    return reference.remember((watch, width), make)
-
-
-def fit_priors(references: Sequence[Reference]) -> dict[str, Prior]:
-    """What all streams together say of the spread between their units.
-
-    Args:
-        references: Reference wafers of each stream.
-    """
-    found = {}
-    for watch in BY_MEANS:
-        width = max((width_of(watch, part) for part in references), default=0)
-        variances, freedoms = [], []
-        for part in references if width else ():
-            means = usual_of(watch, part, width)[1].means
-            if len(means) >= LEAST_UNITS:
-                variances.append(means.var(0, ddof=1))
-                freedoms.append(len(means) - 1.0)
-        found[watch] = fit_prior(variances, freedoms)
-    return found
-
-
-def units_of(part: Sequence[WaferSummary], rows: np.ndarray, by_lot: bool) -> Units:
-    """Wafers, (N, c) rows, as units; wafers with NaN have nothing to say."""
-    ok = np.isfinite(rows).all(1)
-    kept, values = [w for w, keep in zip(part, ok, strict=True) if keep], rows[ok]
-    names = [unit_of(w, by_lot) for w in kept]
-    places = {name: place for place, name in enumerate(dict.fromkeys(names))}
-    index = np.array([places[name] for name in names], int)
-    sizes = np.bincount(index, minlength=len(places)).astype(float)
-    means = np.zeros((len(places), rows.shape[1]))
-    np.add.at(means, index, values)
-    means /= sizes[:, None]
-    freedom = len(kept) - len(places)
-    within = np.square(values - means[index]).sum(0) / freedom if freedom > 0 else np.zeros(rows.shape[1])
-    return Units(means, sizes, within)
+    def finding(self, owner: int, place: int, layout: Layout) -> Finding:
+        """What one watch says of one owner."""
+        watch, column = WATCHES[place], int(self.column[owner, place])
+        name = "scores" if watch == DISTRIBUTION else layout.names[column]
+        return Finding(
+            watch, float(self.p[owner, place]), float(self.effect[owner, place]),
+            f"{name} {'higher' if self.higher[owner, place] else 'lower'}",
+            (int(self.reference[owner, place]), int(self.recent[owner, place])),
+        )  # fmt: skip
 
 
 def compare_means(
-    watch: str, reference: Units, recent: Units, columns: Columns, prior: Prior | None = None
-) -> Finding:
-    """Is the mean of the recent units one that the reference units' spread explains? Sidak over the columns.
+    usual: Moments, units: Units, floor: np.ndarray, layout: Layout, prior: Prior, tails: np.ndarray
+) -> Said:
+    """Is the mean of the recent units one that the reference units' spread explains? Sidak over a watch's columns.
 
     The spread is that of the reference (and of the prior): a day has too few units for one of its own. A lot of which
     few wafers have come yet spreads more than a whole one, by what wafers of a lot differ.
 
     Args:
-        watch: Its name.
-        reference: At least two units.
-        recent: At least one.
-        columns: For their names, and the spread that counting alone gives.
+        usual: Of the reference units of O owners.
+        units: The recent ones.
+        floor: (O, C) see `floors`.
+        layout: Of the columns.
         prior: What other streams say of the variance.
+        tails: (C,) degrees of freedom of a unit's tails (`tail_freedom`).
     """
-    n, m, width = len(reference.means), len(recent.means), reference.means.shape[1]
-    prior = prior if prior is not None and len(prior.variance) == width else no_prior(width)
-    variance, freedom = prior.moderated(reference.means.var(0, ddof=1), n - 1.0)
-    usual = reference.sizes.mean()
-    variance = np.maximum(variance, columns.floor**2 / usual)
+    recent = moments_of(units, len(usual.mean))
+    n, m = usual.units, recent.units
+    variance, freedom = prior.moderated(usual.variance, np.maximum(n - 1, 0))
+    variance = np.maximum(variance, floor**2 / np.maximum(usual.size, 1))
     moves = variance > SMALLEST_SPREAD**2
-    fewer = float(np.maximum(1 / recent.sizes - 1 / usual, 0).mean())
-    spread = np.where(moves, np.sqrt(variance), np.inf)
-    difference = recent.means.mean(0) - reference.means.mean(0)
-    wide = np.where(moves, np.sqrt((variance + fewer * reference.within) / m + variance / n), np.inf)
-    t = difference / wide
-    largest = np.argsort(-np.abs(t))[:_TRIED]
-    p_each = [t_two_sided(float(t[i]), float(freedom[i])) for i in largest]
-    most = int(largest[int(np.argmin(p_each))])
-    p = -np.expm1(width * np.log1p(-min(min(p_each), 1 - 1e-16)))
+    fewer = _fewer(units, usual.size) / np.maximum(m, 1)
+    difference = recent.mean - usual.mean
+    own = np.sqrt(np.where(moves, variance, np.inf))
+    wide = np.sqrt(
+        np.where(
+            moves, (variance + fewer * usual.within) / np.maximum(m, 1) + variance / np.maximum(n, 1), np.inf
+        )
+    )
+    asked = (n >= LEAST_UNITS) & (m >= 1)
+    heavy = np.minimum(of_means(tails, m), GAUSSIAN)
+    t = np.where(asked, difference / wide * np.sqrt(heavy / (heavy - 2)), 0.0)
+    freedom = np.maximum(np.minimum(freedom, heavy), 1.0)
+    # which column is clearest: Wallace's normal score of a t (Ann. Math. Statist. 30, 1959) orders as p-values do
+    clear = (8 * freedom + 1) / (8 * freedom + 3) * np.sqrt(freedom * np.log1p(t**2 / freedom))
+    said = Said.nothing(len(n))
+    at = np.arange(len(n))
+    chosen = [watch for watch in BY_MEANS if layout.columns(watch).start < layout.columns(watch).stop]
+    places = [WATCHES.index(watch) for watch in chosen]
+    most = np.stack(
+        [layout.columns(watch).start + clear[:, layout.columns(watch)].argmax(1) for watch in chosen], 1
+    )
+    width = np.array([layout.columns(watch).stop - layout.columns(watch).start for watch in chosen])
+    some = np.stack([asked[:, layout.columns(watch)].any(1) for watch in chosen], 1)
+    column = at[:, None], most
+    p = t_two_sided(t[column], freedom[column])
+    said.p[:, places] = np.where(some, -np.expm1(width * np.log1p(-np.minimum(p, 1 - 1e-16))), np.nan)
     # a score counts in robust standard deviations of normal scores already; other columns have no unit of their own
-    effect = abs(difference[most]) if watch == LEVEL else abs(difference[most] / spread[most])
-    way = "higher" if difference[most] > 0 else "lower"
-    return Finding(watch, float(p), float(effect), f"{columns.names[most]} {way}", (n, m))
+    scale = np.where(layout.watch == BY_MEANS.index(LEVEL), 1.0, own)
+    said.effect[:, places] = np.nan_to_num(np.abs(difference / scale)[column])
+    said.higher[:, places] = difference[column] > 0
+    said.column[:, places] = most
+    said.reference[:, places], said.recent[:, places] = n[column], m[column]
+    return said
 
 
-def _compare_distribution(
-    training: np.ndarray, reference: Reference, recent: Sequence[WaferSummary], by_lot: bool
-) -> Finding:
-    """The training sample's own units are not known: it is given the correlation of the reference's."""
-
-    def make() -> tuple[int, float]:
-        usual = _grouped(reference, by_lot)
-        return len(usual), correlation(usual)
-
-    usual, alike = reference.remember(("alike",), make)
-    units = _grouped(recent, by_lot)
-    rho = max(correlation(units), alike)
-    values = np.concatenate(units)
-    d, way = ks_distance(training, values)
-    n = len(values) / design_effect([len(u) for u in units], rho)
-    of_training = len(training) / design_effect([float(np.mean([len(u) for u in units]))] * 2, rho)
-    of_training = max(of_training, float(usual))
-    p = kolmogorov(d, n * of_training / (n + of_training))
-    return Finding(DISTRIBUTION, p, d, f"scores {way}", (len(training), len(units)))
+def _fewer(units: Units, usual: np.ndarray) -> np.ndarray:
+    """Sums over units of how much more 1 / wafers is than usual, (O, C)."""
+    found = np.zeros(usual.shape)
+    starts = np.flatnonzero(np.diff(units.owner, prepend=-1))
+    if len(starts):
+        sizes = np.where(units.sizes > 0, units.sizes, np.inf)
+        more = np.maximum(1 / sizes - 1 / np.maximum(usual[units.owner], 1), 0)
+        found[units.owner[starts]] = add(np.where(units.sizes > 0, more, 0.0), starts)
+    return found
 
 
-def _grouped(part: Sequence[WaferSummary], by_lot: bool) -> list[np.ndarray]:
-    groups: dict[str, list[np.ndarray]] = {}
-    for summary in part:
-        if summary.scores.size:
-            groups.setdefault(unit_of(summary, by_lot), []).append(summary.scores)
-    return [np.concatenate(parts) for parts in groups.values()]
+def surest(said: Sequence[Said], level: float) -> list[list[int]]:
+    """For each owner and watch the window that says most: one that drifts before others, then the smallest p; -1: none.
 
-
-def correlation(units: Sequence[np.ndarray]) -> float:
-    """How alike images of one unit are, in [0, 1]: Fisher's intraclass correlation, by analysis of variance.
-
-    Fewer than two units say nothing, which counts as 1.
+    Args:
+        said: Of each window.
+        level: How sure one must be.
     """
-    if len(units) < 2:
-        return 1.0
-    sizes = np.array([len(u) for u in units], float)
-    total = sizes.sum()
-    means = np.array([u.mean() for u in units])
-    grand = float((sizes * means).sum() / total)
-    between = float((sizes * (means - grand) ** 2).sum() / (len(units) - 1))
-    within = float(sum(((u - m) ** 2).sum() for u, m in zip(units, means, strict=True)))
-    within /= max(total - len(units), 1)
-    typical = (total - (sizes**2).sum() / total) / (len(units) - 1)
-    variance = max(0.0, (between - within) / typical) if typical > 0 else 0.0
-    return variance / (variance + within) if variance + within > 0 else 1.0
-
-
-def design_effect(sizes: Sequence[float], rho: float) -> float:
-    """1 + (m - 1) rho, at least 1: how many alike images count as one; m is the size-weighted mean size of a unit."""
-    of = np.array(sizes, float)
-    return max(1.0, 1 + (float((of**2).sum() / of.sum()) - 1) * rho)
+    p = np.stack([one.p for one in said])
+    drifts = np.stack([one.drifts(level) for one in said])
+    rank = np.where(np.isnan(p), 3.0, np.where(drifts, p - 2, p))
+    best = rank.argmin(0)
+    found: list[list[int]] = np.where(np.isnan(p).all(0), -1, best).tolist()
+    return found

@@ -14,6 +14,7 @@ from lifecycle.conductor.canary import COMPLETE_AFTER_S, audited, look, start_ca
 from lifecycle.conductor.differences import differences
 from lifecycle.conductor.drift import check_drift
 from lifecycle.conductor.drift_accepted import accept_drift, read_where
+from lifecycle.conductor.drift_state import keep_look
 from lifecycle.conductor.drift_wafers import summarise_wafers
 from lifecycle.conductor.drift_wafers import wafers_of as wafers_of_streams
 from lifecycle.conductor.shadow import Shadow, start_shadow, stop_shadow
@@ -337,6 +338,19 @@ class TestDrift:
             rows = connection.execute(sa.select(drift_checks)).mappings().all()
         alarmed = [(row["figures"]["tool"], row["p"]) for row in rows if row["alarm"]]
         assert alarmed == [("T0", 1e-3), ("T1", 1e-3)]
+
+    def test_what_watches_said_long_ago_is_let_go_of_and_alarms_are_not(self, service: Service):
+        migrate(service.database)
+        alarm = {"cause": "tool", "where": "T1", "text": "drift", "p": 1e-9, "streams": []}
+        row = {"recipe": "r", "what": "level", "statistic": 1.0, "p": 0.5, "alarm": False, "figures": {}}
+        day = 86400.0
+        for at in (0.0, day, 9 * day):
+            with service.database.write() as connection:
+                keep_look(connection, "v1", at, [alarm], [row])
+        with service.database.read() as connection:
+            kept = connection.execute(sa.select(drift_checks.c.at, drift_checks.c.what)).all()
+        assert [at for at, what in kept if what == "level"] == [day, 9 * day]
+        assert [at for at, what in kept if what == "alarm"] == [0.0, day, 9 * day]
 
     def test_how_images_look_is_kept_and_summed_up_by_wafer(self, client: TestClient, service: Service):
         send(client, 5, "W1")

@@ -14,15 +14,10 @@ from lifecycle.drift.columns import (
     UNJUDGED,
     WATCHES,
 )
-from lifecycle.drift.fab import WINDOWS_DAYS, Budget, alarms
+from lifecycle.drift.distribution import correlations
+from lifecycle.drift.fab import DAY_S, WINDOWS_DAYS, Budget, alarms, look_at_fab
 from lifecycle.drift.wafer_summary import Stream, WaferSummary
-from lifecycle.drift.watches import (
-    Finding,
-    correlation,
-    design_effect,
-    watch_stream,
-)
-from router.tails import ks_distance
+from lifecycle.drift.watches import Finding, Said, surest
 
 IMAGES = 60
 
@@ -56,6 +51,17 @@ def wafers(
 
 def training(rng: np.random.Generator) -> np.ndarray:
     return np.concatenate([rng.normal(rng.normal(0, 0.4), 1, 20) for _ in range(80)])
+
+
+def watch_stream(
+    reference: list[WaferSummary], recent: list[WaferSummary], sample: np.ndarray
+) -> list[Finding]:
+    """A stream that stands alone: its reference of long ago against the wafers of the last two hours."""
+    old = [(i * 3600.0, wafer) for i, wafer in enumerate(reference)]
+    now = 100 * DAY_S
+    new = [(now - 3600 - i, wafer) for i, wafer in enumerate(reversed(recent))][::-1]
+    look = look_at_fab({Stream("T", "M", "r"): [*old, *new]}, now, lambda recipe: sample)
+    return list(look.findings[Stream("T", "M", "r")])
 
 
 def by_watch(found: list[Finding]) -> dict[str, Finding]:
@@ -93,20 +99,38 @@ def test_a_certain_but_small_difference_is_no_drift():
     assert not Finding(DISTRIBUTION, 1e-9, 0.02, "scores higher", (2000, 2000)).is_drift(0.01)
 
 
-def test_the_distance_is_that_of_scipy():
+def test_the_distance_and_its_way_are_those_of_scipy():
     rng = np.random.default_rng(2)
-    first, second = rng.normal(size=300), rng.normal(0.3, 1.2, size=211)
-    assert ks_distance(first, second)[0] == pytest.approx(stats.ks_2samp(first, second).statistic)
+    known, fresh, sample = wafers(rng, 60), wafers(rng, 14, shift=0.5), training(rng)
+    found = by_watch(watch_stream(known, fresh, sample))[DISTRIBUTION]
+    expected = stats.ks_2samp(sample, np.concatenate([w.scores for w in fresh])).statistic
+    assert found.effect == pytest.approx(expected, abs=0.01)  # scores are counted a tenth apart
+    assert found.what == "scores higher"
 
 
 def test_alike_images_count_as_few():
     rng = np.random.default_rng(3)
     alike = [rng.normal(rng.normal(0, 10), 1, 50) for _ in range(40)]
     independent = [rng.normal(0, 1, 50) for _ in range(40)]
-    assert correlation(alike) > 0.97
-    assert correlation(independent) < 0.02
-    assert design_effect([50.0] * 40, 1.0) == 50.0
-    assert design_effect([50.0] * 40, 0.0) == 1.0
+    both = [*alike, *independent, alike[0]]
+    sums = np.array([(len(u), u.sum(), np.square(u).sum()) for u in both])
+    owner = np.repeat([0, 1, 2], [40, 40, 1])
+    units, images, rho, size = correlations(owner, sums, 4)
+    assert units.tolist() == [40, 40, 1, 0]
+    assert images.tolist() == [2000, 2000, 50, 0]
+    assert rho[0] > 0.97
+    assert rho[1] < 0.02
+    assert rho[2] == 1.0  # one unit says nothing
+    assert size[:3].tolist() == [50, 50, 50]
+
+
+def test_of_the_windows_one_that_drifts_speaks_before_one_that_is_certain_of_little():
+    certain, drifting, unasked = (Said.nothing(1) for _ in range(3))
+    certain.p[0, 0], certain.effect[0, 0] = 1e-12, 0.1
+    drifting.p[0, 0], drifting.effect[0, 0] = 1e-9, 1.0
+    assert surest([unasked, certain, drifting], 1e-6)[0][0] == 2
+    assert surest([unasked, certain], 1e-6)[0][0] == 1
+    assert surest([unasked], 1e-6)[0] == [-1] * len(WATCHES)
 
 
 def test_images_without_latents_or_figures_are_watched_by_their_scores_alone():
@@ -161,6 +185,12 @@ class TestCause:
 
 def test_the_more_streams_the_surer_each_must_be():
     budget = Budget(0.5)
-    assert budget.level(200) == pytest.approx(budget.level(100) / 2)
-    tests = 200 * len(WATCHES) * len(WINDOWS_DAYS) * budget.looks_a_month
-    assert budget.level(200) * tests == pytest.approx(0.5)
+    assert budget.level([60.0] * 200) == pytest.approx(budget.level([60.0] * 100) / 2)
+
+
+def test_only_looks_that_see_new_wafers_use_the_budget():
+    every_hour, now_and_then = Budget(0.5), Budget(0.5, looks_a_month=1000)
+    assert every_hour.level([10.0] * 50) == now_and_then.level([10.0] * 50)
+    tests = 50 * 10 * len(WINDOWS_DAYS) * len(WATCHES)
+    assert every_hour.level([10.0] * 50) == pytest.approx(0.5 / tests)
+    assert every_hour.level([1e6]) > 0.5 / (730 * len(WINDOWS_DAYS) * len(WATCHES))  # long windows overlap

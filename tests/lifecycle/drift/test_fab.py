@@ -1,5 +1,7 @@
 """A fab of streams: what one stream cannot say, several say together; what nobody says is not paged."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -56,7 +58,7 @@ def test_a_lamp_that_is_five_percent_brighter_is_found_within_a_day():
 
 
 def test_a_small_shift_of_all_tools_is_found_though_none_shows_it_alone():
-    planted = {s: {"shift": 0.5, "since": NOW - DAY_S * 2} for s in STREAMS}
+    planted = {s: {"shift": 0.3, "since": NOW - DAY_S * 2} for s in STREAMS}
     found = look(planted)
     assert not any(f.is_drift(found.level) for fs in found.findings.values() for f in fs)
     assert [(a.cause, a.where) for a in found.alarms] == [("everywhere", "")]
@@ -66,6 +68,18 @@ def test_images_that_cannot_be_judged_are_an_alarm_of_their_own():
     found = look({STREAMS[0]: {"unjudged": 30, "since": NOW - DAY_S * 2}})
     assert [a.where for a in found.alarms] == ["T0"]
     assert UNJUDGED in found.alarms[0].text
+
+
+def test_a_lamp_that_fades_by_a_permille_a_day_is_found():
+    rng = np.random.default_rng(7)
+    streams = {s: history(rng) for s in STREAMS}
+    begin = NOW - 24 * DAY_S
+    streams[STREAMS[2]] = [
+        (at, replace(w, appearance=w.appearance - np.array([1, 1, 0]) * 1e-3 * max(at - begin, 0) / DAY_S))
+        for at, w in streams[STREAMS[2]]
+    ]
+    (alarm,) = look_at_fab(streams, NOW, lambda recipe: np.empty(0)).alarms
+    assert (alarm.cause, alarm.where) == ("lamp or focus of one tool", "T2")
 
 
 def test_a_slow_drift_is_measured_from_the_beginning():
