@@ -54,8 +54,8 @@ else:
         def __init__(self, folder):
             super().__init__(folder)
             self.size = 256
-        def grey(self, index):
-            return super().grey(index).repeat(4, 0).repeat(4, 1)
+        def pixels(self, index):
+            return super().pixels(index).repeat(4, 0).repeat(4, 1)
 
     torch.manual_seed(0)
     net = nn.Sequential(nn.AvgPool2d(4), nn.Conv2d(3, 16, 8, 8), nn.ReLU())

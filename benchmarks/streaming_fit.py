@@ -39,13 +39,13 @@ class Micrographs:
         """All are training normals."""
         return np.arange(self._count if split == "train" and label in (0, None) else 0)
 
-    def grey(self, index: int) -> np.ndarray:
+    def pixels(self, index: int) -> np.ndarray:
         """(256, 256) float32 in [0, 1]."""
         return normal_image(self._config, 0, int(index))
 
     def batch(self, indices: np.ndarray) -> np.ndarray:
         """(B, 1, 256, 256) float32."""
-        return np.stack([self.grey(i) for i in indices])[:, None]
+        return np.stack([self.pixels(i) for i in indices])[:, None]
 
 
 def main() -> None:

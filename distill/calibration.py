@@ -109,7 +109,7 @@ def _names(store: ImageStore, indices: np.ndarray) -> list[str]:
 
 
 def synthetic_anomaly(store: ImageStore, normals: np.ndarray, place: int) -> np.ndarray | TiledImage:
-    """The normal image at `place` of `normals` with a synthetic anomaly, (S, S) float32, fixed by the place.
+    """The normal image at `place` of `normals` with a synthetic anomaly, float32 as the models see it, fixed by the place.
 
     A large image has it in one of its tiles, as small as it would be in a whole image of that size.
     """
@@ -123,7 +123,7 @@ def synthetic_anomaly(store: ImageStore, normals: np.ndarray, place: int) -> np.
         donor = donors[int(rng.integers(len(donors)))]
         tiles[spot] = add_random_anomaly(tiles[spot], rng, donor)[0].astype(np.float32)
         return TiledImage(image.whole, tiles)
-    return add_random_anomaly(image, rng, store.grey(other))[0].astype(np.float32)
+    return add_random_anomaly(image, rng, store.pixels(other))[0].astype(np.float32)
 
 
 def _gate(store: ImageStore) -> QualityGate:

@@ -23,6 +23,7 @@ from wafer_data.arrays import to_counts, write_stack
 from wafer_data.augment import AugmentConfig, augment, warp
 from wafer_data.errors import InputError
 from wafer_data.files import new_directory, read_json, sha256_json, write_json
+from wafer_data.imaging.planes import stacked
 from wafer_data.progress import track
 from wafer_data.shards.on_ray import cluster, on_ray
 from wafer_data.store import ImageStore
@@ -42,7 +43,7 @@ RAY_IMAGES = 128
 
 @dataclass(frozen=True)
 class Pool:
-    """Pool images (memory-mapped, M x 256 x 256, 8 or 16 bit) and which of them are normal.
+    """Pool images (memory-mapped, M x 256 x 256, of colour M x 3 x 256 x 256, 8 or 16 bit) and which of them are normal.
 
     originals: how many of the first images are untouched training normals. is_normal: (M,) bool; false where an
     image shows a defect, painted or labelled. cover: (M, 32, 32) uint8, share of each part of an image that is known to
@@ -58,13 +59,13 @@ class Pool:
     known: np.ndarray | None = None
 
     def batch(self, indices: np.ndarray) -> np.ndarray:
-        """(B, 1, 256, 256) float32 in [0, 1]."""
+        """(B, C, 256, 256) float32 in [0, 1]; C is 1 of grey, 3 of colour."""
         top = np.iinfo(self.images.dtype).max
-        return (self.images[indices].astype(np.float32) / np.float32(top))[:, None]
+        return stacked(self.images[indices].astype(np.float32) / np.float32(top))
 
     def counts(self, indices: np.ndarray) -> np.ndarray:
-        """(B, 1, 256, 256) as they are stored, in 8 or 16 bit: a quarter or half of what `batch` moves."""
-        return self.images[indices][:, None]
+        """(B, C, 256, 256) as they are stored, in 8 or 16 bit: a quarter or half of what `batch` moves."""
+        return stacked(self.images[indices])
 
     def __len__(self) -> int:
         return len(self.images)
@@ -144,7 +145,7 @@ class _Maker:
         """Write the pool into `folder`, as a whole; inside `on_cluster` its images are made there."""
         bits = 8 * self.store.dtype.itemsize
         folder.parent.mkdir(parents=True, exist_ok=True)
-        needed = self.total * self.store.size**2 * self.store.dtype.itemsize
+        needed = self.total * self.store.channels * self.store.size**2 * self.store.dtype.itemsize
         free = shutil.disk_usage(folder.parent).free
         if needed > free:
             raise InputError(
@@ -166,7 +167,9 @@ class _Maker:
                 yield counts
 
         with new_directory(folder) as new:
-            write_stack(new / "images.npy", rows(), self.total, self.store.size, bits)
+            write_stack(
+                new / "images.npy", rows(), self.total, self.store.size, bits, self.store.channels
+            )
             np.save(new / "is_normal.npy", is_normal)
             np.save(new / "cover.npy", cover)
             np.save(new / "known.npy", known)
@@ -198,32 +201,32 @@ class _Maker:
                 yield counts, bool(normal), cover if has else None
 
     def image(self, i: int) -> tuple[np.ndarray, bool, np.ndarray | None]:
-        """Image `i` of the pool, float32 (S, S) in [0, 1], whether it is normal, and its defect's mask if known."""
+        """Image `i` of the pool, float32 (S, S) or (3, S, S) in [0, 1], whether it is normal, and its defect's mask if known."""
         untouched = len(self.normals) + len(self.defects)
         if i < untouched:
             is_normal = i < len(self.normals)
             index = int(self.normals[i] if is_normal else self.defects[i - len(self.normals)])
-            return self.store.grey(index), is_normal, self.store.mask(index)
+            return self.store.pixels(index), is_normal, self.store.mask(index)
         rng = np.random.default_rng((self.seed, i))
         if len(self.defects) and rng.random() < self.config.labelled_share:
             return self._labelled(rng)
-        source, donor = (self.store.grey(int(index)) for index in rng.choice(self.normals, 2))
+        source, donor = (self.store.pixels(int(index)) for index in rng.choice(self.normals, 2))
         image = augment(source, rng, self.changes)
         mirrored = augment(image, rng, self.foreign)
         if self.warped_share and rng.random() < self.warped_share:
             mirrored = warp(mirrored, rng)
         if rng.random() >= self.config.synthetic_share:
-            return mirrored, np.array_equal(mirrored, image), np.zeros(image.shape, bool)
+            return mirrored, np.array_equal(mirrored, image), np.zeros(image.shape[-2:], bool)
         painted, mask, _ = add_random_anomaly(mirrored, rng, donor)
         return painted, False, mask
 
     def _labelled(self, rng: np.random.Generator) -> tuple[np.ndarray, bool, np.ndarray | None]:
         """A labelled defect, augmented; where its mask is known, every other time cut out and put into a normal."""
         chosen = int(rng.choice(self.defects))
-        defect, mask = self.store.grey(chosen), self.store.mask(chosen)
+        defect, mask = self.store.pixels(chosen), self.store.mask(chosen)
         if mask is None or not mask.any() or rng.random() < 0.5:
             return augment(defect, rng, self.changes), False, None  # its mask is not turned along
-        normal = augment(self.store.grey(int(rng.choice(self.normals))), rng, self.changes)
+        normal = augment(self.store.pixels(int(rng.choice(self.normals))), rng, self.changes)
         image, placed = transplant(normal, defect, mask, rng, self.changes)
         return image, False, placed
 

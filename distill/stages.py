@@ -52,7 +52,7 @@ class TrunkFeatures(nn.Module):
         self._prepare = student.prepare
 
     def forward(self, image: Tensor) -> Tensor:
-        """(B, 1, 256, 256) in [0, 1] -> (B, d, map, map)."""
+        """(B, C, 256, 256) in [0, 1] -> (B, d, map, map)."""
         return self.trunk(self._prepare(image))
 
 
@@ -95,7 +95,7 @@ def run_stage(name: str, config: DistillConfig, run_dir: Path, store: ImageStore
             )
     # after whatever loading a model for the caches drew from the generator
     set_seed(config.seed)
-    student = _new_student(name, stage, targets, run_dir)
+    student = _new_student(name, stage, targets, run_dir, store.channels)
     # inside the stage's folder: whoever clears that to start afresh clears the unfinished work with it
     work = run_dir / name / "checkpoint"
     if accelerator.is_main_process:
@@ -152,7 +152,9 @@ def run_stage(name: str, config: DistillConfig, run_dir: Path, store: ImageStore
     accelerator.free_memory()
 
 
-def _new_student(name: str, stage: StageConfig, targets: Targets, run_dir: Path) -> StudentVAE:
+def _new_student(
+    name: str, stage: StageConfig, targets: Targets, run_dir: Path, image_channels: int
+) -> StudentVAE:
     available, side = targets.shape[1], targets.shape[2]
     if side % stage.student.map_size:
         raise InputError(
@@ -164,7 +166,14 @@ def _new_student(name: str, stage: StageConfig, targets: Targets, run_dir: Path)
     directions = available - (answers.count if answers is not None else 0)
     imitated = stage.student.likelihood.channels_used(directions)
     coordinates = stage.student.likelihood.coordinates
-    student = StudentVAE(stage.student, imitated, coordinates, has_decoder=False, answers=answers)
+    student = StudentVAE(
+        stage.student,
+        imitated,
+        coordinates,
+        has_decoder=False,
+        answers=answers,
+        image_channels=image_channels,
+    )
     if stage.start_from:
         start = load_model(run_dir, stage.start_from)
         assert isinstance(start, StudentVAE)
@@ -275,6 +284,7 @@ def _fit_and_decode(
         has_head=likelihood.head is not None,
         prototypes=likelihood.prototype_count,
         answers=answers,
+        image_channels=student.image_channels,
     )
     complete.trunk.load_state_dict(student.trunk.state_dict())
     complete.likelihood.load_state_dict(likelihood.state_dict())

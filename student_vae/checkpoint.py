@@ -28,6 +28,7 @@ def save_student(model: StudentVAE, directory: Path, extra: dict[str, Any] | Non
         "prototypes": model.likelihood.prototype_count,
         "answers": model.likelihood.answers.describe() if model.likelihood.answers is not None else None,
         "parameters": model.parameter_count,
+        "image_channels": model.image_channels,
         **(extra or {}),
     }
     write_json(directory / "student.json", description)
@@ -55,6 +56,7 @@ def load_student(directory: str | Path) -> StudentVAE:
         description["has_head"],
         description["prototypes"],
         Answers(**description["answers"]) if description["answers"] else None,
+        description.get("image_channels", 1),
     )
     load_weights(model, directory / "student.safetensors")
     return model.eval()

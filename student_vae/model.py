@@ -30,6 +30,7 @@ class StudentVAE(nn.Module):
         has_head: whether labelled defects taught a defect head.
         prototypes: of the heat map, actually fitted (`likelihood.prototypes`).
         answers: to further questions, which the trunk gives too (`likelihood.answers`); None: there are none.
+        image_channels: C, planes of the images: 1 of grey, 3 of colour.
     """
 
     def __init__(
@@ -41,16 +42,17 @@ class StudentVAE(nn.Module):
         has_head: bool = False,
         prototypes: int = 0,
         answers: Answers | None = None,
+        image_channels: int = 1,
     ) -> None:
         super().__init__()
-        self.config, self.channels = config, channels
-        self.trunk = Trunk(config, channels + (answers.count if answers is not None else 0))
+        self.config, self.channels, self.image_channels = config, channels, image_channels
+        self.trunk = Trunk(config, channels + (answers.count if answers is not None else 0), image_channels)
         self.likelihood = FeatureLikelihood(
             config.likelihood, channels, config.map_size, coordinates, has_head, prototypes, answers
         )
         latent = self.likelihood.latent
         self.log_variance = nn.Linear(latent, latent) if has_decoder else None
-        self.decoder = ImageDecoder(latent, config.input_size) if has_decoder else None
+        self.decoder = ImageDecoder(latent, config.input_size, image_channels) if has_decoder else None
 
     @property
     def input_size(self) -> int:
@@ -64,22 +66,22 @@ class StudentVAE(nn.Module):
         return learned + self.likelihood.parameter_count
 
     def features(self, image: Tensor) -> Tensor:
-        """(B, 1, 256, 256) grey in [0, 1] -> (B, Q + d, map, map): Q answers, if there are any, then the directions."""
+        """(B, C, 256, 256) in [0, 1] -> (B, Q + d, map, map): Q answers, if there are any, then the directions."""
         return self.trunk(self.prepare(image))
 
     def prepare(self, image: Tensor) -> Tensor:
-        """What the trunk sees of (B, 1, 256, 256) grey in [0, 1]: shrunken, and centred to [-2, 2]."""
+        """What the trunk sees of (B, C, 256, 256) in [0, 1]: shrunken, and centred to [-2, 2]."""
         if not torch.jit.is_tracing():
-            require_model_images(image.shape, "a student")
+            require_model_images(image.shape, "a student", (self.image_channels,))
         return 4.0 * (self.shrink(image) - 0.5)
 
     def shrink(self, image: Tensor) -> Tensor:
-        """(B, 1, 256, 256) -> (B, 1, input_size, input_size) by averaging whole blocks of pixels."""
+        """(B, C, 256, 256) -> (B, C, input_size, input_size) by averaging whole blocks of pixels."""
         factor = IMAGE_SIZE // self.config.input_size
         return F.avg_pool2d(image, factor) if factor > 1 else image
 
     def score(self, image: Tensor) -> Scores:
-        """Score, map and latent of (B, 1, 256, 256) grey images in [0, 1]."""
+        """Score, map and latent of (B, C, 256, 256) images in [0, 1]."""
         return self.likelihood(self.features(image))
 
     forward = score
@@ -100,7 +102,7 @@ class StudentVAE(nn.Module):
 
     @torch.no_grad()
     def reconstruct(self, latent: Tensor) -> Tensor:
-        """(B, k) -> (B, 1, input_size, input_size) in [0, 1]."""
+        """(B, k) -> (B, C, input_size, input_size) in [0, 1]."""
         if self.decoder is None:
             raise RuntimeError("this student was trained without the ELBO phase")
         return torch.sigmoid(self.decoder(latent))

@@ -1,4 +1,4 @@
-"""The student's convolutional trunk: grey image in, imitated teacher features out."""
+"""The student's convolutional trunk: grey or colour image in, imitated teacher features out."""
 
 from __future__ import annotations
 
@@ -63,14 +63,14 @@ def make_block(config: StudentConfig, channels: int) -> nn.Module:
 class Trunk(nn.Module):
     """Strided stem down to the map's resolution, a branch at half of it, and a 1x1 head over both.
 
-    Forward: (B, 1, input_size, input_size) in about [-2, 2] -> (B, channels, map_size, map_size).
+    Forward: (B, image_channels, input_size, input_size) in about [-2, 2] -> (B, channels, map_size, map_size).
     """
 
-    def __init__(self, config: StudentConfig, channels: int) -> None:
+    def __init__(self, config: StudentConfig, channels: int, image_channels: int = 1) -> None:
         super().__init__()
         stem_channels, deep_channels = self._widths(config)
         stem: list[nn.Module] = []
-        inputs = 1
+        inputs = image_channels
         for index, outputs in enumerate(stem_channels):
             # a first 5x5 kernel sees enough context to skip the noise of single pixels at full resolution
             wide = index == 0 and config.input_size >= 256
@@ -98,7 +98,7 @@ class Trunk(nn.Module):
         return fine, deep
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, 1, S, S) images -> features (B, d, map, map)."""
+        """(B, image_channels, S, S) images -> features (B, d, map, map)."""
         fine = self.fine(self.stem(x))
         of_fine, of_deep, bias = self.head_parts()
         deep = F.conv2d(self.deep(self.down(fine)), of_deep)

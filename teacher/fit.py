@@ -39,6 +39,7 @@ from training.ahead import threads_for
 from training.tensors import weights_digest
 from wafer_data.errors import InputError
 from wafer_data.files import new_directory, sha256_json, write_json
+from wafer_data.imaging.planes import stacked
 from wafer_data.progress import track
 from wafer_data.shards.on_ray import cluster
 from wafer_data.spread import spread
@@ -177,8 +178,8 @@ def _with_copies(
     image_at = images_of(store, changes, folds)
 
     def compute(rows: np.ndarray) -> Tensor:
-        images = np.stack([image_at(int(row)) for row in rows])
-        return project_images(teacher, torch.from_numpy(images[:, None]), config)
+        images = stacked(image_at(int(row)) for row in rows)
+        return project_images(teacher, torch.from_numpy(images), config)
 
     own_key = sha256_json([key, [list(change) for change in changes], folds])
     return NormalFeatures(

@@ -68,8 +68,8 @@ class Teacher(nn.Module):
 
     @torch.no_grad()
     def project(self, image: Tensor, directions: int) -> Tensor:
-        """(B, 1, 256, 256) grey in [0, 1] -> (B, directions, map, map), standardised and projected."""
-        require_model_images(image.shape, "the teacher")
+        """(B, C, 256, 256) in [0, 1], grey or colour -> (B, directions, map, map), standardised and projected."""
+        require_model_images(image.shape, "the teacher", (1, 3))
         features = self.backbone(image)
         with _full_precision(image.device):
             raw = (features - self.channel_mean) / self.channel_std
@@ -85,7 +85,7 @@ class Teacher(nn.Module):
         return torch.cat([asked, every[:, : self.directions]], 1)
 
     def score(self, image: Tensor) -> Scores:
-        """Score, map and latent of (B, 1, 256, 256) grey images in [0, 1]."""
+        """Score, map and latent of (B, C, 256, 256) images in [0, 1], grey or colour."""
         if self.likelihood is None:
             raise RuntimeError("the teacher's likelihood has not been fitted")
         features = self.features(image)

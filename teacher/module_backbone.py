@@ -78,7 +78,11 @@ class ModuleBackbone(Backbone):
             self.channels = self.forward(torch.zeros(1, 1, 256, 256)).shape[1]
 
     def forward(self, image: Tensor) -> Tensor:
-        """(B, 1, 256, 256) grey in [0, 1] -> (B, channels, map_size, map_size)."""
+        """(B, C, 256, 256) in [0, 1], grey or colour -> (B, channels, map_size, map_size)."""
+        if image.shape[1] > self.inputs:
+            raise InputError(
+                f"{self.name} takes grey images only; with data.colour=true a backbone takes three channels"
+            )
         found = self.net(self.normalise(image)[:, : self.inputs])
         maps = list(found.values()) if isinstance(found, dict) else found
         maps = list(maps) if isinstance(maps, list | tuple) else [maps]

@@ -18,6 +18,7 @@ from teacher.normal_features import Elsewhere
 from teacher.project import project_images
 from training.tensors import load_weights, save_tensors
 from wafer_data.files import read_json, write_json
+from wafer_data.imaging.planes import stacked
 from wafer_data.shards.on_ray import cluster, on_ray
 from wafer_data.store import ImageStore
 from wafer_data.symmetric_copies import Change, in_folds
@@ -50,8 +51,8 @@ class FeaturePass:
         def work(positions: np.ndarray) -> dict[str, Any]:
             size, found = self.config.batch_size, []
             for start in range(0, len(positions), size):
-                images = np.stack([image_at(int(place)) for place in positions[start : start + size]])
-                features = project_images(teacher, torch.from_numpy(images[:, None]), self.config)
+                images = stacked(image_at(int(place)) for place in positions[start : start + size])
+                features = project_images(teacher, torch.from_numpy(images), self.config)
                 found.append(features.float().half().cpu().numpy())
             return {"features": np.concatenate(found).view(np.uint16)}
 
@@ -71,15 +72,15 @@ class FeaturePass:
 
 
 def images_of(store: ImageStore, changes: Sequence[Change], folds: int) -> Callable[[int], np.ndarray]:
-    """Position -> image, float32 (S, S): of the training normals, or of the normals and their copies in folds."""
+    """Position -> image as the models see it: of the training normals, or of the normals and their copies in folds."""
     normals = store.indices("train", label=0)
     if not changes:
-        return lambda place: store.grey(int(normals[place]))
+        return lambda place: store.pixels(int(normals[place]))
     order = list(in_folds(len(normals), len(changes), folds))
 
     def copy_at(place: int) -> np.ndarray:
         image, copy = order[place]
-        return changes[copy].of(store.grey(int(normals[image])))
+        return changes[copy].of(store.pixels(int(normals[image])))
 
     return copy_at
 

@@ -11,7 +11,7 @@ from teacher.model import Teacher
 
 @torch.no_grad()
 def project_images(teacher: Teacher, images: Tensor, config: TeacherConfig) -> Tensor:
-    """Projected features of images (B, 1, 256, 256) in [0, 1], (B, d, map, map)."""
+    """Projected features of images (B, C, 256, 256) in [0, 1], (B, d, map, map)."""
     device = teacher.projection.device
     with torch.autocast(device.type, torch.bfloat16, enabled=config.bf16 and device.type == "cuda"):
         return teacher.features(images.to(device))

@@ -33,12 +33,12 @@ MOST_IMAGES = 400
 _GRID, _DIRECTIONS, _LATENT = 8, 32, 64
 
 CHANGES: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {
-    "horizontal_flip": lambda image, _: image[:, ::-1],
-    "vertical_flip": lambda image, _: image[::-1],
+    "horizontal_flip": lambda image, _: image[..., ::-1],
+    "vertical_flip": lambda image, _: image[..., ::-1, :],
     # a quarter turn to the left and to the right in turns; half a turn is one of them twice
-    "rotate90": lambda image, place: np.rot90(image, 1 if place % 2 else -1),
+    "rotate90": lambda image, place: np.rot90(image, 1 if place % 2 else -1, (-2, -1)),
 }
-"""(image (S, S), its place among those judged) -> changed image; named as in `wafer_data.augment.AugmentConfig`."""
+"""(image (..., S, S), its place among those judged) -> changed image; named as in `wafer_data.augment.AugmentConfig`."""
 
 
 def measure_symmetries(
@@ -92,9 +92,9 @@ def measure_symmetries(
     ]
     scores: dict[tuple[str, int], list[np.ndarray]] = {(name, turn): [] for name, turn, _ in work}
     for name, turn, start in track(work, "symmetries of the surface"):
-        batch = images(turns[turn][1][start : start + size]).numpy()[:, 0]
+        batch = images(turns[turn][1][start : start + size]).numpy()
         changed = np.stack([CHANGES[name](image, start + place) for place, image in enumerate(batch)])
-        features = project_images(teacher, torch.from_numpy(changed)[:, None], config)
+        features = project_images(teacher, torch.from_numpy(changed), config)
         scores[name, turn].append(_score(likelihoods[turn], _coarse(features)))
     changes = {}
     for name in CHANGES:

@@ -1,6 +1,7 @@
 """Stacks of images on disk, written and read row by row, so that memory does not grow with their number."""
 
 import hashlib
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
@@ -25,6 +26,11 @@ def to_grey(counts: np.ndarray) -> np.ndarray:
     return counts.astype(np.float32) / np.float32(steps)
 
 
+def stack_shape(size: int, channels: int = 1) -> tuple[int, ...]:
+    """Of one stored image: (size, size) of grey, (3, size, size) of colour."""
+    return (size, size) if channels == 1 else (channels, size, size)
+
+
 class Spool:
     """Square images parked in one file until it is known which of them stay and whether 8 bits suffice.
 
@@ -32,8 +38,8 @@ class Spool:
     is removed at the end.
     """
 
-    def __init__(self, path: Path, size: int) -> None:
-        self.path, self.size = path, size
+    def __init__(self, path: Path, size: int, channels: int = 1) -> None:
+        self.path, self.shape = path, stack_shape(size, channels)
         self._file = path.open("w+b")
         self._places: list[tuple[int, int]] = []  # offset in bytes, bits
 
@@ -47,21 +53,23 @@ class Spool:
         self.path.unlink(missing_ok=True)
 
     def append(self, square: np.ndarray, bits: int) -> None:
-        """Park float32 (size, size) in [0, 1]."""
+        """Park float32 (size, size) in [0, 1], or (3, size, size)."""
         self._places.append((self._file.tell(), bits))
         self._file.write(to_counts(square, bits).tobytes())
 
     def row(self, index: int, bits: int) -> np.ndarray:
-        """Row `index` as uint8 or uint16 (size, size); asking for more bits than it has loses nothing."""
+        """Row `index` as uint8 or uint16, of its shape; asking for more bits than it has loses nothing."""
         offset, own = self._places[index]
         self._file.seek(offset)
-        data = self._file.read(self.size * self.size * own // 8)
-        counts = np.frombuffer(data, _TYPES[own]).reshape(self.size, self.size)
+        data = self._file.read(math.prod(self.shape) * own // 8)
+        counts = np.frombuffer(data, _TYPES[own]).reshape(self.shape)
         return counts if own == bits else counts.astype(np.uint16) * np.uint16(257)  # 65535 = 255 * 257
 
 
-def write_stack(path: Path, rows: Iterable[np.ndarray], count: int, size: int, bits: int) -> str:
-    """Write `count` rows of (size, size) as one .npy file of shape (count, size, size); return its SHA-256.
+def write_stack(
+    path: Path, rows: Iterable[np.ndarray], count: int, size: int, bits: int, channels: int = 1
+) -> str:
+    """Write `count` rows of `stack_shape` as one .npy file of shape (count, *stack_shape); return its SHA-256.
 
     Written through ordinary file writes: on a full disk these raise OSError, where a memory map would kill
     the process.
@@ -73,7 +81,7 @@ def write_stack(path: Path, rows: Iterable[np.ndarray], count: int, size: int, b
     header = {
         "descr": np.lib.format.dtype_to_descr(dtype),
         "fortran_order": False,
-        "shape": (count, size, size),
+        "shape": (count, *stack_shape(size, channels)),
     }
     written = 0
     with path.open("w+b") as file:
@@ -89,7 +97,7 @@ def write_stack(path: Path, rows: Iterable[np.ndarray], count: int, size: int, b
 
 
 def open_stack(path: Path) -> np.ndarray:
-    """Memory-map a stack for reading, (count, size, size).
+    """Memory-map a stack for reading, (count, size, size) or (count, 3, size, size).
 
     Raises:
         DataError: If it is missing or broken.

@@ -55,7 +55,7 @@ class AugmentConfig(BaseModel):
 
 
 def augment(image: np.ndarray, rng: np.random.Generator, config: AugmentConfig) -> np.ndarray:
-    """A randomly changed copy of `image`, float32 (H, W) in [0, 1], of the same shape, type and range.
+    """A randomly changed copy of `image`, float32 (..., H, W) in [0, 1], of the same shape, type and range.
 
     Raises:
         ValueError: If `rotate90` meets an image that is not square.
@@ -95,13 +95,16 @@ def mirror_and_turn(images: np.ndarray, rng: np.random.Generator, config: Augmen
 def warp(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """A copy turned by any angle, enlarged or shrunk by at most an eighth and moved by at most a tenth of its sides.
 
-    What comes in from outside is the image's reflection. Float32 (H, W) in [0, 1], of the same shape.
+    What comes in from outside is the image's reflection. Float32 (H, W) or (3, H, W) in [0, 1], of the same shape.
     """
     angle, zoom = rng.uniform(0, math.tau), math.exp(rng.uniform(-0.125, 0.125))
     turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]]) / zoom
-    middle = (np.array(image.shape) - 1) / 2
-    moved = middle + rng.uniform(-0.1, 0.1, 2) * image.shape
-    found = ndimage.affine_transform(
-        image.astype(np.float32), turn, moved - turn @ middle, order=1, mode="reflect"
-    )
-    return np.clip(found, 0, 1)
+    middle = (np.array(image.shape[-2:]) - 1) / 2
+    moved = middle + rng.uniform(-0.1, 0.1, 2) * image.shape[-2:]
+
+    def warped(plane: np.ndarray) -> np.ndarray:
+        return ndimage.affine_transform(
+            plane.astype(np.float32), turn, moved - turn @ middle, order=1, mode="reflect"
+        )
+
+    return np.clip(warped(image) if image.ndim == 2 else np.stack([warped(plane) for plane in image]), 0, 1)

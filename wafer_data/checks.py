@@ -18,7 +18,8 @@ import numpy as np
 from wafer_data.config import DataConfig
 from wafer_data.errors import DataError, InputError
 from wafer_data.files import sha256_file
-from wafer_data.imaging.read import UnreadableImage, read_grey, to_square
+from wafer_data.imaging.planes import luminance
+from wafer_data.imaging.read import UnreadableImage, read_image, to_square
 from wafer_data.masks import MOST_COVERED, read_mask
 from wafer_data.problems import Problem
 from wafer_data.progress import Progress
@@ -78,7 +79,7 @@ class Look:
     @property
     def median(self) -> float:
         """Median grey of the model input, in [0, 1]."""
-        return 0.0 if self.square is None else float(np.median(self.square))
+        return 0.0 if self.square is None else float(np.median(luminance(self.square)))
 
     @property
     def highest(self) -> float:
@@ -93,7 +94,7 @@ def check_images(
 ) -> tuple[list[CheckedImage], list[Problem]]:
     """Decode every candidate once; return the usable ones in their order, and the problems.
 
-    keep(square, bits), if given, receives each usable image as float32 (image_size, image_size) in [0, 1], in
+    keep(square, bits), if given, receives each usable image as `to_square` gives it, float32 in [0, 1], in
     order, so that nobody has to decode twice; memory does not grow with the number of images.
 
     Of images with the same pixels the test's copy stays and the train side's is dropped (a test image is
@@ -148,20 +149,23 @@ def as_problem(path: str, kind_and_detail: tuple[str, str]) -> Problem:
 def look_at(source: Path | bytes, mask: Path | bytes | None, config: DataConfig) -> Look:
     """Decode one image (and its mask), a file or the bytes of one, and judge it alone."""
     try:
-        grey = read_grey(source, max_pixels=config.max_pixels, min_side=config.min_side)
+        image = read_image(
+            source, colour=config.colour, max_pixels=config.max_pixels, min_side=config.min_side
+        )
         sha256 = hashlib.sha256(source).hexdigest() if isinstance(source, bytes) else sha256_file(source)
     except InputError as error:
         return Look(("unreadable", getattr(error, "reason", str(error))))
-    if config.expected_size is not None and list(grey.shape) != config.expected_size:
+    shape = (image.shape[0], image.shape[1])
+    if config.expected_size is not None and list(shape) != config.expected_size:
         wanted = " x ".join(map(str, config.expected_size))
-        return Look(("wrong size", f"{grey.shape[0]} x {grey.shape[1]} (height x width), not {wanted}"))
-    if grey.min() == grey.max():
-        return Look(("constant", f"every pixel is {grey.flat[0]}"))
+        return Look(("wrong size", f"{shape[0]} x {shape[1]} (height x width), not {wanted}"))
+    if (image == image[0, 0]).all():
+        return Look(("constant", f"every pixel is {image[0, 0]}"))
     marked, remarks = None, []
     if mask is not None:
         name = mask.name if isinstance(mask, Path) else "its mask"
         try:
-            marked = read_mask(mask, grey.shape, max_pixels=config.max_pixels)
+            marked = read_mask(mask, shape, max_pixels=config.max_pixels)
         except UnreadableImage as error:
             return Look(("bad mask", f"{name}: {error.reason}"))
         covered = float(marked.mean())
@@ -174,18 +178,18 @@ def look_at(source: Path | bytes, mask: Path | bytes | None, config: DataConfig)
     return Look(
         remarks=tuple(remarks),
         sha256=sha256,
-        pixels=pixel_digest(grey),
-        bits=8 if grey.dtype == np.uint8 else 16,
+        pixels=pixel_digest(image),
+        bits=8 if image.dtype == np.uint8 else 16,
         mask=marked,
-        shape=grey.shape,
-        square=to_square(grey, config.image_size),
+        shape=shape,
+        square=to_square(image, config.image_size),
     )
 
 
-def pixel_digest(grey: np.ndarray) -> str:
+def pixel_digest(image: np.ndarray) -> str:
     """SHA-256 over type, shape and values: equal for equal pixels, whatever file format held them."""
-    digest = hashlib.sha256(f"{grey.dtype.name} {grey.shape}".encode())
-    digest.update(np.ascontiguousarray(grey).data)
+    digest = hashlib.sha256(f"{image.dtype.name} {image.shape}".encode())
+    digest.update(np.ascontiguousarray(image).data)
     return digest.hexdigest()
 
 

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
 from wafer_data.home import PathText
 from wafer_data.image_size import IMAGE_SIZE, TILE_CELL
+from wafer_data.imaging.planes import COLOURS
 
 
 class DataConfig(BaseModel):
@@ -68,6 +69,11 @@ class DataConfig(BaseModel):
         le=178,
         description="Larger images are refused from their header, unopened (178: the decoder's own limit).",
     )
+    colour: bool = Field(
+        False,
+        description="Whether all models see the images in colour, red, green and blue. false: in grey, which is "
+        "enough for most surfaces and faster. See docs/colour.md.",
+    )
     tiling: str = Field(
         "auto",
         description="Look at large images in overlapping tiles, at a scale at which small defects are seen. auto: "
@@ -115,6 +121,10 @@ class DataConfig(BaseModel):
                 raise ValueError("expected_size lies below min_side: every image would be refused")
             if self.expected_size[0] * self.expected_size[1] > self.max_pixels:
                 raise ValueError("expected_size exceeds max_megapixels: every image would be refused")
+        if self.colour and self.format == "shards":
+            raise ValueError(
+                "colour=true does not go with format=shards: archives are read in grey; use format=mvtec or folder"
+            )
         self._possible_tiles()
         return self
 
@@ -134,6 +144,11 @@ class DataConfig(BaseModel):
                 f"tiling={self.tiling} does not go with format=shards: archives hold images that are read as one "
                 "square each; use format=mvtec or folder, or pack images that are cut already"
             )
+
+    @property
+    def channels(self) -> int:
+        """Planes of an image as the models see it: 1 of grey, 3 of colour."""
+        return COLOURS if self.colour else 1
 
     @property
     def tile_counts(self) -> tuple[int, int] | None:

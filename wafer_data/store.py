@@ -15,6 +15,7 @@ from wafer_data.checks import CheckedImage, check_images
 from wafer_data.config import DataConfig
 from wafer_data.errors import InputError
 from wafer_data.imaging.levels import Levels, find_levels
+from wafer_data.imaging.planes import luminance, stacked
 from wafer_data.imaging.source_size import SourceSize
 from wafer_data.imaging.tiling import TiledImage, Tiles
 from wafer_data.masks import mask_to_square, read_mask
@@ -55,8 +56,8 @@ def prepare_data(config: DataConfig, out_dir: Path) -> "ImageStore":
     """Find, check, split and decode the images of `config`; write them into the folder `out_dir` as a whole.
 
     The folder then holds split.json (records, counts, grey levels, configuration), problems.json (what was
-    found wrong and left out), images.npy (N, S, S; uint8 if all sources are 8 bit, else uint16), masks.npy
-    (M, S, S; 0 or 1); of images that are tiled also what `wafer_data.tiled` writes. Memory does not grow with N.
+    found wrong and left out), images.npy (N, S, S, of colour N, 3, S, S; uint8 if all sources are 8 bit, else
+    uint16), masks.npy (M, S, S; 0 or 1); of images that are tiled also what `wafer_data.tiled` writes. Memory does not grow with N.
     On any failure an older folder of that name stays as it was.
 
     Raises:
@@ -70,14 +71,19 @@ def prepare_data(config: DataConfig, out_dir: Path) -> "ImageStore":
         return prepare_shards(config, out_dir)
     problems: list[Problem] = []
     candidates = find_images(config, problems)
-    with files.new_directory(out_dir) as folder, Spool(folder / "spool", config.image_size) as spool:
+    with (
+        files.new_directory(out_dir) as folder,
+        Spool(folder / "spool", config.image_size, config.channels) as spool,
+    ):
         images, found = check_images(candidates, config, keep=spool.append)
         tiling = choose_tiling(images, config)
         problems += found + survey(images, config.image_size, config.expected_size, tiling)
         splits = divided(images, problems, config)
         bits = max(image.bits for image in images)
         rows = (spool.row(image.row, bits) for image in images)
-        images_hash = write_stack(folder / IMAGES, rows, len(images), config.image_size, bits)
+        images_hash = write_stack(
+            folder / IMAGES, rows, len(images), config.image_size, bits, config.channels
+        )
         masked = [image for image in images if image.mask]
         masks_hash = write_stack(folder / MASKS, _masks(masked, config), len(masked), config.image_size, 8)
         records = [_record(image, split) for image, split in zip(images, splits, strict=True)]
@@ -125,6 +131,8 @@ class ImageStore:
     """
 
     reduced: ReducedImages | None = None
+    channels: int = 1
+    """Planes of an image as the models see it: 1 of grey, 3 of colour."""
     folds: int | None = None
     """Of tiles: a place among the training normals, modulo this, is that of its image."""
 
@@ -150,6 +158,7 @@ class ImageStore:
         if "tiling" in content:
             self.reduced = ReducedImages(out_dir, content["tiling"], self._mask_rows)
         self.size = int(self._images.shape[-1])
+        self.channels = int(self._images.shape[1]) if self._images.ndim == 4 else 1
         masks = sum(row is not None for row in self._mask_rows)
         if len(self._images) != len(self.records) or len(self._masks) != masks:
             raise InputError(f"{out_dir}: arrays and {SPLIT} do not belong together: prepare the data again")
@@ -189,14 +198,21 @@ class ImageStore:
             dtype=np.int64,
         )
 
-    def grey(self, index: int) -> np.ndarray:
-        """Image `index` as float32 (S, S) in [0, 1]: to the last bit `levels.apply(to_square(read_grey(path), S))`."""
+    def pixels(self, index: int) -> np.ndarray:
+        """Image `index` as the models see it, float32 in [0, 1]: (S, S) of grey, (3, S, S) of colour.
+
+        To the last bit `levels.apply(to_square(read_image(path, colour=...), S))`.
+        """
         return self.levels.apply(to_grey(self._images[index]))
 
+    def grey(self, index: int) -> np.ndarray:
+        """Image `index` as float32 (S, S) in [0, 1]: of a grey data set `pixels`, of colour their luminance."""
+        return luminance(self.pixels(index))
+
     def batch(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
-        """Several images as float32 (B, 1, S, S) in [0, 1]."""
-        rows = [self.grey(int(index)) for index in indices]
-        return np.stack(rows)[:, None] if rows else np.empty((0, 1, self.size, self.size), np.float32)
+        """Several images as float32 (B, C, S, S) in [0, 1]; C is `channels`."""
+        rows = [self.pixels(int(index)) for index in indices]
+        return stacked(rows) if rows else np.empty((0, self.channels, self.size, self.size), np.float32)
 
     def mask(self, index: int) -> np.ndarray | None:
         """Ground truth of image `index` as bool (S, S), or None where no mask is recorded.
@@ -219,10 +235,10 @@ class ImageStore:
         return TrainingTiles(self, self.reduced, folds)
 
     def image(self, index: int) -> "np.ndarray | TiledImage":
-        """What is scored of image `index`: its tiles, where it is a large one; else itself, as `grey` gives it."""
+        """What is scored of image `index`: its tiles, where it is a large one; else itself, as `pixels` gives it."""
         if self.reduced is None:
-            return self.grey(index)
-        return TiledImage(self.grey(index), self.tiles_of(index))
+            return self.pixels(index)
+        return TiledImage(self.pixels(index), self.tiles_of(index))
 
     def tiles_of(self, index: int) -> Tiles:
         """The tiles of a large image, in the order of its grid."""

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from wafer_data.imaging.planes import stacked
 from wafer_data.store import ImageStore
 
 MOST_FITTED = 10_000
@@ -24,9 +25,9 @@ class Change(NamedTuple):
     mirrored: bool
 
     def of(self, image: np.ndarray) -> np.ndarray:
-        """`image`, (H, W), changed; may be a view of it."""
-        turned = np.rot90(image, self.quarters)
-        return turned[:, ::-1] if self.mirrored else turned
+        """`image`, (..., H, W), changed; may be a view of it."""
+        turned = np.rot90(image, self.quarters, axes=(-2, -1))
+        return turned[..., ::-1] if self.mirrored else turned
 
 
 SAME = Change(0, False)
@@ -66,12 +67,12 @@ def within(changes: list[Change], images: int) -> list[Change]:
 def normals_and_copies(
     store: ImageStore, indices: np.ndarray, changes: list[Change], folds: int, batch: int = 32
 ) -> Iterator[np.ndarray]:
-    """Images `indices` and their copies, float32 (B, 1, S, S) in [0, 1]; in the order of `in_folds`."""
+    """Images `indices` and their copies, float32 (B, C, S, S) in [0, 1]; in the order of `in_folds`."""
     rows: list[np.ndarray] = []
     for image, copy in in_folds(len(indices), len(changes), folds):
-        rows.append(changes[copy].of(store.grey(int(indices[image]))))
+        rows.append(changes[copy].of(store.pixels(int(indices[image]))))
         if len(rows) == batch:
-            yield np.stack(rows)[:, None]
+            yield stacked(rows)
             rows = []
     if rows:
-        yield np.stack(rows)[:, None]
+        yield stacked(rows)

@@ -36,6 +36,11 @@ def choose_tiling(images: Sequence[CheckedImage], config: DataConfig) -> Tiling 
     height, width = (int(side) for side in np.median(shapes, axis=0))
     if config.tiling == "auto" and not is_large(height, width):
         return None
+    if config.colour:
+        raise InputError(
+            f"data.colour=true does not go with tiles, and these images of {height} x {width} pixels (height x width) "
+            "would be cut into them: set data.tiling=never, or cut the images yourself"
+        )
     found = Tiling.chosen(height, width, config.tile_overlap, config.tile_scale, config.tile_counts)
     return found if len(found.grid(height, width)) > 1 else None
 

@@ -62,7 +62,7 @@ class TrainingTiles(ImageStore):
         """Position of the image, in the store of images, that tile `index` is cut from."""
         return int(self._rows[index, 0])
 
-    def grey(self, index: int) -> np.ndarray:
+    def pixels(self, index: int) -> np.ndarray:
         """Tile `index` as float32 (S, S) in [0, 1]: to the last bit as the tool cuts it."""
         image, tile, _ = (int(value) for value in self._rows[index])
         return self.levels.apply(to_grey(_cut(self._reduced.counts(image), self._reduced, image, tile)))

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 from teacher.gradient.config import LoraConfig
 from training.loop import Inputs
 from wafer_data.augment import augment
+from wafer_data.imaging.planes import stacked
 from wafer_data.store import ImageStore
 from wafer_data.synthetic import add_random_anomaly
 
@@ -63,17 +64,17 @@ class Examples(Dataset[Inputs]):
         return len(self.batches)
 
     def __getitem__(self, number: int) -> Inputs:
-        """(B, 1, S, S) images in [0, 1] and the (B, map_size, map_size) labels of their cells."""
+        """(B, C, S, S) images in [0, 1] and the (B, map_size, map_size) labels of their cells."""
         pairs = [self._example(int(row)) for row in self.batches[number]]
-        images, masks = (torch.from_numpy(np.stack(part))[:, None] for part in zip(*pairs, strict=True))
+        images, masks = (torch.from_numpy(stacked(part)) for part in zip(*pairs, strict=True))
         return images, cell_labels(masks, self.map_size)
 
     def _example(self, row: int) -> tuple[np.ndarray, np.ndarray]:
         rng = np.random.default_rng((*self.draw, row))
-        donor = self.store.grey(int(rng.choice(self.normals)))
-        image = augment(self.store.grey(int(self.normals[row])), rng, self.config.augment)
+        donor = self.store.pixels(int(rng.choice(self.normals)))
+        image = augment(self.store.pixels(int(self.normals[row])), rng, self.config.augment)
         if rng.random() >= self.config.synthetic_share:
-            return image, np.zeros(image.shape, bool)
+            return image, np.zeros(image.shape[-2:], bool)
         return add_random_anomaly(image, rng, donor)[:2]
 
 

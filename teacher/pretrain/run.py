@@ -18,7 +18,7 @@ from training.checkpoints import FORMAT, forget_other_work
 from training.loop import Settings, Training, train
 from training.tensors import load_weights, save_tensors, weights_digest
 from training.tracking import write_history
-from wafer_data.errors import DataError
+from wafer_data.errors import DataError, InputError
 from wafer_data.files import read_json, sha256_json, write_json
 from wafer_data.store import ImageStore
 
@@ -35,6 +35,11 @@ def pretrain(config: TeacherConfig, store: ImageStore, out_dir: Path) -> None:
     Raises:
         InputError: no weights, no images, or a loss that is not finite.
     """
+    if store.channels != 1:
+        raise InputError(
+            "teacher.pretrain does not go with data.colour=true: it pretrains on grey images; set "
+            "teacher.pretrain.enabled=false, or data.colour=false"
+        )
     settings, seed, work = config.pretrain, config.seed, out_dir / "checkpoint"
     backbone = build_backbone(config)
     accelerator = Accelerator(

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from wafer_data.imaging.planes import stacked
 from wafer_data.progress import track
 from wafer_data.spread import spread
 from wafer_data.store import ImageStore
@@ -80,7 +81,7 @@ def draw_sample(
     """Read, paint and describe the sample.
 
     Args:
-        features_of: (B, 1, S, S) images in [0, 1] -> (B, d, h, h).
+        features_of: (B, C, S, S) images in [0, 1] -> (B, d, h, h).
         images: normals at most.
         batch: images a call of `features_of`.
         seed: of the painting.
@@ -93,20 +94,20 @@ def draw_sample(
 
     def painted(row: int, turn: int) -> np.ndarray:
         rng = np.random.default_rng((seed, 41, row, turn))
-        donor = store.grey(int(normals[rng.choice(places)]))
+        donor = store.pixels(int(normals[rng.choice(places)]))
         paint = GENERATORS[kind_of(row, turn, folds)]
-        image, mask = paint(store.grey(int(normals[places[row]])), rng, donor)
+        image, mask = paint(store.pixels(int(normals[places[row]])), rng, donor)
         covers.append(mask)
         return image.astype(np.float32)
 
     def described(count: int, picture: Callable[[int], np.ndarray], title: str) -> Tensor:
         parts = []
         for start in track(range(0, count, batch), title):
-            part = np.stack([picture(i) for i in range(start, min(start + batch, count))])[:, None]
+            part = stacked(picture(i) for i in range(start, min(start + batch, count)))
             parts.append(features_of(torch.from_numpy(part)).half().cpu())
         return torch.cat(parts)
 
-    plain = described(len(places), lambda i: store.grey(int(normals[places[i]])), "questions: normals")
+    plain = described(len(places), lambda i: store.pixels(int(normals[places[i]])), "questions: normals")
     changed = described(len(jobs), lambda i: painted(*jobs[i]), "questions: painted defects")
     masks = torch.from_numpy(np.stack(covers).astype(np.uint8))[:, None]
     side = plain.shape[-1]

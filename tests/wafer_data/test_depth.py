@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
-from wafer_data.imaging.arrays import grey_from_array
+from wafer_data.imaging.arrays import image_from_array
 from wafer_data.imaging.depth import grey_of, smallest_type
 from wafer_data.imaging.read import UnreadableImage, read_grey, to_square
 
@@ -24,7 +24,7 @@ LIMITS = {"max_pixels": 10**6, "min_side": 16}
 
 
 def from_array(array: np.ndarray, **options: str) -> np.ndarray:
-    return grey_from_array(array, **LIMITS, **options)  # type: ignore[arg-type]
+    return image_from_array(array, **LIMITS, **options)  # type: ignore[arg-type]
 
 
 def png(array: np.ndarray) -> bytes:

@@ -443,9 +443,9 @@ class TestToSquare:
         stripes[:, ::2] = 255
         assert np.abs(to_square(stripes, 32) - 0.5).max() < 0.05
 
-    @pytest.mark.parametrize("bad", [RGB, GREY8.astype(np.float64), GREY8.astype(np.int32)])
+    @pytest.mark.parametrize("bad", [RGB[:, :, :2], GREY8.astype(np.float64), GREY8.astype(np.int32)])
     def test_other_arrays_are_a_programming_error(self, bad: np.ndarray) -> None:
-        with pytest.raises(ValueError, match="a grey image"):
+        with pytest.raises(ValueError, match="image is"):
             to_square(bad)
 
 

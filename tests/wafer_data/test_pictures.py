@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from wafer_data.image_ref import ImageRef
-from wafer_data.imaging.arrays import grey_from_picture
+from wafer_data.imaging.arrays import image_from_picture
 from wafer_data.imaging.read import UnreadableImage, read_grey
 
 GREY = np.random.default_rng(0).integers(0, 256, (40, 50), dtype=np.uint8)
@@ -18,7 +18,7 @@ LIMITS = {"max_pixels": 10_000, "min_side": 16}
 
 def reason(picture: Image.Image) -> str:
     with pytest.raises(UnreadableImage) as caught:
-        grey_from_picture(picture, **LIMITS)
+        image_from_picture(picture, **LIMITS)
     return caught.value.reason
 
 
@@ -32,15 +32,15 @@ def test_a_picture_gives_what_its_file_gives(mode: str, tmp_path: Path) -> None:
     path = tmp_path / "picture.tif"
     picture.save(path)
     opened = Image.open(path)
-    np.testing.assert_array_equal(grey_from_picture(opened, **LIMITS), read_grey(path))
-    np.testing.assert_array_equal(grey_from_picture(picture, **LIMITS), read_grey(path))
+    np.testing.assert_array_equal(image_from_picture(opened, **LIMITS), read_grey(path))
+    np.testing.assert_array_equal(image_from_picture(picture, **LIMITS), read_grey(path))
 
 
 def test_wider_numbers_count_as_in_files() -> None:
     wide = GREY.astype(np.int32) * 201
-    np.testing.assert_array_equal(grey_from_picture(Image.fromarray(wide), **LIMITS), wide.astype(np.uint16))
+    np.testing.assert_array_equal(image_from_picture(Image.fromarray(wide), **LIMITS), wide.astype(np.uint16))
     floats = Image.fromarray(GREY.astype(np.float32) / np.float32(255))
-    np.testing.assert_array_equal(grey_from_picture(floats, **LIMITS), GREY)
+    np.testing.assert_array_equal(image_from_picture(floats, **LIMITS), GREY)
     assert "32-bit integers" in reason(Image.fromarray(wide - 1000))
     assert "scale them to [0, 1]" in reason(Image.fromarray(GREY.astype(np.float32)))
 

@@ -31,7 +31,7 @@ from tool_side.runtime.session import DecoderGraph, StudentGraph, StudentOutput
 from tool_side.runtime.tiles import SeenTile, describe_tiles, judge_tiles
 from wafer_data.errors import BundleError, ConfigurationError, InputError, RecipeError
 from wafer_data.image_ref import ImageRef, ImageSource
-from wafer_data.imaging.arrays import ChannelOrder, grey_from_array, grey_from_picture
+from wafer_data.imaging.arrays import ChannelOrder, image_from_array, image_from_picture
 from wafer_data.imaging.read import UnreadableImage, read_grey, to_square
 from wafer_data.imaging.tiling import TiledImage, Tiles, Tiling
 
@@ -265,9 +265,9 @@ class Inspector:
         limits = {"max_pixels": self.preprocessing.max_pixels, "min_side": self.preprocessing.min_side}
         content = ImageRef.of(image).content
         if isinstance(content, np.ndarray):
-            return grey_from_array(content, channel_order=self._channel_order, **limits)
+            return image_from_array(content, channel_order=self._channel_order, **limits)
         if isinstance(content, Image.Image):
-            return grey_from_picture(content, **limits)
+            return image_from_picture(content, **limits)
         return read_grey(content, reduce_to=self._reduce_to, **limits)
 
     def square(self, grey: np.ndarray) -> np.ndarray:

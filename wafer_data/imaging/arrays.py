@@ -1,4 +1,4 @@
-"""Images that come as numpy arrays or pictures of Pillow: the checks that a file gets, and the same grey array out."""
+"""Images that come as numpy arrays or pictures of Pillow: the checks that a file gets, and the same array out."""
 
 from __future__ import annotations
 
@@ -7,18 +7,23 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-from wafer_data.imaging.depth import checked_floats, grey_of, smallest_type
-from wafer_data.imaging.read import grey_of_picture
+from wafer_data.imaging.depth import checked_floats, grey_of, in_colour, smallest_type, three_equal
+from wafer_data.imaging.read import pixels_of_picture
 from wafer_data.imaging.refused import Refused, UnreadableImage, damaged, unsupported
 
 SOURCE, PICTURE = "<array>", "<picture>"
 ChannelOrder = Literal["rgb", "bgr"]
 
 
-def grey_from_array(
-    array: np.ndarray, *, max_pixels: int, min_side: int, channel_order: ChannelOrder = "rgb"
+def image_from_array(
+    array: np.ndarray,
+    *,
+    max_pixels: int,
+    min_side: int,
+    channel_order: ChannelOrder = "rgb",
+    colour: bool = False,
 ) -> np.ndarray:
-    """2-D grey image from `array`, which is not changed.
+    """Grey image (H, W) from `array`, which is not changed; with `colour` (H, W, 3), of grey three equal channels.
 
     Args:
         array: (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) (alpha is dropped); uint8, uint16, or floating point in [0, 1].
@@ -26,7 +31,7 @@ def grey_from_array(
         channel_order: of colour; "rgb", or "bgr" as OpenCV and camera programs hand it out. No array tells.
 
     Returns:
-        (H, W) as `wafer_data.imaging.read.read_grey` gives it for a file of the same picture.
+        As `wafer_data.imaging.read.read_image` gives it for a file of the same picture.
 
     Raises:
         UnreadableImage: another shape or type, a masked array, a size out of range, pixels that are not finite or
@@ -43,14 +48,18 @@ def grey_from_array(
                 raise Refused(problem)
             array = array if array.min() >= 0 and array.max() <= 1 else np.clip(array, 0, 1)
         if array.ndim == 2 or array.shape[2] == 1:
-            return smallest_type(array.reshape(array.shape[:2]))
-        return grey_of(array[:, :, :3] if channel_order == "rgb" else array[:, :, 2::-1])
+            grey = smallest_type(array.reshape(array.shape[:2]))
+            return three_equal(grey) if colour else grey
+        channels = array[:, :, :3] if channel_order == "rgb" else array[:, :, 2::-1]
+        return in_colour(np.ascontiguousarray(channels)) if colour else grey_of(channels)
     except Refused as error:
         raise UnreadableImage(SOURCE, error.reason) from error.__cause__
 
 
-def grey_from_picture(picture: Image.Image, *, max_pixels: int, min_side: int) -> np.ndarray:
-    """2-D grey image from a picture of Pillow, as `wafer_data.imaging.read.read_grey` gives it for its file.
+def image_from_picture(
+    picture: Image.Image, *, max_pixels: int, min_side: int, colour: bool = False
+) -> np.ndarray:
+    """Grey image, or with `colour` (H, W, 3), from a picture of Pillow, as `read_image` gives it for its file.
 
     Args:
         picture: of any mode that a file of a kind that is read may have; not changed but for being loaded.
@@ -69,14 +78,18 @@ def grey_from_picture(picture: Image.Image, *, max_pixels: int, min_side: int) -
         except Exception as error:  # decoders meet hostile bytes with many kinds of exception
             raise damaged(str(error)) from error
         if picture.mode == "F":
-            return grey_from_array(np.asarray(picture), max_pixels=max_pixels, min_side=min_side)
+            return image_from_array(
+                np.asarray(picture), max_pixels=max_pixels, min_side=min_side, colour=colour
+            )
         if picture.mode == "I":
             numbers = np.asarray(picture)
             low, high = int(numbers.min()), int(numbers.max())
             if low < 0 or high > 65535:
                 raise unsupported(f"32-bit integers {low}..{high}", "save it as 16 bit or float in [0, 1]")
-            return smallest_type(numbers.astype(np.uint16))
-        return grey_of_picture(picture)
+            grey = smallest_type(numbers.astype(np.uint16))
+            return three_equal(grey) if colour else grey
+        found = pixels_of_picture(picture, colour=colour)
+        return three_equal(found) if colour else found
     except Refused as error:
         raise UnreadableImage(PICTURE, error.reason) from error.__cause__
 

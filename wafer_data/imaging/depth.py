@@ -65,6 +65,16 @@ def grey_of(colour: np.ndarray) -> np.ndarray:
     return (_weighted(colour.astype(np.float64)) / 65536).astype(np.float32)
 
 
+def in_colour(colour: np.ndarray) -> np.ndarray:
+    """Red, green and blue as they are: `colour`, as `grey_of` takes it, in the smallest type that holds it."""
+    return smallest_type(colour)
+
+
+def three_equal(image: np.ndarray) -> np.ndarray:
+    """A grey image (H, W) as colour (H, W, 3) of three equal channels; colour as it is."""
+    return image if image.ndim == 3 else np.repeat(image[:, :, None], 3, axis=2)
+
+
 def checked_floats(values: np.ndarray) -> str | None:
     """Why floating-point pixels are no picture in [0, 1]; None if they are one (within `FLOAT_TOLERANCE`)."""
     low, high = float(values.min()), float(values.max())

@@ -7,7 +7,7 @@ import struct
 import numpy as np
 from PIL import Image
 
-from wafer_data.imaging.depth import grey_of, smallest_type
+from wafer_data.imaging.depth import grey_of, in_colour, smallest_type
 
 _GREY_ALPHA, _RGB, _RGBA = 4, 2, 6
 
@@ -18,18 +18,21 @@ def wide_colour(data: bytes) -> int | None:
     return colour if bits == 16 and colour in (_GREY_ALPHA, _RGB, _RGBA) else None
 
 
-def decode_wide(image: Image.Image, colour: int, again: Image.Image) -> np.ndarray:
-    """Grey from a PNG file of colour type `colour`, opened twice and not loaded yet; alpha is dropped.
+def decode_wide(image: Image.Image, kind: int, again: Image.Image, *, colour: bool = False) -> np.ndarray:
+    """Grey, or `colour` where it has some, from a PNG file of colour type `kind`, opened twice and not loaded yet.
+
+    Alpha is dropped.
 
     Pillow's unpackers for 16-bit colour keep one byte of each sample: those for big-endian samples the upper byte,
     those for little-endian ones, given the same bytes, the lower. Grey with alpha has as many bytes a pixel as 8-bit
     RGBA.
     """
-    if colour == _GREY_ALPHA:
+    if kind == _GREY_ALPHA:
         high, low = np.moveaxis(_unpacked(image, "RGBA")[:, :, :2], 2, 0)
         return smallest_type(_joined(high, low))
-    name = "RGB" if colour == _RGB else "RGBA"
-    return grey_of(_joined(_unpacked(image, f"{name};16B"), _unpacked(again, f"{name};16L"))[:, :, :3])
+    name = "RGB" if kind == _RGB else "RGBA"
+    found = _joined(_unpacked(image, f"{name};16B"), _unpacked(again, f"{name};16L"))[:, :, :3]
+    return in_colour(found) if colour else grey_of(found)
 
 
 def _joined(high: np.ndarray, low: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""One image file or byte string in, one grey array out; and the square model input made from it.
+"""One image file or byte string in, one grey or colour array out; and the square model input made from it.
 
 The same two functions run in training and on the inspection tool, so an image gives the same numbers in both.
 Pillow and numpy only.
@@ -19,8 +19,9 @@ from PIL import (
     UnidentifiedImageError,
 )
 
-from wafer_data.imaging.depth import grey_of, smallest_type
+from wafer_data.imaging.depth import grey_of, in_colour, smallest_type, three_equal
 from wafer_data.imaging.jpeg_structure import examine_jpeg
+from wafer_data.imaging.planes import COLOURS
 from wafer_data.imaging.png_colour import decode_wide, wide_colour
 from wafer_data.imaging.png_structure import examine_png, lacks_rows
 from wafer_data.imaging.refused import Refused, UnreadableImage, damaged, unsupported
@@ -29,7 +30,15 @@ from wafer_data.imaging.tiff import read_tiff
 from wafer_data.imaging.truncation import examine
 from wafer_data.listing import IMAGE_SUFFIXES
 
-__all__ = ["IMAGE_SUFFIXES", "UnreadableImage", "largest_file", "read_grey", "resized", "to_square"]
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "UnreadableImage",
+    "largest_file",
+    "read_grey",
+    "read_image",
+    "resized",
+    "to_square",
+]
 
 # Loaded here, so that the first image need not wait for them, nor the first TIFF for all of Pillow's readers.
 _READERS = (BmpImagePlugin, JpegImagePlugin, PngImagePlugin, TiffImagePlugin)
@@ -47,17 +56,30 @@ def read_grey(
     min_side: int = 16,
     reduce_to: int | None = None,
 ) -> np.ndarray:
-    """Decode a PNG, JPEG, BMP or TIFF file (or its bytes) to a 2-D grey array (height, width).
+    """Decode a PNG, JPEG, BMP or TIFF file (or its bytes) to a 2-D grey array (height, width): see `read_image`."""
+    return read_image(source, max_pixels=max_pixels, min_side=min_side, reduce_to=reduce_to)
+
+
+def read_image(
+    source: str | Path | bytes,
+    *,
+    colour: bool = False,
+    max_pixels: int = 64_000_000,
+    min_side: int = 16,
+    reduce_to: int | None = None,
+) -> np.ndarray:
+    """Decode a PNG, JPEG, BMP or TIFF file (or its bytes) to a grey array (height, width), or to a colour one.
 
     Values keep the file's scale: nothing is stretched to the image's own range. White is the largest number of the
     file's depth (4095 of 12 bits that are packed, 65535 of 12 bits in a 16-bit file); integers of more than 16 bits
-    count as 16-bit ones if they hold 0..65535. Colour becomes luma (ITU-R 601) in the file's depth, palettes are
-    looked up, alpha is dropped. Stored values are taken as they are: gamma, colour profiles and orientation tags are
+    count as 16-bit ones if they hold 0..65535. Colour becomes luma (ITU-R 601) in the file's depth, or with `colour`
+    stays, (height, width, 3) red, green and blue, where a grey file has three equal channels. Palettes are looked up, alpha is dropped. Stored values are taken as they are: gamma, colour profiles and orientation tags are
     not followed in any format (a camera that looks straight down writes a tag by chance). A file with several pages
     or pictures is refused. Size and structure are judged before any pixel is decoded.
 
     Args:
         source: path, or the bytes of a file.
+        colour: keep it.
         max_pixels: more are refused from the header, and so is a file of more than 16 bytes for each.
         min_side: shortest side in pixels that is accepted.
         reduce_to: a JPEG file whose sides are both at least twice this many pixels is decoded at a half, a quarter or
@@ -66,7 +88,7 @@ def read_grey(
             files, are decoded as without it. The pixels differ a little from those of decoding all and resizing.
 
     Returns:
-        (height, width), in the smallest of uint8, uint16 and float32 in [0, 1] that holds the picture: one picture
+        (height, width) or (height, width, 3), in the smallest of uint8, uint16 and float32 in [0, 1] that holds the picture: one picture
         gives one array, whatever held it (see `wafer_data.imaging.depth`).
 
     Raises:
@@ -77,7 +99,8 @@ def read_grey(
     name = "image bytes" if isinstance(source, bytes) else str(source)
     try:
         data = source if isinstance(source, bytes) else _read_file(Path(source), max_pixels)
-        return _decode(data, max_pixels, min_side, reduce_to)
+        found = _decode(data, max_pixels, min_side, reduce_to, colour)
+        return three_equal(found) if colour else found
     except Refused as error:
         raise UnreadableImage(name, error.reason) from error.__cause__
     except MemoryError as error:
@@ -90,18 +113,20 @@ def largest_file(max_pixels: int) -> int:
 
 
 def to_square(grey: np.ndarray, size: int = 256) -> np.ndarray:
-    """The model input: float32 (size, size) in [0, 1] from a 2-D array of `read_grey`.
+    """The model input: float32 (size, size) in [0, 1] from a 2-D array of `read_image`; (3, size, size) from colour.
 
     Both sides are resized to `size` (the aspect ratio is not kept) with an antialiased bilinear filter, and
     left alone when the size already fits. uint8 is resized in 8 bits, so the result is a multiple of 1/255;
     uint16 and float are resized in float and rounded to multiples of 1/65535. Stored in 8 or 16 bits and read
-    back, the result is therefore the same to the last bit.
+    back, the result is therefore the same to the last bit. Of colour, (H, W, 3), each channel is treated so.
 
     Raises:
         ValueError: For another shape or type.
     """
+    if grey.ndim == 3 and grey.shape[2] == COLOURS:
+        return np.stack([to_square(channel, size) for channel in np.moveaxis(grey, 2, 0)])
     if grey.ndim != 2:
-        raise ValueError(f"a grey image has two dimensions, not {grey.ndim}")
+        raise ValueError(f"an image is grey, (H, W), or colour, (H, W, 3), not {grey.shape}")
     if grey.dtype == np.uint8:
         square = resized(grey, size, size).astype(np.float32)
         square /= np.float32(255)  # in place: a second array of this size would cost as much as the division
@@ -131,7 +156,9 @@ def _read_file(path: Path, max_pixels: int) -> bytes:
         raise Refused(f"no file can have this name ({error})") from error
 
 
-def _decode(data: bytes, max_pixels: int, min_side: int, reduce_to: int | None) -> np.ndarray:
+def _decode(
+    data: bytes, max_pixels: int, min_side: int, reduce_to: int | None, colour: bool
+) -> np.ndarray:
     """Decode all pixels of a complete file of an allowed size; never a part of one."""
 
     def check_size(width: int, height: int) -> None:
@@ -148,7 +175,7 @@ def _decode(data: bytes, max_pixels: int, min_side: int, reduce_to: int | None) 
     if structure.trap is not None:
         raise Refused(f"damaged or made to overload its reader: {structure.trap}")
     if structure.image_format == "TIFF":
-        return read_tiff(data, check_size)
+        return read_tiff(data, check_size, colour=colour)
     if structure.unsupported is not None:
         raise unsupported(structure.unsupported)
     image = _open(data, structure.image_format, max_pixels)
@@ -161,11 +188,11 @@ def _decode(data: bytes, max_pixels: int, min_side: int, reduce_to: int | None) 
     if pictures > 1:
         raise Refused("several pictures in one file, and each would need a look: save one image a file")
     try:
-        if structure.image_format == "PNG" and (colour := wide_colour(data)) is not None:
-            grey = decode_wide(image, colour, _open(data, "PNG", max_pixels))
-            if not grey[-1].any() and lacks_rows(data, examine_png(data)):
+        if structure.image_format == "PNG" and (kind := wide_colour(data)) is not None:
+            found = decode_wide(image, kind, _open(data, "PNG", max_pixels), colour=colour)
+            if not found[-1].any() and lacks_rows(data, examine_png(data)):
                 raise _lacking()
-            return grey
+            return found
         if structure.missing:
             image = _open(data + b"\0" * structure.missing, structure.image_format, max_pixels)
         if reduce_to is not None and isinstance(image, JpegImagePlugin.JpegImageFile):
@@ -179,7 +206,7 @@ def _decode(data: bytes, max_pixels: int, min_side: int, reduce_to: int | None) 
         _check_decoded_png(data, image)
     elif isinstance(image, JpegImagePlugin.JpegImageFile):
         _check_decoded_jpeg(data, image, reduce_to)
-    return grey_of_picture(image)
+    return pixels_of_picture(image, colour=colour)
 
 
 def _check_decoded_png(data: bytes, image: Image.Image) -> None:
@@ -216,8 +243,12 @@ def _lacking() -> Refused:
     return damaged("the compressed pixels end before the last row")
 
 
-def grey_of_picture(image: Image.Image) -> np.ndarray:
-    """A loaded picture of Pillow as `read_grey` gives it out. Raises Refused for a mode that is no grey or colour."""
+def pixels_of_picture(image: Image.Image, *, colour: bool = False) -> np.ndarray:
+    """A loaded picture of Pillow as `read_image` decodes it: grey, or `colour` where it has some.
+
+    Raises:
+        Refused: a mode that is no grey or colour.
+    """
     if image.mode == "L":
         return np.array(image)
     if image.mode.startswith("I;16"):
@@ -226,7 +257,8 @@ def grey_of_picture(image: Image.Image) -> np.ndarray:
         return np.array(image.convert("L"))
     if image.mode not in _COLOUR_MODES:
         raise unsupported(f"pixel format {image.mode}")
-    return grey_of(np.asarray(image if image.mode == "RGB" else image.convert("RGB")))
+    pixels = np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
+    return in_colour(pixels) if colour else grey_of(pixels)
 
 
 def _open(data: bytes, image_format: str, max_pixels: int) -> Image.Image:

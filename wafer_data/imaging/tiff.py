@@ -1,4 +1,4 @@
-"""A TIFF file's bytes in, one grey array out; read right, or refused by the name of what was found."""
+"""A TIFF file's bytes in, one grey or colour array out; read right, or refused by the name of what was found."""
 
 from __future__ import annotations
 
@@ -8,19 +8,20 @@ from collections.abc import Callable
 import numpy as np
 
 from wafer_data.imaging import tiff_layout as kinds
-from wafer_data.imaging.depth import checked_floats, grey_of, smallest_type
+from wafer_data.imaging.depth import checked_floats, grey_of, in_colour, smallest_type
 from wafer_data.imaging.refused import Refused, damaged, unsupported
 from wafer_data.imaging.tiff_layout import Layout, layout_of
 from wafer_data.imaging.tiff_pixels import colour_map, samples_of
 from wafer_data.imaging.tiff_structure import find_picture
 
 
-def read_tiff(data: bytes, check_size: Callable[[int, int], None]) -> np.ndarray:
+def read_tiff(data: bytes, check_size: Callable[[int, int], None], *, colour: bool = False) -> np.ndarray:
     """Decode the one picture of a TIFF file to (height, width) uint8, uint16 or float32 in [0, 1].
 
     Args:
         data: the whole file.
         check_size: called with width and height before any pixel is decoded; may raise.
+        colour: keep it, (height, width, 3), where the picture has some.
 
     Raises:
         Refused: damaged, of several pages, or of a kind that is not read.
@@ -30,26 +31,37 @@ def read_tiff(data: bytes, check_size: Callable[[int, int], None]) -> np.ndarray
         check_size(layout.width, layout.height)
         samples = samples_of(layout)
         _check_extras(layout, samples[:, :, layout.colours :])
-        return _grey(layout, samples[:, :, : layout.colours])
+        return _pixels(layout, samples[:, :, : layout.colours], colour)
     except struct.error as error:  # a directory, or the values of a tag, lie outside the file
         raise damaged("the file does not reach its own end") from error
 
 
-def _grey(layout: Layout, samples: np.ndarray) -> np.ndarray:
-    photometric = layout.photometric
+def _pixels(layout: Layout, samples: np.ndarray, colour: bool) -> np.ndarray:
+    photometric, kept = layout.photometric, in_colour if colour else grey_of
     if photometric == kinds.PALETTE:
-        return grey_of(colour_map(layout)[samples[:, :, 0]])
+        return kept(colour_map(layout)[samples[:, :, 0]])
     values = _as_picture(layout, samples)
     if photometric == kinds.RGB or (photometric == kinds.YCBCR and layout.compression == kinds.JPEG):
-        return grey_of(values)
+        return kept(values)
     if photometric == kinds.CMYK:
         most = np.iinfo(values.dtype).max
         ink = most - values.astype(np.float64)
-        return grey_of(np.rint(ink[:, :, :3] * ink[:, :, 3:] / most).astype(values.dtype))
+        return kept(np.rint(ink[:, :, :3] * ink[:, :, 3:] / most).astype(values.dtype))
+    if photometric == kinds.YCBCR and colour:
+        return in_colour(_red_green_blue(values))
     grey = values[:, :, 0]  # of YCbCr, Y
     if photometric == kinds.WHITE_IS_ZERO:
         grey = (1 if layout.kind == kinds.FLOAT else np.iinfo(grey.dtype).max) - grey
     return smallest_type(np.ascontiguousarray(grey))
+
+
+def _red_green_blue(values: np.ndarray) -> np.ndarray:
+    """Of Y, Cb and Cr (ITU-R BT.601 at full range, the default of TIFF 6.0, section 21), uint8."""
+    most = 255.0
+    luma, blue, red = np.moveaxis(values.astype(np.float64), 2, 0)
+    blue, red = blue - (most + 1) / 2, red - (most + 1) / 2
+    planes = (luma + 1.402 * red, luma - 0.344136 * blue - 0.714136 * red, luma + 1.772 * blue)
+    return np.clip(np.rint(np.stack(planes, axis=2)), 0, most).astype(values.dtype)
 
 
 def _as_picture(layout: Layout, samples: np.ndarray) -> np.ndarray:

@@ -88,7 +88,7 @@ class ShardStore(ImageStore):
         chosen = self.records.split == SPLITS.index(split)
         return np.flatnonzero(chosen if label is None else chosen & (self.records.label == label))
 
-    def grey(self, index: int) -> np.ndarray:
+    def pixels(self, index: int) -> np.ndarray:
         """Image `index` as float32 (S, S) in [0, 1]."""
         return self.levels.apply(to_grey(self._images.row(self.records.part[index], self.records.row[index])))  # type: ignore[attr-defined]
 

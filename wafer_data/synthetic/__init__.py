@@ -5,7 +5,8 @@ the teacher's features do on a defect. Each generator is a function
 
     generator(image, rng, donor=None) -> (image, mask)
 
-image: float32 (H, W) in [0, 1], both sides at least 16 pixels. donor: another image of the same shape, or
+image: float32 (H, W) in [0, 1], or colour planes (3, H, W) (`wafer_data.synthetic.colour`); both sides at least 16
+pixels. donor: another image of the same shape, or
 None: material for `cut_paste` and `perlin_texture`, which otherwise take it from `image` itself. The result
 is a new float32 image in [0, 1] and a bool (H, W) mask of exactly the pixels that differ from `image`; it is
 never empty, and at least one pixel changes by a step that 8 bits show. The same `rng` state gives the same

@@ -22,23 +22,31 @@ def add(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Add `change` where `footprint` is true: (new image, mask of exactly the pixels that changed).
 
-    change (float32) and footprint (bool) cover a window of the image whose upper left pixel is `corner`.
+    change (float32) and footprint (bool) cover a window of the image whose upper left pixel is `corner`. Of a colour
+    image, planes (3, H, W), the change has three planes, too; footprint and mask have none.
     Where white or black swallow the change, its sign is turned; if even that leaves nothing to see (a pasted
     patch that equals what it covers), the footprint is shifted by a visible grey step instead.
     """
-    window = (slice(corner[0], corner[0] + change.shape[0]), slice(corner[1], corner[1] + change.shape[1]))
+    height, width = footprint.shape
+    place = (slice(corner[0], corner[0] + height), slice(corner[1], corner[1] + width))
+    window = (..., *place)
     before = image[window]
     if not footprint.any():  # a shape thinner than the pixel grid
         footprint = np.zeros_like(footprint)
-        footprint[np.unravel_index(np.abs(change).argmax(), change.shape)] = True
+        footprint[np.unravel_index(_strongest(change).argmax(), footprint.shape)] = True
     step = np.float32(4 * VISIBLE)
     toward_middle = np.where(before < 0.5, step, -step)
     for attempt in (change, -change, toward_middle):
         after = np.clip(before + attempt, 0, 1)
-        if np.abs(after - before)[footprint].max() >= VISIBLE:
+        if _strongest(after - before)[footprint].max() >= VISIBLE:
             break
     result = image.astype(np.float32)  # a copy, also when it is float32 already
     result[window] = np.where(footprint, after, before)
-    mask = np.zeros(image.shape, dtype=bool)
-    mask[window] = footprint & (after != before)  # black stays black where the change is darker still
+    mask = np.zeros(image.shape[-2:], dtype=bool)
+    mask[place] = footprint & (_strongest(after - before) != 0)  # black stays black where the change is darker
     return result, mask
+
+
+def _strongest(change: np.ndarray) -> np.ndarray:
+    """Size of a change at each pixel, (H, W): of colour that of the channel that changes most."""
+    return np.abs(change) if change.ndim == 2 else np.abs(change).max(axis=0)

@@ -5,12 +5,14 @@ import math
 import numpy as np
 
 from wafer_data.synthetic.blend import add, contrast
+from wafer_data.synthetic.colour import painted_in_colour
 from wafer_data.synthetic.noise import smooth_noise
 from wafer_data.synthetic.spots import uneven_distance
 
 _INSIDE = 0.15  # a pixel belongs to the film from this share of its opacity on
 
 
+@painted_in_colour()
 def residue(
     image: np.ndarray, rng: np.random.Generator, donor: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -6,11 +6,13 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
 from wafer_data.synthetic.blend import add, contrast
+from wafer_data.synthetic.colour import painted_in_colour
 
 _FINE = 2  # lines are drawn this much finer than the image, then averaged: smooth edges, widths below a pixel
 _INSIDE = 0.12  # a pixel belongs to the line from this share of the line's contrast on
 
 
+@painted_in_colour()
 def scratch(
     image: np.ndarray, rng: np.random.Generator, donor: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -35,6 +37,7 @@ def scratch(
     return strokes.add_to(image, sign * contrast(image, rng, 0.8), blur=rng.uniform(0, 0.6))
 
 
+@painted_in_colour()
 def crack(
     image: np.ndarray, rng: np.random.Generator, donor: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:

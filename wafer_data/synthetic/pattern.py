@@ -10,12 +10,14 @@ import numpy as np
 from scipy import ndimage
 
 from wafer_data.synthetic.blend import add, contrast
+from wafer_data.synthetic.colour import painted_in_colour
 from wafer_data.synthetic.structures import Structures, find_structures
 
 _WIDEST_GAP = 0.2  # of the shorter side: structures further apart are not neighbours
 _INSIDE = 0.12  # a pixel belongs to the defect from this share of its opacity on
 
 
+@painted_in_colour(own=True)
 def bridge(
     image: np.ndarray, rng: np.random.Generator, donor: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -46,6 +48,7 @@ def bridge(
     return add(image, change, footprint, structures.corner)
 
 
+@painted_in_colour(own=True)
 def missing_feature(
     image: np.ndarray, rng: np.random.Generator, donor: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -12,6 +12,7 @@ import numpy as np
 from scipy import ndimage
 
 from wafer_data.synthetic.blend import add
+from wafer_data.synthetic.colour import painted_in_colour
 from wafer_data.synthetic.pattern import blot
 from wafer_data.synthetic.spots import uneven_distance
 from wafer_data.synthetic.structures import Structures, find_structures
@@ -25,6 +26,7 @@ _SEEN = 0.08  # a slip is where it changes the grey by that many standard deviat
 _KINDS = ("protrusion", "intrusion", "pinhole", "island")
 
 
+@painted_in_colour()
 def speck(
     image: np.ndarray, rng: np.random.Generator, donor: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -57,6 +59,7 @@ def speck(
     return add(image, change, footprint)
 
 
+@painted_in_colour(own=True)
 def slip(
     image: np.ndarray, rng: np.random.Generator, donor: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -5,11 +5,13 @@ import math
 import numpy as np
 
 from wafer_data.synthetic.blend import add, contrast
+from wafer_data.synthetic.colour import painted_in_colour
 from wafer_data.synthetic.noise import smooth_noise
 
 _INSIDE = 0.15  # a pixel belongs to the spot from this share of its contrast on
 
 
+@painted_in_colour()
 def particle(
     image: np.ndarray, rng: np.random.Generator, donor: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -45,6 +47,7 @@ def particle(
     return add(image, change, footprint)
 
 
+@painted_in_colour()
 def stain(
     image: np.ndarray, rng: np.random.Generator, donor: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -19,15 +19,17 @@ def transplant(
 ) -> tuple[np.ndarray, np.ndarray]:
     """`normal` with the defect of `defect`, and where that now is: float32 (H, W) in [0, 1] and bool (H, W).
 
+    Of colour both images are planes (3, H, W).
+
     The masked pixels are mirrored and turned as `symmetries` allows and moved by at most 3 % of the shorter side,
     because many defects belong to a place in the pattern; the whole mask stays inside the image. Each connected part
-    is shifted by one grey value, so that what surrounds it has the mean of what it comes to lie on, and over a narrow
+    is shifted by one grey value (a colour: one a channel), so that what surrounds it has the mean of what it comes to lie on, and over a narrow
     border outside the mask (1.2 % of the shorter side) the old surroundings fade into the new ones: otherwise the
     patch's outline would be the most anomalous thing in the image. Pixels beyond that border are those of `normal` to
     the bit. The same state of `rng` gives the same result.
 
     Args:
-        normal, defect: float32 (H, W) in [0, 1], of one shape; neither is changed.
+        normal, defect: float32 (H, W) or (3, H, W) in [0, 1], of one shape; neither is changed.
         mask: bool (H, W), the pixels of `defect` that are defective, at least one.
         rng: draws symmetry and displacement.
         symmetries: its brightness, contrast and noise are not used.
@@ -35,20 +37,22 @@ def transplant(
     Raises:
         ValueError: shapes that differ, an empty mask, or `rotate90` for images that are not square.
     """
-    if not normal.shape == defect.shape == mask.shape:
+    if not (normal.shape == defect.shape and mask.shape == normal.shape[-2:]):
         raise ValueError(f"shapes differ: normal {normal.shape}, defect {defect.shape}, mask {mask.shape}")
     if not mask.any():
         raise ValueError("an empty mask marks no defect to transplant")
-    image, region = mirror_and_turn(np.stack([defect, mask]), rng, symmetries)
-    placed, mask = _displaced(image, region > 0.5, rng)
-    border = max(1.0, _FEATHER * min(normal.shape))
+    *planes, region = mirror_and_turn(np.stack([*defect.reshape(-1, *mask.shape), mask]), rng, symmetries)
+    placed, mask = _displaced(np.stack(planes).reshape(normal.shape), region > 0.5, rng)
+    border = max(1.0, _FEATHER * min(mask.shape))
     distance, nearest = ndimage.distance_transform_edt(~mask, return_indices=True)
     alpha = np.clip(1 - distance / (border + 1), 0, 1).astype(np.float32)
     parts, count = ndimage.label(mask, np.ones((3, 3)))
     part = parts[nearest[0], nearest[1]]  # of each pixel the nearest one
     around = (distance > 0) & (distance <= 2 * border)
     if around.any():  # there is none when the mask covers everything
-        placed = placed + _steps((normal - placed)[around], part[around], count)[part]
+        difference = (normal - placed)[..., around].reshape(-1, np.count_nonzero(around))
+        steps = np.stack([_steps(channel, part[around], count)[part] for channel in difference])
+        placed = placed + steps.reshape(normal.shape)
     result = (1 - alpha) * normal + alpha * np.clip(placed, 0, 1)
     return result.astype(np.float32), mask
 
@@ -74,4 +78,6 @@ def _displaced(
         start = most - int(rng.integers(least, largest + 1))
         window.append(slice(start, start + side))
     place = (window[0], window[1])
-    return np.pad(image, most, mode="edge")[place], np.pad(mask, most)[place]
+    planes = [(0, 0)] * (image.ndim - 2)
+    padded = np.pad(image, [*planes, (most, most), (most, most)], mode="edge")
+    return padded[(..., *place)], np.pad(mask, most)[place]
