@@ -12,6 +12,8 @@ from functools import lru_cache
 
 import numpy as np
 
+from wafer_data.imaging.planes import luminance
+
 Cells = tuple[np.ndarray, np.ndarray]
 """Row and column of each cell of a defect on the heat map, the highest first, int (n,) each."""
 VERSION = 2
@@ -112,7 +114,7 @@ def _geometry(heat: np.ndarray, row: np.ndarray, column: np.ndarray, reference: 
 
 def _grey(seen: Seen, row: int, column: int) -> np.ndarray:
     """Grey levels of a crop around the peak, from the image's mean, and how pixels differ from their neighbours."""
-    image, heat = seen.image, seen.heat
+    image, heat = luminance(seen.image), seen.heat
     coarse = image[::8, ::8]
     mean = float(coarse.mean())
     top = int((row + 0.5) * image.shape[0] / heat.shape[0]) - _SIDE // 2

@@ -109,9 +109,10 @@ def _names(store: ImageStore, indices: np.ndarray) -> list[str]:
 
 
 def synthetic_anomaly(store: ImageStore, normals: np.ndarray, place: int) -> np.ndarray | TiledImage:
-    """The normal image at `place` of `normals` with a synthetic anomaly, float32 as the models see it, fixed by the place.
+    """The normal image at `place` of `normals` with a synthetic anomaly, fixed by the place.
 
-    A large image has it in one of its tiles, as small as it would be in a whole image of that size.
+    Float32 as the models see it. A large image has it in one of its tiles, as small as it would be in a whole image of
+    that size.
     """
     rng = np.random.default_rng((SYNTHETIC_SEED, place))
     # From the part of the sample that its own normal belongs to: the parts must not know of each other.

@@ -43,12 +43,12 @@ RAY_IMAGES = 128
 
 @dataclass(frozen=True)
 class Pool:
-    """Pool images (memory-mapped, M x 256 x 256, of colour M x 3 x 256 x 256, 8 or 16 bit) and which of them are normal.
+    """Pool images and which of them are normal.
 
-    originals: how many of the first images are untouched training normals. is_normal: (M,) bool; false where an
-    image shows a defect, painted or labelled. cover: (M, 32, 32) uint8, share of each part of an image that is known to
-    be defective, 255 is all; None: nothing is known. known: (M,) bool, whether `cover` tells all of an image; None: of
-    the normal and the covered ones.
+    images: memory-mapped, M x 256 x 256, of colour M x 3 x 256 x 256, 8 or 16 bit. originals: how many of the first
+    images are untouched training normals. is_normal: (M,) bool; false where an image shows a defect, painted or
+    labelled. cover: (M, 32, 32) uint8, share of each part of an image that is known to be defective, 255 is all; None:
+    nothing is known. known: (M,) bool, whether `cover` tells all of an image; None: of the normal and the covered ones.
     """
 
     images: np.ndarray
@@ -167,9 +167,7 @@ class _Maker:
                 yield counts
 
         with new_directory(folder) as new:
-            write_stack(
-                new / "images.npy", rows(), self.total, self.store.size, bits, self.store.channels
-            )
+            write_stack(new / "images.npy", rows(), self.total, self.store.size, bits, self.store.channels)
             np.save(new / "is_normal.npy", is_normal)
             np.save(new / "cover.npy", cover)
             np.save(new / "known.npy", known)
@@ -201,7 +199,7 @@ class _Maker:
                 yield counts, bool(normal), cover if has else None
 
     def image(self, i: int) -> tuple[np.ndarray, bool, np.ndarray | None]:
-        """Image `i` of the pool, float32 (S, S) or (3, S, S) in [0, 1], whether it is normal, and its defect's mask if known."""
+        """Image `i` of the pool, float32 in [0, 1], whether it is normal, and its defect's mask if known."""
         untouched = len(self.normals) + len(self.defects)
         if i < untouched:
             is_normal = i < len(self.normals)

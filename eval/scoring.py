@@ -14,6 +14,7 @@ from eval.metrics import PixelHistograms
 from eval.scorers import BATCH, Scorer, Seen
 from router.policy import RoutingPolicy
 from router.route_scores import STUDENTS, RouteScores, Student, score_batches
+from wafer_data.imaging.planes import separate
 from wafer_data.progress import track
 from wafer_data.store import ImageStore
 
@@ -137,7 +138,7 @@ def score_batch(
     if policy is not None:
         route = {name: scorers[name].score for name in STUDENTS}
         others = {_REFERENCE + name: student for name, student in (compared or {}).items()}
-        (batch,) = score_batches(policy.gate, images[:, 0], route | others, len(images))
+        (batch,) = score_batches(policy.gate, separate(images), route | others, len(images))
         refused = batch.refused
         reference = {name: np.asarray(batch.outputs[_REFERENCE + name].score) for name in compared or {}}
         outputs = {name: _seen(batch.outputs[name]) for name in route}

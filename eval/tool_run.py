@@ -18,7 +18,8 @@ from tool_side.runtime.tiles import judge_tiles
 from wafer_data.errors import DataError
 from wafer_data.files import sha256_file
 from wafer_data.image_ref import ImageRef
-from wafer_data.imaging.read import read_grey
+from wafer_data.imaging.planes import as_picture
+from wafer_data.imaging.read import read_image
 from wafer_data.imaging.tiling import TiledImage, Tiles
 from wafer_data.progress import track
 from wafer_data.store import ImageStore
@@ -64,14 +65,13 @@ class BundleStudents:
         return np.asarray(draft.evidence[MAP] / np.float32(self.references[draft.route]))
 
     def reconstruct(self, route: str, seen: np.ndarray) -> np.ndarray | None:
-        """The image (S, S) in [0, 1] that the latent describes; None where no student can draw it.
+        """The image (S, S) or (3, S, S) in [0, 1] that the latent describes; None where no student can draw it.
 
         Where the one that decided cannot, as a rule the low-resolution one, the full student draws: that is closest.
         """
         for name in (route, "full") if route != "none" else ():
             if name in self._decoders:
-                drawn = Image.fromarray(self._decoders[name](self.graphs[name](seen).latent))
-                return np.asarray(drawn.resize(seen.shape[::-1], Image.Resampling.BILINEAR))
+                return _enlarged(self._decoders[name](self.graphs[name](seen).latent), seen.shape[-1])
         return None
 
 
@@ -124,18 +124,24 @@ def as_taken(store: ImageStore, index: int, bundle: Bundle) -> np.ndarray:
         DataError: the file is no longer the one that was prepared.
     """
     if store.reduced is None:
-        return store.grey(index)
+        return as_picture(store.pixels(index))
     record, limits = store.records[index], bundle.preprocessing
     path = Path(record.path)
     if not path.is_file() or sha256_file(path) != record.sha256:
         raise DataError(
             f"{path} is missing or was changed since the data were prepared: run `waferroute data` again"
         )
-    return read_grey(path, max_pixels=limits.max_pixels, min_side=limits.min_side)
+    return read_image(path, colour=limits.colour, max_pixels=limits.max_pixels, min_side=limits.min_side)
+
+
+def _enlarged(drawn: np.ndarray, side: int) -> np.ndarray:
+    if drawn.ndim == 3:
+        return np.stack([_enlarged(plane, side) for plane in drawn])
+    return np.asarray(Image.fromarray(drawn).resize((side, side), Image.Resampling.BILINEAR))
 
 
 def graph_latency(bundle: Bundle, name: str, images: np.ndarray, runs: int) -> Latency:
-    """Latency of the scoring graph `name` alone, one image (of `images`, (N, 1, S, S)) at a time."""
+    """Latency of the scoring graph `name` alone, one image (of `images`, (N, C, S, S)) at a time."""
     session = onnxruntime.InferenceSession(
         bundle.contents[bundle.models[name].file], session_options(1), providers=["CPUExecutionProvider"]
     )

@@ -24,11 +24,11 @@ class Detector(Protocol):
     """What scores images: a teacher or a student."""
 
     def score(self, image: Tensor) -> Scores:
-        """Score, map and latent of (B, 1, S, S) grey images in [0, 1]."""
+        """Score, map and latent of (B, C, S, S) images in [0, 1]."""
 
 
 def on_arrays(model: Detector) -> Callable[[np.ndarray], ArrayScores]:
-    """The model as a function of images, float32 (B, 1, S, S) in [0, 1]; no gradient is kept."""
+    """The model as a function of images, float32 (B, C, S, S) in [0, 1]; no gradient is kept."""
 
     @torch.inference_mode()
     def score(images: np.ndarray) -> ArrayScores:

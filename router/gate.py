@@ -24,6 +24,7 @@ from router.gate_disturbances import DISTURBANCES, Directions, fit_directions
 from router.gate_figures import FIGURES, QualityFigures, measure_image, measure_quality
 from router.gate_mask import MaskFit, PixelMask
 from wafer_data.errors import DataError, PolicyError
+from wafer_data.imaging.planes import luminance
 from wafer_data.imaging.tiling import TiledImage
 
 __all__ = ["FIGURES", "QualityFigures", "QualityGate", "fit_gate", "fit_gate_images", "measure_quality"]
@@ -89,13 +90,13 @@ class QualityGate:
                 found.append(f"{words} {value:.3g}, allowed {allowed}")
         return found + self._joint_reasons(figures)
 
-    def cleaned(self, grey: np.ndarray) -> np.ndarray:
-        """The image that the networks see: `grey`, float32 (S, S), without its uninformative pixels.
+    def cleaned(self, image: np.ndarray) -> np.ndarray:
+        """The image that the networks see: `image`, float32 (S, S) or (3, S, S), without its uninformative pixels.
 
         Those are put to their constant, from which an image that this gate admits differs by a grey level at
-        most; what the networks were trained on, whole images, looks the same. `grey` itself without a mask.
+        most; what the networks were trained on, whole images, looks the same. `image` itself without a mask.
         """
-        return grey if self.mask is None else self.mask.cleaned(grey)
+        return image if self.mask is None else self.mask.cleaned(image)
 
     def _joint_reasons(self, figures: QualityFigures) -> list[str]:
         checks = (
@@ -215,7 +216,7 @@ def fit_gate(figures: Sequence[QualityFigures], *, share: float = 0.01) -> Quali
 def fit_gate_images(
     images: Iterable[np.ndarray | TiledImage], *, share: float = 0.01, plant_every: int = 1
 ) -> QualityGate:
-    """Gate with all its checks from normal images, float32 (S, S) in [0, 1], or large ones in tiles.
+    """Gate with all its checks from normal images, float32 (S, S) or (3, S, S) in [0, 1], or large ones in tiles.
 
     Every `plant_every`-th image is also disturbed in each of the ways of `router.gate_disturbances`, some 5
     ms an image. Images are read once and not kept. Further to what :func:`fit_gate` says about the ranges,
@@ -234,7 +235,7 @@ def fit_gate_images(
         if place % plant_every == 0 and figures[-1].profile is not None:
             planted.append(place)
             for name, disturb in DISTURBANCES.items():
-                disturbed[name].append(_profile(disturb(whole)))
+                disturbed[name].append(_profile(disturb(luminance(whole))))
     gate = fit_gate(figures, share=share)
     profiles = [figure.profile for figure in figures if figure.profile is not None]
     directions = None

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 
+from wafer_data.imaging.planes import luminance
 from wafer_data.imaging.tiling import TiledImage
 
 BLACK_LEVEL = 2.5 / 255
@@ -44,8 +45,8 @@ class QualityFigures:
             quantiles of the cells' brightness, relative to it.
         cells: Of each of those cells, its log brightness relative to the middle one and its log detail across
             and down at 4 pixels, float32 (192,).
-        binned: The image averaged over 4 x 4 pixels, float32, if asked for. All three None for an image below
-            32 pixels a side.
+        binned: The image averaged over 4 x 4 pixels, float32, if asked for; of colour each channel. All three
+            None for an image below 32 pixels a side.
     """
 
     mean: float
@@ -124,18 +125,29 @@ def measure_image(
 ) -> QualityFigures:
     """`measure_quality` of an image, or of a large one: then of the whole, shrunk, but for its sharpness.
 
-    That is the median over `SHARP_TILES` of its tiles, evenly spaced: a blur that costs a small defect its contrast
-    is gone after shrinking.
+    Of colour planes, (3, S, S), the luminance is measured; `binned` alone keeps the channels, (3, S / 4, S / 4).
+    Sharpness is the median over `SHARP_TILES` of its tiles, evenly spaced: a blur that costs a small defect its
+    contrast is gone after shrinking.
     """
     if not isinstance(image, TiledImage):
-        return measure_quality(image, binned=binned, checked=checked)
+        return _measured(image, binned, checked)
     count = len(image.tiles)
     chosen = sorted({round(i * (count - 1) / (SHARP_TILES - 1)) for i in range(SHARP_TILES)})
     sharp = [
-        measure_quality(image.tiles[i], binned=False, checked=checked, cells=False).sharpness for i in chosen
+        measure_quality(luminance(image.tiles[i]), binned=False, checked=checked, cells=False).sharpness
+        for i in chosen
     ]
-    whole = measure_quality(image.whole, binned=binned, checked=checked)
+    whole = _measured(image.whole, binned, checked)
     return replace(whole, sharpness=float(np.median(sharp)))
+
+
+def _measured(image: np.ndarray, binned: bool, checked: bool) -> QualityFigures:
+    if image.ndim == 2:
+        return measure_quality(image, binned=binned, checked=checked)
+    found = measure_quality(luminance(image), binned=False, checked=checked)
+    if not binned or found.profile is None:
+        return found
+    return replace(found, binned=np.stack([_halve(_halve(plane)) for plane in image]))
 
 
 def _looked_at(grey: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,7 +1,9 @@
 """Pixels that show the same in every normal image: background, off-wafer, a saturated border.
 
 They tell normal wafers from nothing. What they hold is checked against their constant - a difference is a reason
-for REVIEW, so nothing there is lost - and then replaced by it, so no network sees it. numpy only.
+for REVIEW, so nothing there is lost - and then replaced by it, so no network sees it. Of colour, pixels count as such
+only where all three channels are constant: where the luminance alone is, a hue may be all that there is to see. numpy
+only.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import numpy as np
 
 from router.gate_figures import BIN
 from wafer_data.errors import InputError
+from wafer_data.imaging.planes import COLOURS
 
 MOST_RANGE = 1.5 / 255
 """A pixel is uninformative when all normal images lie within one 8-bit level there."""
@@ -26,7 +29,7 @@ class PixelMask:
     """masked: bool (h, w) over bins of 4 x 4 pixels.
 
     Attributes:
-        constant: float32 (h, w), the grey of the masked bins.
+        constant: float32 (h, w), the grey of the masked bins; of colour images (3, h, w).
     """
 
     masked: np.ndarray
@@ -47,11 +50,15 @@ class PixelMask:
 
     def reasons(self, binned: np.ndarray) -> list[str]:
         """Whether an image, averaged over 4 x 4 pixels, shows anything where nothing has ever been."""
-        if binned.shape != self.masked.shape:
+        if binned.shape != self.constant.shape:
+            if binned.ndim != self.constant.ndim:
+                return ["the pixel mask is for images of another kind, grey or colour"]
             return [
                 f"the pixel mask is for another size of image ({self.masked.shape[0] * BIN} pixels a side)"
             ]
         off = np.abs(binned - self.constant) > TOLERANCE
+        if off.ndim == 3:
+            off = off.any(axis=0)
         count = int(np.count_nonzero(off & self.masked))
         if not count:
             return []
@@ -61,21 +68,24 @@ class PixelMask:
             f"{row}, column {column}"
         ]
 
-    def cleaned(self, grey: np.ndarray) -> np.ndarray:
-        """A copy of `grey`, float32 (BIN h, BIN w), with the masked pixels at their constant."""
-        blocks = grey.reshape(self.masked.shape[0], BIN, self.masked.shape[1], BIN)
-        kept = np.where(self.masked[:, None, :, None], self.constant[:, None, :, None], blocks)
-        return np.ascontiguousarray(kept.reshape(grey.shape), dtype=np.float32)
+    def cleaned(self, image: np.ndarray) -> np.ndarray:
+        """A copy of `image`, float32 (BIN h, BIN w) or (3, BIN h, BIN w), with the masked pixels at their constant."""
+        blocks = image.reshape(*image.shape[:-2], self.masked.shape[0], BIN, self.masked.shape[1], BIN)
+        kept = np.where(self.masked[:, None, :, None], self.constant[..., :, None, :, None], blocks)
+        return np.ascontiguousarray(kept.reshape(image.shape), dtype=np.float32)
 
     def __eq__(self, other: object) -> bool:
         return type(other) is type(self) and other.to_dict() == self.to_dict()
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready form, read back by :meth:`from_dict`: the masked bins as hexadecimal rows, and their greys."""
+        """JSON-ready form, read back by :meth:`from_dict`: the masked bins as hexadecimal rows, and their greys.
+
+        Of colour these are a list a channel.
+        """
         return {
             "bins": list(self.masked.shape),
             "rows": [np.packbits(row).tobytes().hex() for row in self.masked],
-            "greys": [round(float(v), 6) for v in self.constant[self.masked]],
+            "greys": np.round(self.constant[..., self.masked].astype(float), 6).tolist(),
             "informative_share": round(self.informative_share, 6),
             "crop": list(self.crop),
         }
@@ -93,8 +103,11 @@ class PixelMask:
                 raise ValueError("its size")
             rows = [np.frombuffer(bytes.fromhex(row), np.uint8) for row in data["rows"]]
             masked = np.stack([np.unpackbits(row)[:width] for row in rows]).astype(bool)
-            constant = np.zeros((height, width), np.float32)
-            constant[masked] = np.array(data["greys"], dtype=np.float32)
+            greys = np.array(data["greys"], dtype=np.float32)
+            if greys.ndim == 2 and len(greys) != COLOURS:
+                raise ValueError("its channels")
+            constant = np.zeros((*greys.shape[:-1], height, width), np.float32)
+            constant[..., masked] = greys
             if masked.shape != (height, width) or not ((constant >= 0) & (constant <= 1)).all():
                 raise ValueError("its greys")
         except (KeyError, TypeError, ValueError) as error:
@@ -110,25 +123,28 @@ class MaskFit:
         self._high: np.ndarray | None = None
         self._count = 0
 
-    def add(self, grey: np.ndarray) -> None:
-        """One normal image, float32 (H, W); all of the same size."""
+    def add(self, image: np.ndarray) -> None:
+        """One normal image, float32 (H, W) or (3, H, W); all of the same size."""
         if self._low is None or self._high is None:
-            self._low, self._high = grey.copy(), grey.copy()
+            self._low, self._high = image.copy(), image.copy()
         else:
-            np.minimum(self._low, grey, out=self._low)
-            np.maximum(self._high, grey, out=self._high)
+            np.minimum(self._low, image, out=self._low)
+            np.maximum(self._high, image, out=self._high)
         self._count += 1
 
     def mask(self) -> PixelMask | None:
         """The mask; None where every bin tells something, or with fewer than 50 images."""
         if self._low is None or self._high is None or self._count < MIN_IMAGES:
             return None
-        height, width = (side // BIN for side in self._low.shape)
-        if (height * BIN, width * BIN) != self._low.shape:
+        *planes, rows, columns = self._low.shape
+        height, width = rows // BIN, columns // BIN
+        if (height * BIN, width * BIN) != (rows, columns):
             return None
-        low, high = (a.reshape(height, BIN, width, BIN) for a in (self._low, self._high))
-        lowest, highest = low.min(axis=(1, 3)), high.max(axis=(1, 3))
+        low, high = (a.reshape(*planes, height, BIN, width, BIN) for a in (self._low, self._high))
+        lowest, highest = low.min(axis=(-3, -1)), high.max(axis=(-3, -1))
         masked = highest - lowest <= MOST_RANGE
+        if masked.ndim == 3:
+            masked = masked.all(axis=0)
         if not masked.any():
             return None
         return PixelMask(masked, np.round(np.where(masked, (lowest + highest) / 2, 0), 6).astype(np.float32))

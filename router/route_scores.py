@@ -20,11 +20,12 @@ from router.decision import PASS, REVIEW, STAGES, Route
 from router.gate import QualityFigures, QualityGate
 from router.gate_figures import measure_image
 from router.policy import RoutingPolicy
+from wafer_data.imaging.planes import stacked
 from wafer_data.imaging.tiling import TiledImage
 
 STUDENTS = tuple(stage.value for stage in STAGES)
 Student = Callable[[np.ndarray], Any]
-"""float32 (B, 1, S, S) in [0, 1] -> an object whose `score` is (B,); what else it holds, its caller knows."""
+"""float32 (B, C, S, S) in [0, 1] -> an object whose `score` is (B,); what else it holds, its caller knows."""
 
 
 @dataclass(frozen=True)
@@ -32,12 +33,13 @@ class Look:
     """One image behind the quality gate.
 
     Attributes:
+        image: as it was held before the gate, (S, S) of grey, (3, S, S) of colour; of a large one the whole.
         figures: what the gate measured.
         reasons: why the image cannot be judged, in plain words; empty for an image that is admitted.
-        tiles: of a large image, float32 (S, S) each; None of one that is looked at as a whole.
+        tiles: of a large image, float32 (S, S) or (3, S, S) each; None of one that is looked at as a whole.
     """
 
-    grey: np.ndarray
+    image: np.ndarray
     gate: QualityGate
     figures: QualityFigures
     reasons: list[str]
@@ -45,8 +47,8 @@ class Look:
 
     @cached_property
     def seen(self) -> np.ndarray:
-        """float32 (S, S): the image as every network sees it; of a large one the whole, which none does."""
-        return self.gate.cleaned(self.grey)
+        """The image as every network sees it; of a large one the whole, which none does."""
+        return self.gate.cleaned(self.image)
 
     @property
     def parts(self) -> Sequence[np.ndarray]:
@@ -57,7 +59,10 @@ class Look:
 def look(
     gate: QualityGate, image: np.ndarray | TiledImage, *, binned: bool = True, checked: bool = False
 ) -> Look:
-    """Hold an image, float32 (S, S) in [0, 1], or a large one, before the gate. The rest: see `measure_quality`."""
+    """Hold an image, float32 (S, S) or (3, S, S) in [0, 1], or a large one, before the gate.
+
+    The rest: see `measure_quality`.
+    """
     figures = measure_image(image, binned=binned, checked=checked)
     if isinstance(image, TiledImage):
         return Look(image.whole, gate, figures, gate.reasons(figures), image.tiles)
@@ -102,9 +107,10 @@ def score_batches(
     students: Mapping[str, Student],
     batch_size: int = 32,
 ) -> Iterator[ScoredBatch]:
-    """Score images, float32 (S, S) in [0, 1], with every student whatever their route, a few in memory at a time.
+    """Score images, float32 in [0, 1], with every student whatever their route, a few in memory at a time.
 
-    Large images come one a batch, and no student is shown more than `batch_size` of its tiles at once.
+    They are (S, S) of grey, (3, S, S) of colour. Large images come one a batch, and no student is shown more than
+    `batch_size` of its tiles at once.
     """
     source = iter(images)
     for first in source:
@@ -113,7 +119,7 @@ def score_batches(
             continue
         part = [look(gate, first)]
         part += [look(gate, grey) for grey in islice(source, batch_size - 1)]
-        seen = np.stack([one.seen for one in part])[:, None]
+        seen = stacked(one.seen for one in part)
         yield ScoredBatch(part, {name: student(seen) for name, student in students.items()})
 
 
@@ -127,7 +133,7 @@ def score_tiles(
     """What each student gives for the tiles of a large image, whatever its route; a few in memory at a time."""
     found: dict[str, list[TileScores]] = {name: [] for name in students}
     for start in range(0, len(tiles), batch_size):
-        seen = np.stack(tiles[start : start + batch_size])[:, None]
+        seen = stacked(tiles[start : start + batch_size])
         for name, student in students.items():
             output = student(seen)
             found[name].append(TileScores(output.score, output.map))
@@ -268,5 +274,5 @@ def route_scores(
     students: Mapping[str, Student],
     batch_size: int = 32,
 ) -> RouteScores:
-    """The scores of images, float32 (S, S) in [0, 1], by the students "lowres" and "full"; see `score_batches`."""
+    """The scores of images by the students "lowres" and "full"; see `score_batches`."""
     return RouteScores.of(score_batches(gate, images, students, batch_size))

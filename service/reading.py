@@ -87,7 +87,7 @@ def image_of(service: Service, kept: Kept) -> bytes:
 
 
 def square_of(service: Service, data: bytes) -> np.ndarray:
-    """The image as the models get it, float32 (H, W) in [0, 1]. Raises Problem (422) if it cannot be read."""
+    """The image as the models get it, (H, W) or (3, H, W) in [0, 1]. Raises Problem (422) if it cannot be read."""
     try:
         return service.models.current().inspector.picture(data)
     except UnreadableImage as error:

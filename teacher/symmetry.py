@@ -38,7 +38,7 @@ CHANGES: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {
     # a quarter turn to the left and to the right in turns; half a turn is one of them twice
     "rotate90": lambda image, place: np.rot90(image, 1 if place % 2 else -1, (-2, -1)),
 }
-"""(image (..., S, S), its place among those judged) -> changed image; named as in `wafer_data.augment.AugmentConfig`."""
+"""(image (C, S, S), its place among those judged) -> changed image; named as in `wafer_data.augment.AugmentConfig`."""
 
 
 def measure_symmetries(

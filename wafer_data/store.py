@@ -57,8 +57,8 @@ def prepare_data(config: DataConfig, out_dir: Path) -> "ImageStore":
 
     The folder then holds split.json (records, counts, grey levels, configuration), problems.json (what was
     found wrong and left out), images.npy (N, S, S, of colour N, 3, S, S; uint8 if all sources are 8 bit, else
-    uint16), masks.npy (M, S, S; 0 or 1); of images that are tiled also what `wafer_data.tiled` writes. Memory does not grow with N.
-    On any failure an older folder of that name stays as it was.
+    uint16), masks.npy (M, S, S; 0 or 1); of images that are tiled also what `wafer_data.tiled` writes. Memory does
+    not grow with N. On any failure an older folder of that name stays as it was.
 
     Raises:
         InputError: For everything that can be wrong with the input; see `find_images`, `check_images` and

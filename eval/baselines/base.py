@@ -6,6 +6,7 @@ from typing import Protocol
 import numpy as np
 
 from wafer_data.errors import InputError
+from wafer_data.imaging.planes import COLOURS, luminance
 
 
 class Baseline(Protocol):
@@ -22,12 +23,18 @@ class Baseline(Protocol):
 
 
 def checked(images: np.ndarray) -> np.ndarray:
-    """The images as float32 (B, S, S). Raises `InputError` for another shape or non-finite values."""
-    if images.ndim != 4 or images.shape[1] != 1 or images.shape[2] != images.shape[3]:
-        raise InputError(f"a baseline takes grey images of shape (B, 1, S, S), not {images.shape}")
+    """The images as float32 (B, S, S), of colour their luminance: what a baseline looks at.
+
+    Raises `InputError` for another shape or non-finite values.
+    """
+    if images.ndim != 4 or images.shape[1] not in (1, COLOURS) or images.shape[2] != images.shape[3]:
+        raise InputError(
+            f"a baseline takes grey images of shape (B, 1, S, S), or colour ones of (B, 3, S, S), not {images.shape}"
+        )
     if not np.isfinite(images).all():
         raise InputError("the images hold values that are not finite")
-    return images[:, 0].astype(np.float32, copy=False)
+    grey = images[:, 0] if images.shape[1] == 1 else luminance(np.moveaxis(images, 1, 0))
+    return grey.astype(np.float32, copy=False)
 
 
 def shrunk(images: np.ndarray, size: int) -> np.ndarray:

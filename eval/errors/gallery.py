@@ -36,12 +36,12 @@ def take_shots(found: ErrorAnalysis, run: FinishedRun, students: BundleStudents)
 
 
 def _shot(error: Error, run: FinishedRun, students: BundleStudents) -> Shot:
-    grey = run.store.grey(error.index)
-    seen = look(run.policy.gate, grey).seen
+    image = run.store.pixels(error.index)
+    seen = look(run.policy.gate, image).seen
     drawn = students.reconstruct(error.student, seen)
     return Shot(
         error=error,
-        image=grey_address(grey, run.store.mask(error.index), SIDE),
+        image=grey_address(image, run.store.mask(error.index), SIDE),
         reconstruction=None if drawn is None else grey_address(drawn, longest=SIDE),
-        heat=heat_address(grey, students.heat(error.student, seen), SIDE),
+        heat=heat_address(image, students.heat(error.student, seen), SIDE),
     )

@@ -12,6 +12,7 @@ from eval.errors.properties import measure_defect, measure_heat
 from eval.errors.seen import Measured, Measuring
 from router.gate import FIGURES
 from router.route_scores import look
+from wafer_data.imaging.planes import luminance
 
 STUDENT_OF = {NEVER: "lowres", ESCALATED: "full", ALONE: "full"}
 """The student whose map shows why an image took its route; none judged a refused one."""
@@ -61,7 +62,7 @@ class Lister:
     def _error(self, row: int, kind: Kind) -> Error:
         run, measured, decided = self.measuring.run, self.measured, self.decided
         index, route = int(measured.indices[row]), str(decided.routes[row])
-        record, seen = run.store.records[index], look(run.policy.gate, run.store.grey(index))
+        record, seen = run.store.records[index], look(run.policy.gate, run.store.pixels(index))
         margin = float(decided.margin[row])
         student = STUDENT_OF.get(route, "none")
         heat = self.measuring.students.heat(student, seen.seen)
@@ -81,7 +82,7 @@ class Lister:
             similarity=float(measured.similarity[row]),
             similarity_rank=self.normality.rank(float(measured.similarity[row])),
             nearest_normal=short_path(run.store.records[int(measured.nearest[row])].path),
-            defect=measure_defect(seen.grey, run.store.mask(index)),
+            defect=measure_defect(luminance(seen.image), run.store.mask(index)),
             heat=None if heat is None else measure_heat(heat),
         )
         cell = 1.0 if heat is None else 1.0 / heat.size

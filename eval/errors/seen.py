@@ -58,7 +58,7 @@ class Measuring:
         )
         if not len(normals):
             raise InputError("the run's data hold no training normal: prepare them again")
-        images = (run.store.grey(int(index)) for index in track(normals, "training normals"))
+        images = (run.store.pixels(int(index)) for index in track(normals, "training normals"))
         full = {"full": students.graphs["full"].batch}
         batches = score_batches(run.policy.gate, images, full)
         latents = [batch.outputs["full"].latent for batch in batches]
@@ -76,7 +76,7 @@ class Measuring:
                 likeness.append(np.stack([cosines.max(1), self.known[cosines.argmax(1)]]))
                 yield batch
 
-        images = (self.run.store.grey(int(index)) for index in track(indices, title))
+        images = (self.run.store.pixels(int(index)) for index in track(indices, title))
         graphs = {name: graph.batch for name, graph in self.students.graphs.items()}
         scores = RouteScores.of(noted(score_batches(self.run.policy.gate, images, graphs)))
         similarity, nearest = np.concatenate(likeness, axis=1)

@@ -53,7 +53,7 @@ def require_replaceable(out: Path) -> None:
 
 def _write(folder: Path, found: Exploration, maps: Maps, store: ImageStore) -> None:
     shots = {
-        shown.index: pictures.to_picture(store.grey(shown.index), (0.0, 1.0), store.mask(shown.index))
+        shown.index: pictures.to_picture(store.pixels(shown.index), (0.0, 1.0), store.mask(shown.index))
         for shown in [*found.normals_shown, *found.defects_shown]
     }
     drawn = {

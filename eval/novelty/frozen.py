@@ -84,7 +84,7 @@ class FrozenStudents:
             }
 
         def as_on_the_tool(indices: np.ndarray, what: str) -> tuple[dict[str, Tensor], np.ndarray]:
-            images = (run.store.grey(int(index)) for index in track(indices, f"features: {what}"))
+            images = (run.store.pixels(int(index)) for index in track(indices, f"features: {what}"))
             batches = list(score_batches(run.policy.gate, images, networks, BATCH))
             found = {name: torch.cat([one.outputs[name] for one in batches]) for name in networks if batches}
             return found, np.concatenate([one.refused for one in batches]) if batches else np.empty(0, bool)

@@ -11,35 +11,37 @@ from PIL import Image
 from scipy.ndimage import binary_dilation
 
 from tool_side.runtime.heatmap import FULL_AT, VISIBLE_FROM, overlay
+from wafer_data.imaging.depth import three_equal
+from wafer_data.imaging.planes import as_picture
 
 HEAT_FROM, HEAT_TO = VISIBLE_FROM, FULL_AT
 OUTLINE = (64, 216, 242)
 _GAP = 6  # pixels between the pictures of a sheet
 
 
-def to_picture(grey: np.ndarray, window: tuple[float, float], mask: np.ndarray | None = None) -> np.ndarray:
-    """uint8 (S, S, 3); `window` are the values shown as black and white.
+def to_picture(image: np.ndarray, window: tuple[float, float], mask: np.ndarray | None = None) -> np.ndarray:
+    """uint8 (S, S, 3) of an image (S, S) or (3, S, S); `window` are the values shown as black and white.
 
     With a mask, bool (S, S), a line runs round the defect, outside it, so that thin defects stay visible.
     """
     low, high = window
-    scaled = np.clip((grey - low) / max(high - low, 1e-12), 0, 1)
-    picture = np.repeat(np.rint(255 * scaled).astype(np.uint8)[..., None], 3, axis=2)
+    scaled = np.clip((as_picture(image) - low) / max(high - low, 1e-12), 0, 1)
+    picture = three_equal(np.rint(255 * scaled).astype(np.uint8))
     if mask is not None:
-        width = max(1, round(len(grey) / 128))
+        width = max(1, round(len(picture) / 128))
         near = binary_dilation(mask, iterations=width)
         picture[binary_dilation(near, iterations=width) & ~near] = OUTLINE
     return picture
 
 
-def grey_address(grey: np.ndarray, mask: np.ndarray | None = None, longest: int = 512) -> str:
-    """An image (S, S) in [0, 1] for use inside a page, the true defect outlined if a mask is known."""
-    return data_address(to_picture(grey, (0.0, 1.0), mask), longest)
+def grey_address(image: np.ndarray, mask: np.ndarray | None = None, longest: int = 512) -> str:
+    """An image (S, S) or (3, S, S) in [0, 1] for use inside a page, the true defect outlined if a mask is known."""
+    return data_address(to_picture(image, (0.0, 1.0), mask), longest)
 
 
-def heat_address(grey: np.ndarray, heat: np.ndarray | None, longest: int = 512) -> str | None:
+def heat_address(image: np.ndarray, heat: np.ndarray | None, longest: int = 512) -> str | None:
     """The image under its heat map, in units of the model's reference; None for an image that no model judged."""
-    return None if heat is None else data_address(overlay(grey, heat, 1.0), longest)
+    return None if heat is None else data_address(overlay(image, heat, 1.0), longest)
 
 
 def scale_stops() -> list[str]:

@@ -46,7 +46,6 @@ def examples(
     found = []
     for row in rows:
         index, route = int(indices[row]), str(routing.routes[row])
-        grey = run.store.grey(index)
         found.append(
             Example(
                 path="/".join(PurePath(run.store.records[index].path).parts[-3:]),
@@ -54,7 +53,7 @@ def examples(
                 decision=str(routing.decisions[row]),
                 route=route,
                 score=float(routing.routed_standard[row]),
-                grey=grey,
+                grey=run.store.pixels(index),
                 heat=students.heat_of(route, run.store.image(index), run.policy),
                 mask=run.store.mask(index),
             )

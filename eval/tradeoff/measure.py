@@ -159,7 +159,7 @@ def _int8(subject: Subject, work: _Work) -> None:
         return
     students = {name: StudentGraph(name, data, 1).batch for name, data in graphs.items()}
     images = track(subject.indices, "scoring with the students in 8 bits")
-    scores = route_scores(run.policy.gate, (run.store.grey(int(index)) for index in images), students)
+    scores = route_scores(run.policy.gate, (run.store.pixels(int(index)) for index in images), students)
     for name, data in graphs.items():
         file = work.folder / f"{name}_int8.onnx"
         file.write_bytes(data)

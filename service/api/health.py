@@ -54,9 +54,8 @@ def _probe(service: Service) -> str | None:
     if time.monotonic() - at < _PROBE_EVERY_S:
         return found
     inspector = service.models.current().inspector
-    size = inspector.preprocessing.image_size
     try:
-        scores = inspector.raw_scores(np.full((size, size), 0.5, dtype=np.float32))
+        scores = inspector.raw_scores(np.full(inspector.preprocessing.shape, 0.5, dtype=np.float32))
         found = None if np.isfinite(scores).all() else f"a graph gives no usable score: {scores}"
     except Exception as error:  # onnxruntime's exceptions share no base class but this one
         found = f"a graph fails: {error}"

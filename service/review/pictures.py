@@ -11,6 +11,7 @@ from service.review.tasks import Leased
 from service.state import Service
 from service.store.evidence import unpack_latent
 from service.store.tables import images, inspections
+from wafer_data.imaging.planes import as_picture
 from wafer_data.imaging.refused import UnreadableImage
 
 _ALIKE_AMONG = 400
@@ -44,14 +45,14 @@ def picture(service: Service, task: Leased, name: str) -> bytes:
 
 
 def original(service: Service, kept: Kept) -> bytes:
-    """The image's own pixels in 8-bit grey, at its own size."""
+    """The image's own pixels in 8 bits, grey or colour as the models see it, at its own size."""
     inspector = service.models.current().inspector
     try:
-        grey = inspector.read(image_of(service, kept))
+        taken = inspector.read(image_of(service, kept))
     except UnreadableImage as error:
         raise Problem(422, f"the image cannot be shown: {error.reason}") from error
-    white = np.float32(np.iinfo(grey.dtype).max if grey.dtype.kind == "u" else 1)
-    return png_of(_eight_bits(inspector.preprocessing.levels.apply(grey.astype(np.float32) / white)))
+    white = np.float32(np.iinfo(taken.dtype).max if taken.dtype.kind == "u" else 1)
+    return png_of(_eight_bits(inspector.preprocessing.levels.apply(taken.astype(np.float32) / white)))
 
 
 def _reconstruction(service: Service, kept: Kept) -> bytes:
@@ -60,7 +61,7 @@ def _reconstruction(service: Service, kept: Kept) -> bytes:
     result = inspector.inspect(image_of(service, kept), recipe=recipe, reconstruction=True)
     if result.reconstruction is None:
         raise Problem(404, "the model cannot draw what it expected of this image")
-    return png_of(_eight_bits(result.reconstruction))
+    return png_of(_eight_bits(as_picture(result.reconstruction)))
 
 
 def _normal(service: Service, kept: Kept) -> bytes:
@@ -89,7 +90,7 @@ def _normal(service: Service, kept: Kept) -> bytes:
         latents = np.stack([unpack_latent(one.latent) for one in found])
         best = found[int(((latents - kept.latent) ** 2).sum(1).argmin())].id
     other = find_inspection(service, best)
-    return png_of(_eight_bits(square_of(service, image_of(service, other))))
+    return png_of(_eight_bits(as_picture(square_of(service, image_of(service, other)))))
 
 
 def _same(column: sa.Column, value: object) -> sa.ColumnElement[bool]:

@@ -82,13 +82,13 @@ def test_synthetic_anomalies_keep_the_parts_of_the_sample_apart(
 ) -> None:
     normals = tiny_store.indices("calibration", label=0)
     read: list[int] = []
-    original = ImageStore.grey
+    original = ImageStore.pixels
 
     def noted(store: ImageStore, index: int) -> np.ndarray:
         read.append(index)
         return original(store, index)
 
-    monkeypatch.setattr(ImageStore, "grey", noted)
+    monkeypatch.setattr(ImageStore, "pixels", noted)
     for place in range(6):
         read.clear()
         synthetic_anomaly(tiny_store, normals, place)

@@ -145,8 +145,10 @@ class TestWhatIsFound:
         self, whole, tmp_path, without_plots, monkeypatch
     ):
         run_dir, read = whole[2].parent, []
-        grey = ImageStore.grey
-        monkeypatch.setattr(ImageStore, "grey", lambda store, index: read.append(index) or grey(store, index))
+        grey = ImageStore.pixels
+        monkeypatch.setattr(
+            ImageStore, "pixels", lambda store, index: read.append(index) or grey(store, index)
+        )
         monkeypatch.setattr(measure, "evenly", lambda indices, count=6: evenly(indices, min(count, 6)))
         config = DataConfig(format="mvtec", root="unused").at_size(96)
         content = explore_data(run_dir, tmp_path / "out", QUICK, config)

@@ -16,6 +16,7 @@ from router.gate import FIGURES, QualityGate
 from tool_side.runtime.inspect_files import expand_inputs
 from tool_side.runtime.inspector import Inspector
 from wafer_data.errors import InputError
+from wafer_data.imaging.planes import stacked
 
 MOST_IMAGES = 128
 SYNTHETIC_IMAGES = 32
@@ -27,7 +28,7 @@ _NEVER, _ALWAYS = 1e300, -1e300
 class BenchImages:
     """Files to decode, and the models' inputs made from them.
 
-    paths: image files. inputs: float32 (N, 1, S, S) in [0, 1]. synthetic: whether they are noise made here.
+    paths: image files. inputs: float32 (N, C, S, S) in [0, 1]. synthetic: whether they are noise made here.
     unreadable: files that were left out. escalated, refused: shares of the images that the bundle's own
     policy sends to the full student, and that its quality gate refuses.
     """
@@ -50,7 +51,7 @@ def prepare_images(given: Sequence[str | Path], inspector: Inspector, folder: Pa
         picked = np.unique(np.linspace(0, len(found) - 1, min(MOST_IMAGES, len(found))).round().astype(int))
         paths = [found[index] for index in picked]
     else:
-        paths = write_noise(folder, inspector.preprocessing.image_size)
+        paths = write_noise(folder, inspector.preprocessing.image_size, colour=inspector.preprocessing.colour)
         inspector = copy.copy(inspector)
         inspector.source_size = None  # noise is of no recipe's size
     through = on_route(inspector, escalate=False)
@@ -59,7 +60,7 @@ def prepare_images(given: Sequence[str | Path], inspector: Inspector, folder: Pa
         image = through.inspect(path, keep_image=True).image
         if image is not None:
             kept.append(path)
-            inputs.append(image[np.newaxis])
+            inputs.append(image)
             routes.append(inspector.inspect(path).route)
     if not kept:
         raise InputError(
@@ -67,7 +68,7 @@ def prepare_images(given: Sequence[str | Path], inspector: Inspector, folder: Pa
         )
     return BenchImages(
         paths=kept,
-        inputs=np.stack(inputs),
+        inputs=stacked(inputs),
         synthetic=not given,
         unreadable=len(paths) - len(kept),
         escalated=routes.count(Route.FULL) / len(kept),
@@ -92,7 +93,7 @@ def on_route(inspector: Inspector, *, escalate: bool) -> Inspector:
     return other
 
 
-def write_noise(folder: Path, size: int) -> list[Path]:
+def write_noise(folder: Path, size: int, *, colour: bool = False) -> list[Path]:
     """Synthetic 8-bit noise images as PNG files, the same each time. They resemble no wafer."""
     rng = np.random.default_rng(0)
     paths = []
@@ -100,6 +101,8 @@ def write_noise(folder: Path, size: int) -> list[Path]:
         coarse = Image.fromarray(rng.normal(0, 1, (size // 16, size // 16)).astype(np.float32))
         smooth = np.asarray(coarse.resize((size, size), Image.Resampling.BICUBIC))
         grey = 0.5 + 0.1 * smooth + rng.normal(0, 0.05, (size, size))
+        if colour:
+            grey = grey[:, :, None] + rng.normal(0, 0.05, (size, size, 3))
         path = folder / f"noise_{number:02d}.png"
         Image.fromarray((255 * np.clip(grey, 0, 1)).astype(np.uint8)).save(path)
         paths.append(path)

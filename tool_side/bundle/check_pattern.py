@@ -44,10 +44,13 @@ def pattern(size: int = 256) -> np.ndarray:
     return np.clip(grey * (lines + texture) // 128, 0, 65535).astype(np.uint16)
 
 
-def encoded_pattern(size: int = 256) -> bytes:
-    """The pattern as a PNG file, so that decoding is checked too."""
-    buffer = io.BytesIO()
-    Image.fromarray(pattern(size)).save(buffer, "PNG")
+def encoded_pattern(size: int = 256, *, colour: bool = False) -> bytes:
+    """The pattern as a PNG file, so that decoding is checked too; of `colour` with another one in each channel."""
+    buffer, picture = io.BytesIO(), pattern(size)
+    if colour:
+        channels = (picture, picture[::-1], picture[:, ::-1])
+        picture = (np.stack(channels, axis=2) >> 8).astype(np.uint8)
+    Image.fromarray(picture).save(buffer, "PNG")
     return buffer.getvalue()
 
 
@@ -55,9 +58,9 @@ def measure(bundle: Bundle, inspector: Inspector) -> dict[str, Any]:
     """What the bundle makes of the pattern: decision, route, and both graphs' raw scores (None: no number)."""
     inspector = copy.copy(inspector)
     inspector.source_size = None  # the pattern is of no recipe's size
-    found = inspector.inspect(
-        encoded_pattern(bundle.preprocessing.image_size), keep_image=True, recipe=inspector.recipes[0]
-    )
+    square = bundle.preprocessing
+    shown = encoded_pattern(square.image_size, colour=square.colour)
+    found = inspector.inspect(shown, keep_image=True, recipe=inspector.recipes[0])
     if found.image is None:
         raise InputError(f"the built-in test pattern cannot be inspected here: {'; '.join(found.reasons)}")
     scores: dict[str, float | None] = {}

@@ -10,10 +10,12 @@ from typing import Any
 from router.decision import STAGES
 from wafer_data.errors import BundleError, InputError
 from wafer_data.imaging.levels import Levels
+from wafer_data.imaging.planes import COLOURS
 from wafer_data.imaging.source_size import SourceSize
 from wafer_data.imaging.tiling import Tiling
 
 MANIFEST = "manifest.json"
+_OPTIONAL = ("tiling", "colour")
 MODEL_NAMES = tuple(stage.value for stage in STAGES)
 
 
@@ -25,7 +27,7 @@ class Preprocessing:
     min_side: shortest side that is judged, pixels. black, white: grey levels of the data the models learned from
     (see `wafer_data.imaging.levels`). source: height, width and aspect ratio of those data's images
     (`wafer_data.imaging.source_size`); None in bundles of older versions. tiling: how large images are cut
-    (`wafer_data.imaging.tiling`); None where each is one square.
+    (`wafer_data.imaging.tiling`); None where each is one square. colour: whether the models see images in colour.
     """
 
     image_size: int = 256
@@ -35,6 +37,7 @@ class Preprocessing:
     white: float = 1.0
     source: Mapping[str, Any] | None = None
     tiling: Mapping[str, Any] | None = None
+    colour: bool = False
 
     @property
     def tiles(self) -> Tiling | None:
@@ -53,9 +56,27 @@ class Preprocessing:
                 "a run with data.tiling=never, or use `waferroute inspect`"
             )
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the models' input: (S, S) of grey, (3, S, S) of colour."""
+        square = (self.image_size, self.image_size)
+        return (COLOURS, *square) if self.colour else square
+
+    def require_grey(self, what: str) -> None:
+        """For what is only there for grey images.
+
+        Raises:
+            BundleError: the bundle's models see images in colour.
+        """
+        if self.colour:
+            raise BundleError(
+                f"{what} is not there for a bundle whose models see images in colour (docs/colour.md): export one of "
+                "a run with data.colour=false"
+            )
+
     def to_dict(self) -> dict[str, Any]:
-        """The section `preprocessing` of a manifest; without `tiling` where there is none, as it was before tiles."""
-        return {key: value for key, value in vars(self).items() if key != "tiling" or value is not None}
+        """The section `preprocessing` of a manifest; without tiling and colour where there is none, as ever."""
+        return {key: value for key, value in vars(self).items() if key not in _OPTIONAL or value}
 
     @property
     def source_size(self) -> SourceSize | None:
@@ -87,13 +108,15 @@ class ModelEntry:
 def preprocessing_of(section: dict[str, Any]) -> Preprocessing:
     """The section `preprocessing`. Raises InputError where it is malformed."""
     counts = ("image_size", "max_pixels", "min_side")
-    if set(section) - {"source", "tiling"} != {*counts, "black", "white"} or not all(
+    if set(section) - {"source", *_OPTIONAL} != {*counts, "black", "white"} or not all(
         _is_count(section[name]) for name in counts
     ):
         raise InputError(
             f"{MANIFEST}: preprocessing must hold positive whole numbers {', '.join(counts)}, and the levels black "
             "and white"
         )
+    if not isinstance(section.get("colour", False), bool):
+        raise InputError(f"{MANIFEST}: preprocessing.colour must be true or false")
     found = Preprocessing(**section)
     found.levels, found.source_size, found.tiles  # noqa: B018 (raise where they are none)
     return found

@@ -1,4 +1,4 @@
-"""Students as ONNX graphs, written node by node: grey pixels in; raw score, map and latent out.
+"""Students as ONNX graphs, written node by node: pixels in; raw score, map and latent out.
 
 Writing the graph ourselves, rather than tracing it, keeps it small and the same to the last byte each time,
 folds batch normalisation into the convolutions, and leaves the batch dimension free. No threshold enters a
@@ -36,7 +36,7 @@ MANY_DIRECTIONS = 16
 
 
 def scoring_graph(student: StudentVAE, *, cells: bool = False) -> onnx.ModelProto:
-    """`StudentVAE.score` as a graph: image [N,1,256,256] -> score [N], map [N,h,h], latent [N,k].
+    """`StudentVAE.score` as a graph: image [N,C,256,256] -> score [N], map [N,h,h], latent [N,k].
 
     Args:
         cells: Also give what the trunk's two branches end in, `CELLS`: [N,c,m,m] and [N,c',m/2,m/2]. The classifier of
@@ -54,11 +54,11 @@ def scoring_graph(student: StudentVAE, *, cells: bool = False) -> onnx.ModelProt
     if cells:
         for name, channels, at in zip(CELLS, trunk.branch_channels, (size, size // 2), strict=True):
             outputs[name] = ["N", channels, at, at]
-    return b.model({"image": ["N", 1, IMAGE_SIZE, IMAGE_SIZE]}, outputs)
+    return b.model({"image": ["N", student.image_channels, IMAGE_SIZE, IMAGE_SIZE]}, outputs)
 
 
 def decoder_graph(decoder: ImageDecoder, latent: int) -> onnx.ModelProto:
-    """`StudentVAE.reconstruct` as a graph: latent [N,k] -> reconstruction [N,1,R,R] in [0, 1]."""
+    """`StudentVAE.reconstruct` as a graph: latent [N,k] -> reconstruction [N,C,R,R] in [0, 1]."""
     b = GraphBuilder("waferroute_decoder")
     x = b.node("Gemm", "latent", b.constant(decoder.start.weight), b.constant(decoder.start.bias), transB=1)
     x = b.reshape(x, -1, decoder.channels, 4, 4)
@@ -69,7 +69,8 @@ def decoder_graph(decoder: ImageDecoder, latent: int) -> onnx.ModelProto:
     if factor > 1:
         x = b.node("DepthToSpace", x, blocksize=factor, mode="CRD")
     b.node("Sigmoid", x, out="reconstruction")
-    return b.model({"latent": ["N", latent]}, {"reconstruction": ["N", 1, decoder.size, decoder.size]})
+    shape: Shape = ["N", decoder.image_channels, decoder.size, decoder.size]
+    return b.model({"latent": ["N", latent]}, {"reconstruction": shape})
 
 
 def _input(b: GraphBuilder, student: StudentVAE) -> str:

@@ -20,6 +20,7 @@ from student_vae import StudentVAE
 from tool_side.bundle.sections import MODEL_NAMES
 from tool_side.runtime.session import StudentGraph
 from wafer_data.errors import InputError
+from wafer_data.imaging.planes import stacked
 from wafer_data.imaging.tiling import TiledImage
 from wafer_data.progress import track
 from wafer_data.spread import spread
@@ -31,7 +32,7 @@ ON_THRESHOLD = 2e-5
 """Robust standard deviations of normal log-scores: what the order of additions changes in single precision."""
 
 PaintDefect = Callable[[ImageStore, np.ndarray, int], "np.ndarray | TiledImage"]
-"""(store, normals, place) -> the normal image at `place` with a synthetic defect, (S, S) float32, or in tiles."""
+"""(store, normals, place) -> the normal image at `place` with a synthetic defect, float32, or in tiles."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,8 @@ class CheckImages:
     """What an export is checked on.
 
     Attributes:
-        images: (n, S, S) float32 in [0, 1]; the first `normals` are without defect. Of large images all tiles.
+        images: (n, S, S) or (n, 3, S, S) float32 in [0, 1]; the first `normals` are without defect. Of large images
+            all tiles.
         tiles: how many each large image has; None where images are looked at as a whole.
     """
 
@@ -113,12 +115,12 @@ def check_images(
 
 
 def pytorch_scores(students: Mapping[str, StudentVAE], images: np.ndarray, batch: int = 32) -> RouteScores:
-    """Scores of (n, S, S) images, as the networks see them, by the trained students ("lowres" and "full")."""
+    """Scores of images, as the networks see them, by the trained students ("lowres" and "full")."""
     calls = {name: on_arrays(student) for name, student in students.items()}
     found: dict[str, list[np.ndarray]] = {name: [] for name in students}
     for start in track(range(0, len(images), batch), "scores to compare the export with"):
         for name, call in calls.items():
-            found[name].append(call(images[start : start + batch, None]).score)
+            found[name].append(call(stacked(images[start : start + batch])).score)
     return RouteScores(**{name: np.concatenate(parts) for name, parts in found.items()})
 
 

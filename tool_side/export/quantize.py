@@ -21,6 +21,7 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 
 from tool_side.export.graph import FEATURES
 from tool_side.runtime.session import session_options
+from wafer_data.imaging.planes import alone
 
 _FOLLOWERS = {"Relu", "Add"}
 """Operators between convolutions, which stay in 8 bits where all that they join is."""
@@ -78,7 +79,7 @@ class _Images(CalibrationDataReader):
 
     def get_next(self) -> dict[str, np.ndarray] | None:
         image = next(self._rest, None)
-        return None if image is None else {"image": image[None, None]}
+        return None if image is None else {"image": alone(image)}
 
 
 def _with_followers(model: onnx.ModelProto, layers: Collection[str]) -> list[str]:
@@ -118,7 +119,7 @@ def _means(model: onnx.ModelProto, tensor: str, images: np.ndarray) -> np.ndarra
     session = onnxruntime.InferenceSession(
         shown.SerializeToString(), session_options(1), providers=["CPUExecutionProvider"]
     )
-    rows = [session.run([tensor], {"image": image[None, None]})[0].mean((0, 2, 3)) for image in images]
+    rows = [session.run([tensor], {"image": alone(image)})[0].mean((0, 2, 3)) for image in images]
     mean: np.ndarray = np.mean(rows, axis=0)
     return mean
 

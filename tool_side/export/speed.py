@@ -9,6 +9,7 @@ import numpy as np
 import onnxruntime
 
 from tool_side.runtime.session import session_options
+from wafer_data.imaging.planes import alone
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ def in_turn(before: bytes, after: bytes, images: np.ndarray, runs: int = 300) ->
     wall, processor = np.empty((runs, 2)), np.empty((runs, 2))
     warm_up = max(5, runs // 10)
     for turn in range(-warm_up, runs):
-        feed = {"image": images[turn % len(images)][None, None]}
+        feed = {"image": alone(images[turn % len(images)])}
         # First the one, then the other: whichever comes second finds the image in the cache.
         for which in (0, 1) if turn % 2 else (1, 0):
             started, used = time.perf_counter(), time.thread_time()

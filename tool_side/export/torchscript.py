@@ -26,6 +26,7 @@ from tool_side.export.parity import (
 from tool_side.export.write import load_run
 from wafer_data.errors import InputError
 from wafer_data.files import new_directory, read_json, sha256_file, write_json
+from wafer_data.imaging.planes import stacked
 from wafer_data.store import ImageStore
 
 SCHEMA = 1
@@ -45,8 +46,8 @@ class _Scoring(nn.Module):
 
 
 def to_torchscript(student: StudentVAE) -> torch.jit.ScriptModule:
-    """`image` float32 (N, 1, 256, 256) grey in [0, 1] -> raw score (N,), map (N, h, h), latent (N, k)."""
-    example = torch.rand(2, 1, 256, 256, generator=torch.Generator().manual_seed(0))
+    """`image` float32 (N, C, 256, 256) in [0, 1] -> raw score (N,), map (N, h, h), latent (N, k)."""
+    example = torch.rand(2, student.image_channels, 256, 256, generator=torch.Generator().manual_seed(0))
     with warnings.catch_warnings():
         # Sizes that are fixed by the architecture become constants, which tracing warns of.
         warnings.simplefilter("ignore")
@@ -89,6 +90,7 @@ def export_torchscript(
             "schema": SCHEMA,
             "files": {f"{name}.pt": sha256_file(folder / f"{name}.pt") for name in students},
             "outputs": ["score", "map", "latent"],
+            "image_channels": store.channels,
             "levels": read_json(run_dir / "data" / "split.json")["levels"],
             "parity": {"reference": "PyTorch", **agreement.to_dict()},
             "parity_in_words": _in_words(agreement.to_dict()),
@@ -105,7 +107,7 @@ def _scores(path: Path, images: np.ndarray, batch: int = 16) -> np.ndarray:
         warnings.simplefilter("ignore")
         model = torch.jit.load(str(path))
     parts = [
-        model(torch.from_numpy(images[start : start + batch, None]))[0].numpy()
+        model(torch.from_numpy(stacked(images[start : start + batch])))[0].numpy()
         for start in range(0, len(images), batch)
     ]
     return np.concatenate(parts).astype(float)

@@ -97,6 +97,7 @@ def export_bundle(
                 **split["levels"],
                 source=split.get("source_size"),
                 tiling=None if store.reduced is None else store.reduced.tiling.to_dict(),
+                colour=store.channels != 1,
             ),
             more={"parity": parity, **_questions(run_dir), **({"variants": variants} if variants else {})},
         )

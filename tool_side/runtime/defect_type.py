@@ -20,7 +20,7 @@ MOST = 16
 
 def strongest_features(seen: Seen, reference: float) -> np.ndarray:
     """The features (f,) of an image's strongest defect: what its label is taken to speak of."""
-    regions = find_regions(seen.heat, reference, seen.image.shape[::-1], most=1, at_least_one=True)
+    regions = find_regions(seen.heat, reference, seen.image.shape[:-3:-1], most=1, at_least_one=True)
     return defect_features(seen, regions, reference)[0]
 
 

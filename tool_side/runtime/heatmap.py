@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from wafer_data.files import write_bytes
+from wafer_data.imaging.planes import as_picture
 
 # In units of the reference (99.9 % quantile on normal images): nothing is shown below the first, full
 # colour from the second on.
@@ -35,29 +36,30 @@ def strength(anomaly_map: np.ndarray, reference: float) -> np.ndarray:
     return np.nan_to_num(np.clip(scaled, 0, 1), nan=1.0)
 
 
-def overlay(grey: np.ndarray, anomaly_map: np.ndarray, reference: float) -> np.ndarray:
+def overlay(image: np.ndarray, anomaly_map: np.ndarray, reference: float) -> np.ndarray:
     """Heat map over the image: uint8 (S, S, 3).
 
     Args:
-        grey: (S, S) in [0, 1].
+        image: (S, S) in [0, 1], or colour planes (3, S, S).
         anomaly_map: (h, w), enlarged bilinearly.
         reference: The model's map_reference.
     """
-    size = (grey.shape[1], grey.shape[0])
+    size = (image.shape[-1], image.shape[-2])
+    below = image[..., np.newaxis] if image.ndim == 2 else as_picture(image)
     heat = Image.fromarray(strength(anomaly_map, reference)).resize(size, Image.Resampling.BILINEAR)
     amount = np.clip(np.asarray(heat), 0, 1)
     colour = np.stack([np.interp(amount, _STOPS, channel) for channel in _COLOURS.T], axis=-1)
     opacity = MAX_OPACITY * amount[..., np.newaxis]
-    picture = (1 - opacity) * (255 * np.clip(grey, 0, 1))[..., np.newaxis] + opacity * colour
+    picture = (1 - opacity) * (255 * np.clip(below, 0, 1)) + opacity * colour
     return np.rint(picture).astype(np.uint8)
 
 
-def write_heatmap(path: str | Path, grey: np.ndarray, anomaly_map: np.ndarray, reference: float) -> None:
+def write_heatmap(path: str | Path, image: np.ndarray, anomaly_map: np.ndarray, reference: float) -> None:
     """Write :func:`overlay` as PNG, whole or not at all.
 
     Raises:
         InputError: When that is not possible.
     """
     buffer = io.BytesIO()
-    Image.fromarray(overlay(grey, anomaly_map, reference)).save(buffer, format="PNG")
+    Image.fromarray(overlay(image, anomaly_map, reference)).save(buffer, format="PNG")
     write_bytes(path, buffer.getvalue())

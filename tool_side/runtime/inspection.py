@@ -105,12 +105,12 @@ class Inspection:
 
     @property
     def reconstruction(self) -> np.ndarray | None:
-        """What the decoder draws of the latent; None if it was not asked for."""
+        """What the decoder draws of the latent, (S, S) or of colour (3, S, S); None if it was not asked for."""
         return self.evidence.get(RECONSTRUCTION)
 
     @property
     def image(self) -> np.ndarray | None:
-        """The model input; None if it was not asked for."""
+        """The model input, (S, S) or of colour (3, S, S); None if it was not asked for."""
         return self.evidence.get(IMAGE)
 
     def with_evidence(self, **more: Any) -> Self:

@@ -32,7 +32,7 @@ from tool_side.runtime.tiles import SeenTile, describe_tiles, judge_tiles
 from wafer_data.errors import BundleError, ConfigurationError, InputError, RecipeError
 from wafer_data.image_ref import ImageRef, ImageSource
 from wafer_data.imaging.arrays import ChannelOrder, image_from_array, image_from_picture
-from wafer_data.imaging.read import UnreadableImage, read_grey, to_square
+from wafer_data.imaging.read import UnreadableImage, read_image, to_square
 from wafer_data.imaging.tiling import TiledImage, Tiles, Tiling
 
 
@@ -41,12 +41,13 @@ class Inspector:
 
     bundle: a verified Bundle, or the path of one. threads: threads of onnxruntime inside one operator, >=
     1; one is fastest for the small default students. reduced_decoding: decode large JPEG files at a part of
-    their size (see `wafer_data.imaging.read.read_grey`), which is faster and changes scores a little: not what
+    their size (see `wafer_data.imaging.read.read_image`), which is faster and changes scores a little: not what
     the thresholds were calibrated on, so off unless asked for. public_key: file of the key that the bundle at
     this path must be signed with (`tool_side.bundle.signature`). channel_order: of colour arrays, "rgb" or "bgr" (as
-    OpenCV and many cameras' programs hand them out; an array itself does not tell). bins: rules that give the defects
-    of flagged images a bin, and may make a decision stricter, never milder. cells: also give the full student's
-    activations to `defect_features`, whether or not the bundle has a classifier.
+    OpenCV and many cameras' programs hand them out; an array itself does not tell). Whether colour counts is for the
+    bundle to say: its models see luminance, or colour, where a grey image has three equal channels. bins: rules that
+    give the defects of flagged images a bin, and may make a decision stricter, never milder. cells: also give the full
+    student's activations to `defect_features`, whether or not the bundle has a classifier.
 
     bundle_id: `Bundle.id`. students: what scores a prepared image at each stage of the route, by its name; an inference
     server puts its own there. source_size: the size that images of the first recipe must have, another is REVIEW; None
@@ -138,10 +139,11 @@ class Inspector:
             result.reasons.append(self._unknown_recipe(recipe))
             return result.finished(perf_counter() - started)
         try:
-            grey = self.read(ref)
-            other_size = self._other_size(grey.shape, policy, recipe)
-            square = None if other_size else self.square(grey)
-            tiles = None if other_size or self.tiling is None else self._tiles(grey, self.tiling)
+            taken = self.read(ref)
+            shape = (taken.shape[0], taken.shape[1])
+            other_size = self._other_size(shape, policy, recipe)
+            square = None if other_size else self.square(taken)
+            tiles = None if other_size or self.tiling is None else self._tiles(taken, self.tiling)
         except UnreadableImage as error:
             result.unreadable = True
             result.reasons.append(f"the image cannot be read: {error.reason}")
@@ -157,7 +159,7 @@ class Inspector:
                 result.evidence[IMAGE] = square if tiles is None else tiles.whole
             try:
                 shown = self._judge(square, tiles, policy, result)
-                self._name_defects(shown, grey.shape, ref, bins or self._bins, result)
+                self._name_defects(shown, shape, ref, bins or self._bins, result)
                 if reconstruction and result.score is not None and tiles is None:
                     self._reconstruct(shown[0].seen.image, result)
             except Exception as error:  # onnxruntime's exceptions share no base class but this one
@@ -213,7 +215,7 @@ class Inspector:
             square = max(found.tiles, key=lambda tile: self.students[Route.FULL](tile).score)
         if not mirrored:
             return self._features_of(square)
-        copies = (square, square[:, ::-1], square[::-1], square[::-1, ::-1])
+        copies = (square, square[..., ::-1], square[..., ::-1, :], square[..., ::-1, ::-1])
         return np.stack([self._features_of(np.ascontiguousarray(copy)) for copy in copies])
 
     def _features_of(self, square: np.ndarray) -> np.ndarray:
@@ -226,8 +228,7 @@ class Inspector:
         return self.models[route].map_reference
 
     def _warm_up(self) -> None:
-        size = self.preprocessing.image_size
-        image = np.full((size, size), 0.5, dtype=np.float32)
+        image = np.full(self.preprocessing.shape, 0.5, dtype=np.float32)
         for name, student in self.students.items():
             try:
                 output = student(image)
@@ -240,8 +241,7 @@ class Inspector:
                 raise BundleError(f"model {name} of the bundle does not run: {error}") from error
 
     def _check_classes(self, classes: TypeClassifier) -> None:
-        size = self.preprocessing.image_size
-        given = self._features_of(np.full((size, size), 0.5, dtype=np.float32)).size
+        given = self._features_of(np.full(self.preprocessing.shape, 0.5, dtype=np.float32)).size
         if classes.center.size != given:
             raise BundleError(
                 f"{CLASSES} was learned with other students: it takes {classes.center.size} features, these "
@@ -249,7 +249,7 @@ class Inspector:
             )
 
     def prepare(self, image: ImageSource) -> np.ndarray:
-        """The models' input for an image, float32 (S, S) in [0, 1]. Raises UnreadableImage."""
+        """The models' input for an image, (S, S) or of colour (3, S, S), in [0, 1]. Raises UnreadableImage."""
         return self.square(self.read(image))
 
     def picture(self, image: ImageSource) -> np.ndarray:
@@ -261,18 +261,25 @@ class Inspector:
         return self.square(grey) if self.tiling is None else self._tiles(grey, self.tiling).whole
 
     def read(self, image: ImageSource) -> np.ndarray:
-        """The grey image as it was taken, 2-D, of any size that the bundle allows. Raises UnreadableImage."""
-        limits = {"max_pixels": self.preprocessing.max_pixels, "min_side": self.preprocessing.min_side}
+        """The image as it was taken, of any size that the bundle allows: grey, (H, W), or colour, (H, W, 3).
+
+        Raises UnreadableImage.
+        """
+        limits: dict[str, int] = {
+            "max_pixels": self.preprocessing.max_pixels,
+            "min_side": self.preprocessing.min_side,
+        }
+        colour = self.preprocessing.colour
         content = ImageRef.of(image).content
         if isinstance(content, np.ndarray):
-            return image_from_array(content, channel_order=self._channel_order, **limits)
+            return image_from_array(content, channel_order=self._channel_order, colour=colour, **limits)
         if isinstance(content, Image.Image):
-            return image_from_picture(content, **limits)
-        return read_grey(content, reduce_to=self._reduce_to, **limits)
+            return image_from_picture(content, colour=colour, **limits)
+        return read_image(content, colour=colour, reduce_to=self._reduce_to, **limits)
 
-    def square(self, grey: np.ndarray) -> np.ndarray:
-        """The models' input made from what :meth:`read` gives, float32 (S, S) in [0, 1]."""
-        return np.ascontiguousarray(self._levels.apply(to_square(grey, self.preprocessing.image_size)))
+    def square(self, taken: np.ndarray) -> np.ndarray:
+        """The models' input made from what :meth:`read` gives, float32 (S, S) in [0, 1], of colour (3, S, S)."""
+        return np.ascontiguousarray(self._levels.apply(to_square(taken, self.preprocessing.image_size)))
 
     def _tiles(self, grey: np.ndarray, tiling: Tiling) -> Tiles:
         return Tiles(tiling.grid(*grey.shape), tiling.reduce(grey), self._levels)
@@ -376,7 +383,7 @@ class Inspector:
         if decoder is None and Route.FULL in self._decoders:
             decoder, latent = self._decoders[Route.FULL], self.students[Route.FULL](square).latent
         if decoder is not None and latent is not None:
-            result.evidence[RECONSTRUCTION] = _resize(decoder(latent), square.shape[0])
+            result.evidence[RECONSTRUCTION] = _resize(decoder(latent), square.shape[-1])
         result.seconds["reconstruction"] = perf_counter() - clock
 
 
@@ -396,6 +403,8 @@ def _check_output(entry: ModelEntry, output: StudentOutput) -> None:
 
 
 def _resize(plane: np.ndarray, size: int) -> np.ndarray:
+    if plane.ndim == 3:
+        return np.stack([_resize(channel, size) for channel in plane])
     if plane.shape == (size, size):
         return plane
     resized = Image.fromarray(plane).resize((size, size), Image.Resampling.BILINEAR)

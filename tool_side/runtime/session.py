@@ -8,6 +8,7 @@ import numpy as np
 import onnxruntime
 
 from wafer_data.errors import BundleError
+from wafer_data.imaging.planes import alone
 
 STUDENT_OUTPUTS = ("score", "map", "latent")
 CELL_OUTPUTS = ("fine", "deep")
@@ -61,7 +62,7 @@ class _Graph:
 
 
 class StudentGraph(_Graph):
-    """`image` float32 [1, 1, S, S] in [0, 1] -> raw `score`, `map`, `latent`. Thread-safe.
+    """`image` float32 [1, C, S, S] in [0, 1] -> raw `score`, `map`, `latent`. Thread-safe.
 
     cells: also give the trunk's activations, where the graph has them.
     """
@@ -72,25 +73,30 @@ class StudentGraph(_Graph):
             self._outputs = (*STUDENT_OUTPUTS, *CELL_OUTPUTS)
 
     def __call__(self, image: np.ndarray) -> StudentOutput:
-        """image: float32 (S, S)."""
-        score, anomaly_map, latent, *cells = self._run({"image": image[np.newaxis, np.newaxis]})
+        """image: float32 (S, S) of grey, (3, S, S) of colour."""
+        score, anomaly_map, latent, *cells = self._run({"image": alone(image)})
         return StudentOutput(float(score[0]), anomaly_map[0], latent[0], tuple(one[0] for one in cells))
 
     def batch(self, images: np.ndarray) -> BatchOutput:
-        """images: float32 (B, 1, S, S), one after the other: the same to the last bit as on the tool."""
-        score, heat, latent, _ = zip(*(self(image[0]) for image in images), strict=True)
+        """images: float32 (B, C, S, S), one after the other: the same to the last bit as on the tool."""
+        score, heat, latent, _ = zip(*(self(_one(image)) for image in images), strict=True)
         return BatchOutput(np.array(score), np.stack(heat), np.stack(latent))
 
 
 class DecoderGraph(_Graph):
-    """`latent` float32 [1, k] -> `reconstruction` [1, 1, R, R] in [0, 1]. Thread-safe."""
+    """`latent` float32 [1, k] -> `reconstruction` [1, C, R, R] in [0, 1]. Thread-safe."""
 
     def __init__(self, name: str, data: bytes, threads: int) -> None:
         super().__init__(name, data, ("latent",), DECODER_OUTPUTS, threads)
 
     def __call__(self, latent: np.ndarray) -> np.ndarray:
-        """latent: float32 (k,). Returns float32 (R, R)."""
-        return self._run({"latent": latent[np.newaxis]})[0][0, 0]
+        """latent: float32 (k,). Returns float32 (R, R), of colour (3, R, R)."""
+        return _one(self._run({"latent": latent[np.newaxis]})[0][0])
+
+
+def _one(planes: np.ndarray) -> np.ndarray:
+    """(C, S, S) as an image: (S, S) of grey."""
+    return planes[0] if len(planes) == 1 else planes
 
 
 def session_options(threads: int) -> onnxruntime.SessionOptions:

@@ -59,6 +59,7 @@ def export_triton(
     if not isinstance(bundle, Bundle):
         bundle = load_bundle(bundle)
     bundle.preprocessing.require_squares("the model repository of Triton")
+    bundle.preprocessing.require_grey("the model repository of Triton")
     Inspector(bundle)  # refuses graphs that do not run, before anything is written
     out_dir = Path(out_dir)
     names = {name: f"{prefix}{name}" for name in (*MODEL_NAMES, "routed")}

@@ -73,9 +73,10 @@ def read_image(
     Values keep the file's scale: nothing is stretched to the image's own range. White is the largest number of the
     file's depth (4095 of 12 bits that are packed, 65535 of 12 bits in a 16-bit file); integers of more than 16 bits
     count as 16-bit ones if they hold 0..65535. Colour becomes luma (ITU-R 601) in the file's depth, or with `colour`
-    stays, (height, width, 3) red, green and blue, where a grey file has three equal channels. Palettes are looked up, alpha is dropped. Stored values are taken as they are: gamma, colour profiles and orientation tags are
-    not followed in any format (a camera that looks straight down writes a tag by chance). A file with several pages
-    or pictures is refused. Size and structure are judged before any pixel is decoded.
+    stays: (height, width, 3), red, green and blue, of a grey file three equal channels. Palettes are looked up, alpha
+    is dropped. Stored values are taken as they are: gamma, colour profiles and orientation tags are not followed in any
+    format (a camera that looks straight down writes a tag by chance). A file with several pages or pictures is refused.
+    Size and structure are judged before any pixel is decoded.
 
     Args:
         source: path, or the bytes of a file.
@@ -88,8 +89,8 @@ def read_image(
             files, are decoded as without it. The pixels differ a little from those of decoding all and resizing.
 
     Returns:
-        (height, width) or (height, width, 3), in the smallest of uint8, uint16 and float32 in [0, 1] that holds the picture: one picture
-        gives one array, whatever held it (see `wafer_data.imaging.depth`).
+        (height, width) or (height, width, 3), in the smallest of uint8, uint16 and float32 in [0, 1] that holds the
+        picture: one picture gives one array, whatever held it (see `wafer_data.imaging.depth`).
 
     Raises:
         UnreadableImage: missing, not a regular file, no permission, empty, not an image, truncated or damaged, of a
@@ -156,9 +157,7 @@ def _read_file(path: Path, max_pixels: int) -> bytes:
         raise Refused(f"no file can have this name ({error})") from error
 
 
-def _decode(
-    data: bytes, max_pixels: int, min_side: int, reduce_to: int | None, colour: bool
-) -> np.ndarray:
+def _decode(data: bytes, max_pixels: int, min_side: int, reduce_to: int | None, colour: bool) -> np.ndarray:
     """Decode all pixels of a complete file of an allowed size; never a part of one."""
 
     def check_size(width: int, height: int) -> None:

@@ -43,7 +43,9 @@ def add(
     result = image.astype(np.float32)  # a copy, also when it is float32 already
     result[window] = np.where(footprint, after, before)
     mask = np.zeros(image.shape[-2:], dtype=bool)
-    mask[place] = footprint & (_strongest(after - before) != 0)  # black stays black where the change is darker
+    mask[place] = footprint & (
+        _strongest(after - before) != 0
+    )  # black stays black where the change is darker
     return result, mask
 
 

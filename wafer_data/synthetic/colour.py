@@ -23,7 +23,7 @@ Paint = Callable[
     tuple[np.ndarray, np.ndarray],
 ]
 BRIGHTNESS_SHARE, OWN_SHARE = 0.4, 0.2
-"""So often paint changes the brightness alone, and lies on the image's own axis; else it is a hue of equal luminance."""
+"""So often paint changes the brightness alone, and lies on the image's own axis; else it changes the hue alone."""
 _EVERY = 4  # pixels from which an image's own axis is taken
 _LEAST = 0.02
 

@@ -19,14 +19,12 @@ def transplant(
 ) -> tuple[np.ndarray, np.ndarray]:
     """`normal` with the defect of `defect`, and where that now is: float32 (H, W) in [0, 1] and bool (H, W).
 
-    Of colour both images are planes (3, H, W).
-
     The masked pixels are mirrored and turned as `symmetries` allows and moved by at most 3 % of the shorter side,
     because many defects belong to a place in the pattern; the whole mask stays inside the image. Each connected part
-    is shifted by one grey value (a colour: one a channel), so that what surrounds it has the mean of what it comes to lie on, and over a narrow
-    border outside the mask (1.2 % of the shorter side) the old surroundings fade into the new ones: otherwise the
-    patch's outline would be the most anomalous thing in the image. Pixels beyond that border are those of `normal` to
-    the bit. The same state of `rng` gives the same result.
+    is shifted by one grey value (of colour one a channel), so that what surrounds it has the mean of what it comes to
+    lie on, and over a narrow border outside the mask (1.2 % of the shorter side) the old surroundings fade into the new
+    ones: otherwise the patch's outline would be the most anomalous thing in the image. Pixels beyond that border are
+    those of `normal` to the bit. The same state of `rng` gives the same result.
 
     Args:
         normal, defect: float32 (H, W) or (3, H, W) in [0, 1], of one shape; neither is changed.
