@@ -21,7 +21,7 @@ def test_every_field_is_documented() -> None:
     [
         ({}, "format"),
         ({"format": "coco"}, "'mvtec', 'folder', 'elpv' or 'shards'"),
-        ({"format": "elpv", "colour": True}, "colour"),
+        ({"format": "elpv", "hue": True}, "hue"),
         ({"format": "elpv", "seed": "1"}, "valid integer"),
         ({"format": "elpv", "skip_bad_images": 1}, "valid boolean"),
         ({"format": "mvtec"}, "format=mvtec needs root"),
