@@ -56,7 +56,7 @@ def open_images(data: str | Path | Iterable[Any], run: str | Path, **settings: A
         layout = "mvtec" if (root / "train").is_dir() else "folder"
         settings = {"format": layout, "root": str(root), **settings}
     else:
-        normal, defective = write_images(data, run / "images")
+        normal, defective = write_images(data, run / "images", colour=bool(settings.get("colour")))
         found = {"defects": str(defective)} if defective else {}
         settings = {"format": "folder", "root": str(normal), "name": "images", **found, **settings}
     return prepare_data(_section(DataConfig, settings), run / "data")

@@ -10,17 +10,20 @@ from PIL import Image
 
 from wafer_data.errors import InputError
 from wafer_data.files import new_directory, write_bytes
+from wafer_data.imaging.planes import COLOURS, as_picture
+from waferroute.deep_png import deep_colour
 
 _LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601, as for colour files
 
 
-def write_images(batches: Iterable[Any], folder: Path) -> tuple[Path, Path | None]:
+def write_images(batches: Iterable[Any], folder: Path, *, colour: bool = False) -> tuple[Path, Path | None]:
     """Write every image of a loader.
 
     Args:
         batches: Images (B, C, H, W) or (B, H, W), alone, as `(images, labels)`, or as a dictionary with `image` and
             `label`; C is 1, or 3 for red, green, blue.
         folder: Is written as a whole; an older one is replaced.
+        colour: Whether it is kept of floats and 16 bits; of 8 bits it is kept in any case.
 
     Returns:
         The folders of the normal and of the defective images; None where there is none.
@@ -34,7 +37,7 @@ def write_images(batches: Iterable[Any], folder: Path) -> tuple[Path, Path | Non
             for image, label in zip(images, labels, strict=True):
                 kind = "defective" if label else "normal"
                 (new / kind).mkdir(exist_ok=True)
-                write_bytes(new / kind / f"{counts[kind]:07d}.png", _png(image))
+                write_bytes(new / kind / f"{counts[kind]:07d}.png", _png(image, colour))
                 counts[kind] += 1
         if not counts["normal"]:
             raise InputError("the loader gave no normal image (label 0)")
@@ -59,8 +62,8 @@ def _batch(batch: Any) -> tuple[np.ndarray, Iterator[int] | list[int]]:
     return found, [int(label != 0) for label in given]
 
 
-def _png(image: np.ndarray) -> bytes:
-    """One image, (H, W) or (C, H, W): bytes as they are, floats and 16 bits as 16-bit grey."""
+def _png(image: np.ndarray, colour: bool) -> bytes:
+    """One image, (H, W) or (C, H, W): bytes as they are, floats and 16 bits as 16-bit grey, or 16-bit colour."""
     if image.dtype == np.uint8:
         pixels = image.transpose(1, 2, 0).squeeze(-1) if image.ndim == 3 and len(image) == 1 else image
         pixels = pixels.transpose(1, 2, 0) if pixels.ndim == 3 else pixels
@@ -74,6 +77,8 @@ def _png(image: np.ndarray) -> bytes:
                 f"an image has values of type {image.dtype}, {image.min():g} to {image.max():g}; expected uint8, "
                 "uint16, or floats in [0, 1]: leave out the standardisation (mean and std) of the loader"
             )
+        if colour and values.ndim == 3 and len(values) == COLOURS:
+            return deep_colour(np.rint(as_picture(values) * 65535).astype(np.uint16))
         if values.ndim == 3:
             values = np.tensordot(_LUMA, values, 1) if len(values) == 3 else values[0]
         pixels = np.rint(values.clip(0, 1) * 65535).astype(np.uint16)

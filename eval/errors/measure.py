@@ -121,7 +121,7 @@ def _described(errors: list[Error]) -> dict[str, Any]:
 def _context(measuring: Measuring, levers: Levers, decided: Decided, labels: np.ndarray) -> Context:
     run, students = measuring.run, measuring.students
     mean_ms, full_ms = _times(run) if levers.model == "routed" else (None, None)
-    blank = np.zeros((run.store.size, run.store.size), np.float32)
+    blank = np.zeros_like(run.store.pixels(0))
     return Context(
         levers=levers,
         normals=int(np.sum(labels == 0)),

@@ -16,14 +16,15 @@ from lifecycle.gate.scored import labelled_images
 from lifecycle.retraining.extract import FOLDER as EXTRACT
 from lifecycle.retraining.extract import MANIFEST
 from lifecycle.retraining.plan import Plan
-from router.gate import QualityGate, measure_quality
+from router.gate import QualityGate
+from router.gate_figures import measure_image
 from service.feedback import known_defective
 from service.store.database import DatabaseDown
 from service.store.tables import inspections
 from tool_side import load_bundle
 from wafer_data.errors import DataError, InputError
 from wafer_data.files import read_json, write_json
-from wafer_data.imaging.read import UnreadableImage, read_grey, to_square
+from wafer_data.imaging.read import UnreadableImage, read_image, to_square
 from wafer_data.progress import track
 
 FOLDER, RESULT = "validate", "validation.json"
@@ -37,27 +38,27 @@ def validate(plan: Plan) -> dict[str, Any]:
         DataError: With everything that speaks against training on these images.
     """
     manifest = read_json(plan.folder / EXTRACT / MANIFEST)
-    gate = _production_gate(plan)
+    gate, colour = _production_gate(plan)
     pixels: dict[str, list[str]] = defaultdict(list)
     problems: list[str] = []
     refused = 0
     normal = [one for one in manifest["images"] if one["file"].startswith("data/train/")]
     for one in track(manifest["images"], "validating images"):
         path = plan.folder / EXTRACT / "images" / one["file"]
-        digest, reasons, problem = _look(path, one["sha256"], gate)
+        digest, reasons, problem = _look(path, one["sha256"], gate, colour)
         if problem is not None:
             problems.append(f"{one['file']}: {problem}")
             continue
         pixels[digest].append(one["file"])
         refused += bool(reasons) and one["file"].startswith("data/train/")
     for one in manifest["regression"]:
-        digest, _, problem = _look(plan.regression / one["file"], one["sha256"], None)
+        digest, _, problem = _look(plan.regression / one["file"], one["sha256"], None, colour)
         if problem is not None:
             problems.append(f"regression/{one['file']}: {problem}")
         else:
             pixels[digest].append(f"regression/{one['file']}")
     for image in labelled_images(*plan.config.frozen):
-        digest, _, problem = _look(image.path, None, None)
+        digest, _, problem = _look(image.path, None, None, colour)
         if problem is None:
             pixels[digest].append(f"frozen/{image.name}")
     problems += _leaks(pixels)
@@ -79,7 +80,9 @@ def validate(plan: Plan) -> dict[str, Any]:
     return content
 
 
-def _look(path: Path, sha: str | None, gate: QualityGate | None) -> tuple[str, list[str], str | None]:
+def _look(
+    path: Path, sha: str | None, gate: QualityGate | None, colour: bool
+) -> tuple[str, list[str], str | None]:
     """An image's pixels as a digest, why the quality gate refuses it, and what is wrong with the file."""
     try:
         data = path.read_bytes()
@@ -88,23 +91,27 @@ def _look(path: Path, sha: str | None, gate: QualityGate | None) -> tuple[str, l
     if sha is not None and hashlib.sha256(data).hexdigest() != sha:
         return "", [], "changed since it was extracted"
     try:
-        grey = read_grey(data)
-        square = to_square(grey)
+        image = read_image(data, colour=colour)
+        square = to_square(image)
     except UnreadableImage as error:
         return "", [], str(error)
-    if grey.min() == grey.max():
+    if (image == image[0, 0]).all():
         return "", [], "constant, it shows nothing"
-    digest = hashlib.sha256(f"{grey.dtype}{grey.shape}".encode() + grey.tobytes()).hexdigest()
-    return digest, [] if gate is None else gate.reasons(measure_quality(square)), None
+    digest = hashlib.sha256(f"{image.dtype}{image.shape}".encode() + image.tobytes()).hexdigest()
+    return digest, [] if gate is None else gate.reasons(measure_image(square)), None
 
 
-def _production_gate(plan: Plan) -> QualityGate | None:
-    """Production's ranges of brightness, contrast, sharpness and its recipe's look: those of its calibration."""
+def _production_gate(plan: Plan) -> tuple[QualityGate | None, bool]:
+    """Production's ranges of brightness, contrast, sharpness and its recipe's look: those of its calibration.
+
+    And whether its models see images in colour.
+    """
     if plan.production is None:
-        return None
+        return None, False
     bundle = load_bundle(plan.versions().bundle(plan.production), public_key=plan.config.service.public_key)
     recipe = plan.config.extract.recipe
-    return (bundle.recipes.get(recipe, bundle.policy) if recipe else bundle.policy).gate
+    policy = bundle.recipes.get(recipe, bundle.policy) if recipe else bundle.policy
+    return policy.gate, bundle.preprocessing.colour
 
 
 def _leaks(pixels: dict[str, list[str]]) -> list[str]:

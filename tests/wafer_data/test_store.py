@@ -191,7 +191,7 @@ class TestWholeOrNotAtAll:
         def interrupted(*args: Any, **kwargs: Any) -> Any:
             raise KeyboardInterrupt
 
-        monkeypatch.setattr(checks, "read_grey", interrupted)
+        monkeypatch.setattr(checks, "read_image", interrupted)
         self.fail(mvtec_root, tmp_path / "out", KeyboardInterrupt)
         assert content(tmp_path / "out/data") == old
 

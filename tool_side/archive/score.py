@@ -109,5 +109,4 @@ def low_latent(inspector: Inspector, square: Any, recipe: str | None) -> Any:
 def _blank(inspector: Inspector) -> Any:
     import numpy as np
 
-    size = inspector.preprocessing.image_size
-    return np.full((size, size), 0.5, np.float32)
+    return np.full(inspector.preprocessing.shape, 0.5, np.float32)
