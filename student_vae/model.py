@@ -72,7 +72,7 @@ class StudentVAE(nn.Module):
     def prepare(self, image: Tensor) -> Tensor:
         """What the trunk sees of (B, C, 256, 256) in [0, 1]: shrunken, and centred to [-2, 2]."""
         if not torch.jit.is_tracing():
-            require_model_images(image.shape, "a student", (self.image_channels,))
+            require_model_images(image.shape, "a student", self.image_channels)
         return 4.0 * (self.shrink(image) - 0.5)
 
     def shrink(self, image: Tensor) -> Tensor:

@@ -86,7 +86,7 @@ def fit_teacher(
     if config.compile and device.type == "cuda":
         compile_blocks(backbone)
     normals = store.indices("train", label=0)
-    teacher = Teacher(backbone, config.directions).to(device).eval()
+    teacher = Teacher(backbone, config.directions, image_channels=store.channels).to(device).eval()
     fit_projection(teacher, store, spread(normals, BASIS_IMAGES), config)
     key = sha256_json([store.fingerprint, weights_digest(teacher)])
 

@@ -31,6 +31,7 @@ class Teacher(nn.Module):
         likelihood: fitted conditional Gaussian, or None before the fit.
         decoder: reconstructs normal features; the likelihood then judges what is left of them.
         questions: that are asked beside the likelihood; None: it stands alone.
+        image_channels: planes of the images that it is fitted to: 1 of grey, 3 of colour.
     """
 
     channel_mean: Tensor
@@ -45,9 +46,10 @@ class Teacher(nn.Module):
         likelihood: FeatureLikelihood | None = None,
         decoder: BottleneckDecoder | None = None,
         questions: Questions | None = None,
+        image_channels: int = 1,
     ) -> None:
         super().__init__()
-        self.backbone = backbone
+        self.backbone, self.image_channels = backbone, image_channels
         self.register_buffer("channel_mean", torch.zeros(1, backbone.channels, 1, 1))
         self.register_buffer("channel_std", torch.ones(1, backbone.channels, 1, 1))
         self.directions = directions
@@ -69,7 +71,7 @@ class Teacher(nn.Module):
     @torch.no_grad()
     def project(self, image: Tensor, directions: int) -> Tensor:
         """(B, C, 256, 256) in [0, 1], grey or colour -> (B, directions, map, map), standardised and projected."""
-        require_model_images(image.shape, "the teacher", (1, 3))
+        require_model_images(image.shape, "the teacher", self.image_channels)
         features = self.backbone(image)
         with _full_precision(image.device):
             raw = (features - self.channel_mean) / self.channel_std
@@ -118,6 +120,7 @@ def save_teacher(teacher: Teacher, likelihood: LikelihoodConfig, directory: Path
         "answers": teacher.likelihood.answers.describe() if teacher.likelihood.answers else None,
         "likelihood": likelihood.model_dump(mode="json"),
         "parameters": teacher.parameter_count,
+        "image_channels": teacher.image_channels,
     }
     write_json(directory / "teacher.json", description)
 
@@ -159,6 +162,7 @@ def load_teacher(directory: str | Path) -> Teacher:
     questions = rebuild_questions(about["questions"]) if about["questions"] else None
     decoder = rebuild_decoder(about["decoder"]) if about["decoder"] else None
     backbone = rebuild(about["backbone"], about["map_size"])
-    teacher = Teacher(backbone, about["directions"], likelihood, decoder, questions)
+    channels = about.get("image_channels", 1)
+    teacher = Teacher(backbone, about["directions"], likelihood, decoder, questions, channels)
     load_weights(teacher, directory / "teacher.safetensors")
     return teacher.eval()

@@ -90,12 +90,18 @@ def hand_out(teacher: Teacher, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     save_tensors(teacher.state_dict(), folder / WEIGHTS)
     backbone = teacher.backbone
-    about = {"backbone": backbone.describe(), "map_size": backbone.map_size, "directions": teacher.directions}
+    about = {
+        "backbone": backbone.describe(),
+        "map_size": backbone.map_size,
+        "directions": teacher.directions,
+        "image_channels": teacher.image_channels,
+    }
     write_json(folder / ABOUT, about)
 
 
 def _taken(folder: Path) -> Teacher:
     about = read_json(folder / ABOUT)
-    teacher = Teacher(rebuild(about["backbone"], about["map_size"]), about["directions"])
+    backbone = rebuild(about["backbone"], about["map_size"])
+    teacher = Teacher(backbone, about["directions"], image_channels=about["image_channels"])
     load_weights(teacher, folder / WEIGHTS)
     return teacher.to("cuda" if torch.cuda.is_available() else "cpu").eval()
