@@ -68,10 +68,16 @@ def test_it_says_how_large_it_is(baseline):
     assert baseline.input_size in (32, 64)
 
 
-@pytest.mark.parametrize("bad", [np.zeros((2, 64, 64)), np.zeros((2, 3, 64, 64)), np.zeros((2, 1, 64, 32))])
+@pytest.mark.parametrize("bad", [np.zeros((2, 64, 64)), np.zeros((2, 2, 64, 64)), np.zeros((2, 1, 64, 32))])
 def test_another_shape_is_an_error(baseline, bad):
     with pytest.raises(InputError, match=r"\(B, 1, S, S\)"):
         baseline.scores(bad)
+
+
+def test_of_colour_it_sees_the_luminance(baseline):
+    grey = stripes(2, 0)
+    scores, _ = baseline.scores(np.repeat(grey, 3, axis=1))
+    np.testing.assert_allclose(scores, baseline.scores(grey)[0], rtol=1e-3, atol=1e-3)
 
 
 def test_values_that_are_not_finite_are_an_error(baseline):
