@@ -28,15 +28,14 @@ from service.store.image_files import Images
 from service.store.tables import escapes, images, inspections, planted_images
 from wafer_data.errors import InputError
 from wafer_data.files import new_directory, write_json
+from wafer_data.listing import MASK_FOLDERS, NORMAL_NAMES
 
 TEST_SHARE = 0.1
 _SUFFIX = {"png": ".png", "tiff": ".tif", "jpeg": ".jpg", "bmp": ".bmp"}
+_NO_WORD = re.compile(r"[^a-z0-9]+")
 # readers of the layout take folders of these names for normal images or for masks
-_TAKEN = {
-    "good", "ok", "o_k", "normal", "normals", "io", "i_o", "pass", "passed", "defect_free", "defectfree", "no_defect",
-    "nodefect", "non_defective", "fine", "mask", "masks", "ground_truth", "groundtruth", "gt", "label", "labels",
-    "annotation", "annotations", "seg", "good_images", "ok_images", "normal_images", "anomaly_free", "no_anomaly",
-    "nominal", "healthy", "intact", "gut", "gutteil", "gutteile", "bon", "conforme", "bueno",
+_TAKEN = {_NO_WORD.sub("_", name).strip("_") for name in NORMAL_NAMES | MASK_FOLDERS} | {
+    "label", "labels", "annotation", "annotations", "seg"
 }  # fmt: skip
 _ABOUT = ("id", "wafer_id", "point", "lot", "tool", "layer", "recipe", "received_at", "decision", "rule", "version",
           "bundle")  # fmt: skip
@@ -223,7 +222,7 @@ def folder_of(defect: str | None) -> str:
     """The folder of a type that people wrote as they liked: a-z, 0-9 and _; never one that says good."""
     if not defect:
         return "defect"
-    name = re.sub(r"[^a-z0-9]+", "_", defect.lower()).strip("_")[:60]
+    name = _NO_WORD.sub("_", defect.lower()).strip("_")[:60]
     if not name:
         return f"type_{hashlib.sha256(defect.encode()).hexdigest()[:8]}"
     return f"defect_{name}" if name in _TAKEN else name

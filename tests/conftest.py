@@ -174,6 +174,16 @@ def tiny_run(tiny_data: Path, tiny_teacher_config, tmp_path_factory: pytest.Temp
     return made_once(tmp_path_factory, "tiny", make)
 
 
+@pytest.fixture(scope="module")
+def ray_cluster():
+    """A local Ray cluster of two workers."""
+    import ray
+
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=200_000_000)
+    yield
+    ray.shutdown()
+
+
 def settings(section: str, model) -> dict:
     """What of a section of the configuration may stand in a file, JSON-friendly."""
     from waferroute.config import RunConfig

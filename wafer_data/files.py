@@ -77,7 +77,7 @@ def read_json(path: str | Path) -> Any:
         raise NotFoundError(f"{path} does not exist") from error
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from error
-    except ValueError as error:  # covers both broken JSON and broken UTF-8
+    except (ValueError, RecursionError) as error:  # broken JSON, broken UTF-8; brackets by the thousand
         raise InputError(f"{path} is not valid JSON ({error}); remove it and run again") from error
 
 

@@ -17,7 +17,7 @@ Region = tuple[DefectFinding, np.ndarray, np.ndarray]
 """A defect, and row and column of each of its cells on the heat map, the highest first."""
 
 
-def find_defects(
+def find_regions(
     anomaly_map: np.ndarray,
     reference: float,
     image_size: tuple[int, int],
@@ -27,8 +27,8 @@ def find_defects(
     grow_to: float = GROW_TO,
     most: int = MOST,
     at_least_one: bool = False,
-) -> list[DefectFinding]:
-    """The defects that a heat map shows.
+) -> list[Region]:
+    """The defects that a heat map shows, each with its cells on the map.
 
     Connected regions (8 neighbours) of cells above `grow_to` that hold one of `seed_at` (hysteresis thresholding, Canny
     1986). Areas and lengths are multiples of the map's cells: a defect smaller than a cell has the size of one.
@@ -48,25 +48,6 @@ def find_defects(
     Raises:
         DataError: a map of another shape, or impossible numbers.
     """
-    found = find_regions(
-        anomaly_map, reference, image_size, pixel_um=pixel_um, seed_at=seed_at, grow_to=grow_to, most=most,
-        at_least_one=at_least_one,
-    )  # fmt: skip
-    return [finding for finding, _, _ in found]
-
-
-def find_regions(
-    anomaly_map: np.ndarray,
-    reference: float,
-    image_size: tuple[int, int],
-    *,
-    pixel_um: tuple[float, float] | None = None,
-    seed_at: float = SEED_AT,
-    grow_to: float = GROW_TO,
-    most: int = MOST,
-    at_least_one: bool = False,
-) -> list[Region]:
-    """`find_defects`, each with its cells on the heat map."""
     values = np.asarray(anomaly_map, dtype=np.float64)
     if values.ndim != 2 or values.size == 0:
         raise DataError(f"a heat map has two dimensions, got the shape {values.shape}")

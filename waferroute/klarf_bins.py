@@ -13,7 +13,7 @@ from tool_side.runtime.defect_type import DEFECT, whole_image
 from tool_side.runtime.inspection import Inspection
 from wafer_data.defect import DefectFinding
 from wafer_map.bins import Binned, BinRules
-from wafer_map.geometry import find_defects
+from wafer_map.geometry import find_regions
 from wafer_map.klarf import Defect, DefectResult
 
 PASS_BIN = 1
@@ -40,7 +40,7 @@ def finding_of(
     """
     finding = whole_image(image_size)
     if result.map is not None and reference is not None:
-        finding = find_defects(result.map, reference, image_size, pixel_um=pixel_um, at_least_one=True)[0]
+        finding = find_regions(result.map, reference, image_size, pixel_um=pixel_um, at_least_one=True)[0][0]
     named = result.evidence.get(DEFECT)
     if named is not None:
         finding = finding.with_(

@@ -14,7 +14,7 @@ from scipy.stats import binomtest
 from starlette.testclient import TestClient
 
 from service.auth.who import ROLES, Who
-from service.feedback import _TAKEN, export_feedback, folder_of
+from service.feedback import export_feedback, folder_of
 from service.feedback_evidence import _rate
 from service.review.masks import mask_of
 from service.review.tasks import Said, give_verdict, lease_next, open_task
@@ -25,8 +25,9 @@ from service.store.tables import escapes, inspections, users
 from wafer_data.config import DataConfig
 from wafer_data.errors import InputError
 from wafer_data.files import sha256_file
+from wafer_data.listing import NORMAL_NAMES
 from wafer_data.sources.files import is_mask_folder
-from wafer_data.sources.layouts import _NORMAL_NAMES, find_images
+from wafer_data.sources.layouts import find_images
 
 BOX = {"boxes": [[0.25, 0.5, 0.5, 0.75]]}
 
@@ -207,13 +208,12 @@ def test_an_image_that_was_changed_on_the_disk_is_left_out(fab: tuple[Fab, list[
 
 
 @pytest.mark.parametrize(
-    "name", [*sorted(_NORMAL_NAMES), "Good", "../../etc", "masks", "ground_truth", "傷", "a" * 100]
+    "name", [*sorted(NORMAL_NAMES), "Good", "../../etc", "masks", "ground_truth", "傷", "a" * 100]
 )
 def test_no_type_that_people_write_leaves_its_folder_or_says_good(name: str):
     found = folder_of(name)
-    assert found not in _NORMAL_NAMES and not is_mask_folder(found)
+    assert found not in NORMAL_NAMES and not is_mask_folder(found)
     assert found == Path(found).name and found.isascii()
-    assert {one for one in _NORMAL_NAMES if one.isascii() and one.isidentifier()} <= _TAKEN
 
 
 def test_one_share_has_clopper_and_pearsons_bounds():

@@ -187,3 +187,8 @@ def test_pipes_and_empty_files_are_bad_images_and_no_repeats(bundle: Path, folde
     assert status == 3
     assert text.count("not a regular file") == text.count("empty file") == 2
     assert "the same bytes" not in text
+
+
+def test_heat_maps_need_a_folder(bundle: Path, folder: Path) -> None:
+    with pytest.raises(InputError, match="heat maps need a folder"):
+        run(bundle, folder, heatmaps=folder / "b.png")

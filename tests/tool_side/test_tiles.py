@@ -23,7 +23,7 @@ from wafer_data.errors import BundleError
 from wafer_data.image_ref import ImageRef
 from wafer_data.imaging.levels import Levels
 from wafer_data.imaging.tiling import Tiles, Tiling
-from wafer_map.geometry import find_defects
+from wafer_map.geometry import find_regions
 
 SIDE = 1024
 TILING = Tiling.chosen(SIDE, SIDE)
@@ -99,7 +99,7 @@ def test_a_small_defect_is_found_wherever_it_is_and_is_lost_when_the_image_is_sh
         left = places[(7 * top) % len(places)]
         result = tiled.inspect(spotted(image, top, left))
         assert result.decision != PASS, (top, left)
-        (found, *_) = find_defects(result.map, tiled.map_reference(result.route), (SIDE, SIDE))
+        found = find_regions(result.map, tiled.map_reference(result.route), (SIDE, SIDE))[0][0]
         assert abs(found.center[0] - left - 8) < 16 and abs(found.center[1] - top - 8) < 16
         box = result.evidence["tiles"]["deciding"]["box"]
         assert box[0] < left + 16 and left < box[0] + box[2]

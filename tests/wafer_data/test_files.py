@@ -127,7 +127,7 @@ class TestJson:
             files.write_json(tmp_path / "f.json", float("nan"))
         assert files.read_json(tmp_path / "f.json") == 1
 
-    @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"{'a': 1}"])
+    @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"{'a': 1}", b"[" * 100_000])
     def test_broken_json_names_the_file(self, tmp_path: Path, content: bytes) -> None:
         (tmp_path / "f.json").write_bytes(content)
         with pytest.raises(InputError, match=r"f\.json is not valid JSON"):

@@ -22,14 +22,7 @@ from tests.conftest import tiny_distill_config
 from wafer_data.shards.on_ray import on_cluster
 from wafer_data.store import ImageStore
 
-
-@pytest.fixture(scope="module", autouse=True)
-def cluster():
-    import ray
-
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=200_000_000)
-    yield
-    ray.shutdown()
+pytestmark = pytest.mark.usefixtures("ray_cluster")
 
 
 def test_adapt_fits_the_same_teacher(tiny_run, tiny_teacher_config, tmp_path):

@@ -8,10 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from wafer_data.errors import DataError, InputError
-from wafer_data.listing import IMAGE_SUFFIXES, alike, is_system_folder, walk
+from wafer_data.listing import IMAGE_SUFFIXES, MASK_FOLDERS, alike, is_system_folder, walk
 from wafer_data.problems import Problem
 
-MASK_FOLDERS = {"ground_truth", "groundtruth", "ground-truth", "gt", "mask", "masks"}
 _OTHER_SUFFIXES = {
     ".webp", ".gif", ".jp2", ".j2k", ".jxl", ".heic", ".heif", ".avif", ".dng", ".raw", ".pgm", ".ppm", ".pnm", ".npy",
     ".dcm", ".fits", ".exr", ".hdr", ".psd", ".tga", ".jfif", ".jpe", ".svg",

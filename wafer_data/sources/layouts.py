@@ -8,18 +8,12 @@ from typing import Literal
 
 from wafer_data.config import DataConfig
 from wafer_data.errors import DataError, InputError, NotFoundError
-from wafer_data.listing import alike
+from wafer_data.listing import NORMAL_NAMES, alike
 from wafer_data.problems import Problem
 from wafer_data.sources.files import folders_in, images_below, images_in, is_image, is_mask_folder
 from wafer_data.sources.mask_files import find_masks, pair_in_folder
 
 GOOD = "good"
-_NORMAL_NAMES = {
-    GOOD, "ok", "o.k.", "normal", "normals", "io", "i.o.", "pass", "passed", "defect_free", "defect-free", "defectfree",
-    "no_defect", "no-defect", "nodefect", "non_defective", "fine", "good_images", "ok_images", "normal_images",
-    "anomaly_free", "anomaly-free", "no_anomaly", "nominal", "healthy", "intact", "gut", "gutteil", "gutteile", "bon",
-    "conforme", "bueno", "良品", "正常", "合格", "정상",
-}  # fmt: skip
 Side = Literal["train", "test", "any"]
 
 
@@ -149,7 +143,7 @@ def _find_folder(config: DataConfig, problems: list[Problem]) -> list[Candidate]
         flat = [path for path in images_in(defects, problems) if path.parent == defects]
         found += _paired(flat, defects, "defect", [masks] if masks is not None else [], problems)
     for folder in types:
-        if alike(folder.name) in _NORMAL_NAMES:
+        if alike(folder.name) in NORMAL_NAMES:
             detail = "the test gets them as normal images, not as a defect type"
             problems.append(Problem(path=str(folder), problem="normals by another name", detail=detail))
             found += [Candidate(path, "test", 0, GOOD) for path in _normals_in(folder, problems)]
@@ -177,7 +171,7 @@ def _normals(folder: Path, problems: list[Problem], required: bool = True) -> li
     """The sub-folders of normal images: good in any letter case, else those whose name says the same."""
     every = folders_in(folder)
     goods = [found for found in every if alike(found.name) == GOOD]
-    others = [found for found in every if alike(found.name) in _NORMAL_NAMES and found not in goods]
+    others = [found for found in every if alike(found.name) in NORMAL_NAMES and found not in goods]
     if goods:
         for other in others if not required else []:
             detail = f"beside {goods[0].name} it counts as a defect type"

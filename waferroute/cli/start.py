@@ -25,6 +25,18 @@ _LAUNCHED = {"run", "data", "pretrain", "adapt", "distill", "calibrate", "export
 """Commands that a launcher may start several times."""
 
 
+# What the surroundings can do to any path, wherever it is first touched.
+_NOT_A_BUG = (
+    errno.ENAMETOOLONG,
+    errno.ELOOP,
+    errno.EACCES,
+    errno.EPERM,
+    errno.ENOTDIR,
+    errno.EIO,
+    errno.ESTALE,
+)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
@@ -58,10 +70,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
-            raise
-        where = error.filename or "the results"
-        return fail(f"{error.strerror} while writing {where}: free some space and run again")
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            where = error.filename or "the results"
+            return fail(f"{error.strerror} while writing {where}: free some space and run again")
+        if error.errno in _NOT_A_BUG and error.filename is not None:
+            return fail(f"{error.filename!s:.200}: {error.strerror}")
+        raise
 
 
 def _run(arguments: list[str]) -> int:

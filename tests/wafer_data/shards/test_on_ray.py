@@ -22,14 +22,7 @@ from wafer_data.shards.on_ray import on_cluster, on_ray
 from wafer_data.shards.parquet import write_parquet
 from wafer_data.store import prepare_data
 
-
-@pytest.fixture(scope="module", autouse=True)
-def cluster():
-    import ray
-
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=100_000_000)
-    yield
-    ray.shutdown()
+pytestmark = pytest.mark.usefixtures("ray_cluster")
 
 
 def _archive(folder, count=60, rows=15):
