@@ -14,9 +14,9 @@ from pathlib import Path
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 NORMAL_NAMES = {
     "good", "ok", "o.k.", "normal", "normals", "io", "i.o.", "pass", "passed", "defect_free", "defect-free",
-    "defectfree", "no_defect", "no-defect", "nodefect", "non_defective", "fine", "good_images", "ok_images", "normal_images",
-    "anomaly_free", "anomaly-free", "no_anomaly", "nominal", "healthy", "intact", "gut", "gutteil", "gutteile", "bon",
-    "conforme", "bueno", "良品", "正常", "合格", "정상",
+    "defectfree", "no_defect", "no-defect", "nodefect", "non_defective", "fine", "good_images", "ok_images",
+    "normal_images", "anomaly_free", "anomaly-free", "no_anomaly", "nominal", "healthy", "intact", "gut",
+    "gutteil", "gutteile", "bon", "conforme", "bueno", "良品", "正常", "合格", "정상",
 }  # fmt: skip
 """How people call their folder of normal images, in the form of `alike`."""
 MASK_FOLDERS = {"ground_truth", "groundtruth", "ground-truth", "gt", "mask", "masks"}
