@@ -113,6 +113,19 @@ def test_a_kept_wafer_is_the_wafer_that_was_summarised():
     assert (back.wafer, back.images) == (wafer.wafer, 40)
 
 
+def test_odd_images_do_not_change_how_a_wafer_looks_and_it_scatters_less_than_a_median():
+    rng = np.random.default_rng(6)
+
+    def wafer(means: np.ndarray) -> float:
+        figures = [{"mean": float(np.exp(one)), "std": 0.1, "sharpness": 1.0} for one in means]
+        return float(WaferSummary.of("w", None, np.empty(0), np.empty((0, 0)), figures).appearance[0])
+
+    plain = rng.normal(0, 0.03, (200, 30))
+    odd = np.concatenate([plain, [[9.0] * 2] * 200], axis=1)
+    assert max(abs(wafer(a) - wafer(b)) for a, b in zip(plain, odd, strict=True)) < 0.01
+    assert np.std([wafer(one) for one in plain]) < 0.95 * np.median(plain, axis=1).std()
+
+
 def test_an_image_that_could_not_be_read_has_no_appearance():
     wafer = WaferSummary.of(
         "w", None, np.empty(0), np.empty((0, 0)), [None, {"mean": None, "std": 1.0}], images=2
