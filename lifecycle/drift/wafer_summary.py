@@ -47,7 +47,8 @@ class WaferSummary:
             images that PASS.
         latent: (k,) mean of the means of q(z|x) of those images, or (0,) where latents are not kept.
         log_variance: Logarithm of the variance of those latents, mean over coordinates; NaN for fewer than two images.
-        appearance: (3,) means over all its images but the outermost tenths, see `APPEARANCE_FIGURES`; (0,) where they are not kept.
+        appearance: (3,) means over all its images but the outermost tenths, see `APPEARANCE_FIGURES`; (0,) where
+            they are not kept.
         images: All its images, flagged and unjudged ones too.
         flagged: Of these, REVIEW or REJECT.
         unjudged: Of these, without a score.
@@ -130,9 +131,7 @@ class WaferSummary:
 
 
 def _middle(rows: np.ndarray) -> np.ndarray:
-    """Means of columns without the highest and lowest tenth: odd images do not move them, and they scatter less
-    than medians.
-    """
+    """Means without the highest and lowest tenth: odd images do not move them, and they scatter less than medians."""
     cut = len(rows) // 10
     return np.asarray(np.sort(rows, axis=0)[cut : len(rows) - cut].mean(0))
 

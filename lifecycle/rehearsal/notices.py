@@ -47,6 +47,13 @@ class Tally:
             + self.reviews * PRICES.review_usd
         )
 
+    def in_words(self) -> str:
+        """For a person."""
+        return (
+            f"{self.escapes} escapes, {self.false_rejects} false rejects, {self.reviews} reviews of {self.images} "
+            f"images: {self.usd:,.0f} USD"
+        )
+
 
 @dataclass
 class Notice:
@@ -86,20 +93,27 @@ def as_text(notices: Sequence[Notice], whole: Tally, about: str) -> str:
     for one in notices:
         after = "never" if one.days is None else _span(one.days)
         lines.append(f"{one.event:<24} {one.began:>6.1f} {after:>14}  {one.by}: {one.text}")
-        lines.append(
-            f"{'':<24} until then {one.cost.escapes} escapes, {one.cost.false_rejects} false rejects, "
-            f"{one.cost.reviews} reviews of {one.cost.images} images: {one.cost.usd:,.0f} USD"
-        )
-    late = [one.event for one in notices if one.days is None or one.days > 1]
+        lines.append(f"{'':<24} until then {one.cost.in_words()}{_as_today(one)}")
+    soon = [one for one in notices if one.days is not None and one.days <= 1]
+    late = [f"{one.event} ({_span(one.days)})" for one in notices if one.days is not None and one.days > 1]
+    never = [one.event for one in notices if one.days is None]
     lines += [
         "",
-        f"noticed within a day: {len(notices) - len(late)} of {len(notices)}"
-        + (f"; not: {', '.join(late)}" if late else "")
-        + f". Today a new defect type is noticed after {TODAY_DAYS:g} days.",
+        f"noticed within a day: {len(soon)} of {len(notices)}; later: {', '.join(late) or 'none'}; "
+        f"never: {', '.join(never) or 'none'}. Today a new defect type is noticed after {TODAY_DAYS:g} days.",
         f"whole time: {whole.images} images, {whole.defects} with a defect, {whole.escapes} escapes, "
         f"{whole.false_rejects} false rejects, {whole.reviews} reviews: {whole.usd:,.0f} USD",
     ]
     return "\n".join(lines)
+
+
+def _as_today(one: Notice) -> str:
+    """What the same would have cost by the day on which it is noticed today, at the same rate."""
+    if one.days is None or not one.cost.images or one.days <= 0:
+        return ""
+    return (
+        f"; at that rate {one.cost.usd * TODAY_DAYS / one.days:,.0f} USD in the {TODAY_DAYS:g} days of today"
+    )
 
 
 def _span(days: float) -> str:

@@ -28,6 +28,7 @@ from lifecycle.rehearsal.images import GOOD, Library
 from lifecycle.rehearsal.line import IMAGES_A_WAFER, WAFERS_A_LOT, Line, Sent, Tool
 from lifecycle.rehearsal.notices import Notice, Tally
 from lifecycle.rehearsal.people import Reviewer
+from lifecycle.rehearsal.relearn import Learned, Relearning
 from lifecycle.rehearsal.site import Site
 from lifecycle.rehearsal.timeline import (
     BLIND,
@@ -40,10 +41,14 @@ from lifecycle.rehearsal.timeline import (
     NEW_RECIPE,
     NEW_TYPE,
     NEW_TYPE_RATE,
+    PROCESS,
+    PROCESS_GAIN,
     RECIPE,
+    RETRAINING,
     SLOW_DRIFT,
     Timeline,
 )
+from lifecycle.retraining.config import RetrainingConfig
 from service.client import Client
 from service.store.database import Database, sqlite_url
 from service.store.tables import inspections
@@ -53,6 +58,7 @@ from wafer_data.errors import InputError
 
 DAY_S = 86400.0
 CANARY_SHARE, CANARY_DAYS = 0.3, 14.0
+SHADOW_DAYS = 3.0
 LOOKS_A_DAY = 4
 _MOST_OF_NEW_TYPE, _NAMED = 120, 3
 _FROZEN_NORMALS, _FROZEN_OF_A_TYPE = 40, 6
@@ -81,14 +87,25 @@ class Size:
 
 @dataclass
 class _Drifting:
-    """A lamp that is no longer what it was. tool: place among the tools."""
+    """Brightness that is no longer what it was. tool: place among the tools; None: all, and there to stay."""
 
     event: str
-    tool: int
+    tool: int | None
     began: int
     gain: Callable[[int], float]
     tally: Tally
     ended: float | None = None
+
+
+@dataclass
+class _Relearned:
+    """A retraining on its way. began: day on which drift asked; until: of the shadow; canary: it decides a share."""
+
+    learned: Learned
+    began: float
+    until: float
+    tally: Tally
+    canary: bool = False
 
 
 class Rehearsal:
@@ -101,11 +118,13 @@ class Rehearsal:
         size: How much is played.
         seed: Of everything that is drawn.
         scratch: A folder for the candidates and the frozen set.
+        retraining: Settings of a retraining, for a process that changes and that a new version learns; None: none.
     """
 
     def __init__(
-        self, site: Site, bundle: Path, library: Library, size: Size, seed: int, scratch: Path
-    ) -> None:
+        self, site: Site, bundle: Path, library: Library, size: Size, seed: int, scratch: Path,
+        retraining: RetrainingConfig | None = None,
+    ) -> None:  # fmt: skip
         self._site, self._bundle, self._library, self._size = site, bundle, library, size
         self._scratch, self._seed = scratch, seed
         self._inspector = Inspector(bundle)
@@ -125,6 +144,12 @@ class Rehearsal:
             _Drifting(SLOW_DRIFT, 0, begin, lambda day: 1 - loss * (day - begin + 1), Tally()),
             _Drifting(LAMP, 1, self._begins[LAMP], lambda day: LAMP_GAIN, Tally()),
         ]
+        self._relearning: Relearning | None = None
+        self._relearned: _Relearned | None = None
+        if retraining is not None:
+            self._relearning = Relearning(retraining, site.data, scratch, self._frozen)
+            begin = self._begins[PROCESS]
+            self._drifting.append(_Drifting(PROCESS, None, begin, lambda day: PROCESS_GAIN, Tally()))
         self._canary: tuple[str, Tally, int] | None = None
         self._recipe_until = -1
 
@@ -153,6 +178,8 @@ class Rehearsal:
             self._look_for_drift(until)
             if self._canary is not None:
                 self._look_at_canary(until)
+            elif self._relearning is not None and until > self._begins[PROCESS]:
+                self._relearn(self._relearning, until)
 
     def end(self) -> dict[str, Any]:
         """What the year was, JSON-ready; things that nobody noticed are noticed by nobody."""
@@ -162,6 +189,9 @@ class Rehearsal:
         if self._canary is not None:
             name, tally, began = self._canary
             self._note(NERVOUS, began, None, "nobody", f"{name} still decides its share", tally)
+        if self._relearned is not None:
+            text = f"{self._relearned.learned.version} does not decide everything yet"
+            self._note(RETRAINING, self._relearned.began, None, "nobody", text, self._relearned.tally)
         self.notices.sort(key=lambda one: one.began)
         c = inspections.c
         several = sa.select(c.wafer_id).group_by(c.wafer_id).having(sa.func.count(sa.distinct(c.version)) > 1)
@@ -195,13 +225,19 @@ class Rehearsal:
 
     def _inspect(self, at: float, place: int, wafers: int) -> list[Sent]:
         tool, day = self._tools[place], int(at)
-        drifting = [d for d in self._drifting if d.tool == place and d.began <= day and d.ended is None]
+        drifting = [
+            d for d in self._drifting
+            if d.tool in (place, None) and d.began <= day and (d.ended is None or d.tool is None)
+        ]  # fmt: skip
         for one in drifting:
-            tool = tool.with_gain(one.gain(day))
+            tool = tool.with_gain(tool.camera.gain * one.gain(day))
+        drifting = [d for d in drifting if d.ended is None]
         found = self.line.lot(tool, at, wafers)
         for sent in found:
             for one in drifting:
                 one.tally.add(sent.truth, sent.answer["decision"])
+            if self._relearned is not None:
+                self._relearned.tally.add(sent.truth, sent.answer["decision"])
             if self._canary is not None and sent.answer["model_version"] == self._canary[0]:
                 self._canary[1].add(sent.truth, sent.answer["decision"])
         return found
@@ -234,13 +270,15 @@ class Rehearsal:
             told = [d for d in self._drifting if self._explains(d, alarm, at)]
             for one in told:
                 if one.ended is None:
-                    one.ended = at  # the lamp is put right at once
+                    one.ended = at  # a lamp is put right at once
                     self._note(one.event, one.began, at, "drift", alarm.text, one.tally, cause=alarm.cause)
             if not told and (alarm.cause, alarm.where) not in self._sounding:
                 self.false_alarms.append(f"day {at:.2f}: {alarm.text}")
         self._sounding = {(alarm.cause, alarm.where) for alarm in alarms}
 
     def _explains(self, one: _Drifting, alarm: Alarm, at: float) -> bool:
+        if one.tool is None:  # it goes on, until a version has learned it
+            return one.began <= at
         name = self._tools[one.tool].name
         ended = one.ended is not None and at > one.ended + _DRIFT_TOLD_DAYS
         return one.began <= at and not ended and any(stream.tool == name for stream in alarm.streams)
@@ -310,9 +348,69 @@ class Rehearsal:
         text = f"{len(report.regressions)} defects that production finds are passed; it cannot be promoted"
         self._note(BLIND, day, day if refused else None, by, text, Tally(), reasons=report.reasons)
 
+    def _relearn(self, relearning: Relearning, at: float) -> None:
+        """Drift asks, a version is trained, scores in shadow, decides a share, and decides."""
+        if self._relearned is None:
+            asked = relearning.asked(self._database, self._now(at), self._now(self._begins[PROCESS]))
+            if asked is None:
+                return
+            learned = relearning.learn(asked)
+            days = min(SHADOW_DAYS, 0.2 * (self._size.days - at))
+            self._relearned = _Relearned(learned, at, at + days, Tally())
+            if learned.version is None:
+                self._end_relearning(None, "nobody", learned.text)
+        elif not self._relearned.canary:
+            if at >= self._relearned.until:
+                self._start_good_canary(self._relearned, at)
+        else:
+            self._look_at_good_canary(self._relearned, at)
+
+    def _start_good_canary(self, relearned: _Relearned, at: float) -> None:
+        name = str(relearned.learned.version)
+        pointer = start_canary(
+            self._folder, name, share=CANARY_SHARE, days=min(CANARY_DAYS, 0.4 * (self._size.days - at)),
+            by="rehearsal", reason="it passed its gate and scored in shadow", promote=True, now=self._now(at),
+            rollout=f"rehearsal-{self._seed}-retrained",
+        )  # fmt: skip
+        self._follow(pointer.seq)
+        relearned.canary = True
+
+    def _look_at_good_canary(self, relearned: _Relearned, at: float) -> None:
+        name = str(relearned.learned.version)
+        judged = look(self._database, self._folder, self._now(at))
+        if judged is None or judged.action == "go on":
+            return
+        if judged.action == "ask a person":  # who sees that nothing speaks against it
+            self._folder.promote(name, by="rehearsal", reason=judged.text)
+        pointer = self._folder.pointer()
+        assert pointer is not None
+        self._follow(pointer.seq)
+        if pointer.champion == name:
+            by = "drift asked, the steps ran, shadow, canary, promoted"
+            self._end_relearning(at, by, f"{name} decides; {judged.text}")
+        else:
+            self._end_relearning(None, "nobody", f"taken back: {judged.text}")
+
+    def _end_relearning(self, promoted: float | None, by: str, text: str) -> None:
+        one = self._relearned
+        assert one is not None
+        self._note(
+            RETRAINING, one.began, promoted, by, text, one.tally, version=one.learned.version,
+            learned=one.learned.text, seconds_of_the_wall_clock=round(one.learned.seconds, 1),
+            steps=one.learned.summary.get("steps", []), images=one.learned.summary.get("images"),
+        )  # fmt: skip
+        self._relearned = self._relearning = None
+
+    def _follow(self, seq: int) -> None:
+        _, waiting = self._folder.wait(seq)
+        if waiting:
+            raise InputError(f"workers of the rehearsal do not follow: {waiting}")
+
     def _frozen(self) -> Path:
         """A frozen set with the defect types that are known."""
         root = self._scratch / "frozen"
+        if root.is_dir():
+            return root
         for name in (GOOD, *(self._library.known or [self._library.new_type])):
             (root / name).mkdir(parents=True)
             most = _FROZEN_NORMALS if name == GOOD else _FROZEN_OF_A_TYPE
@@ -329,9 +427,7 @@ class Rehearsal:
             self._folder, version.name, share=CANARY_SHARE, days=days, by="rehearsal", reason="try",
             now=self._now(day), rollout=f"rehearsal-{self._seed}",
         )  # fmt: skip
-        _, waiting = self._folder.wait(pointer.seq)
-        if waiting:
-            raise InputError(f"workers of the rehearsal do not follow: {waiting}")
+        self._follow(pointer.seq)
         self._canary = (version.name, Tally(), day)
 
     def _look_at_canary(self, at: float) -> None:

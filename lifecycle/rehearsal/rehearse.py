@@ -16,6 +16,7 @@ from lifecycle.rehearsal.notices import as_text
 from lifecycle.rehearsal.play import Rehearsal, Size
 from lifecycle.rehearsal.site import running
 from lifecycle.rehearsal.timeline import TODAY_DAYS
+from lifecycle.retraining.config import RetrainingConfig
 from tool_side import Inspector
 from wafer_data.errors import InputError
 from wafer_data.files import write_bytes
@@ -25,7 +26,14 @@ _TRIED, _LEAST_PASS = 20, 0.5
 
 
 def rehearse(
-    bundle: Path, library: Library, size: Size, *, seed: int = 0, workers: int = 2, data: Path | None = None
+    bundle: Path,
+    library: Library,
+    size: Size,
+    *,
+    seed: int = 0,
+    workers: int = 2,
+    data: Path | None = None,
+    retraining: RetrainingConfig | None = None,
 ) -> tuple[dict[str, Any], str]:
     """Play a fab and say what was noticed.
 
@@ -36,6 +44,7 @@ def rehearse(
         seed: Of everything that is drawn.
         workers: Of the service.
         data: The service's folder, new; default a temporary one that is removed.
+        retraining: Settings of a retraining: the process changes, drift asks, and a new version is learned.
 
     Returns:
         JSON-ready, and the same in words.
@@ -53,7 +62,7 @@ def rehearse(
         # which PASS images are audited is drawn with it: the same in every rehearsal of a seed
         write_bytes(where / "secret", hashlib.sha256(f"rehearsal {seed}".encode()).digest())
         with running(bundle.resolve(), where, workers) as site:
-            played = Rehearsal(site, bundle, library, size, seed, Path(scratch))
+            played = Rehearsal(site, bundle, library, size, seed, Path(scratch), retraining)
             try:
                 for day in track(range(size.days), "days of the fab"):
                     played.day(day)

@@ -29,7 +29,7 @@ from wafer_data.errors import InputError
 from wafer_data.files import read_json
 from wafer_data.own_code import child_command, child_environment
 
-MODULES = ("lifecycle.pages.drift",)
+MODULES = ("lifecycle.conductor.shadow", "lifecycle.pages.drift")
 _START_S, _STOP_S = 180.0, 60.0
 
 

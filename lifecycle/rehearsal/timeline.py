@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-SLOW_DRIFT, LAMP, RECIPE, NEW_TYPE, BLIND, NERVOUS, CRASH = (
+SLOW_DRIFT, LAMP, RECIPE, NEW_TYPE, BLIND, NERVOUS, PROCESS, RETRAINING, CRASH = (
     "slow drift", "lamp change", "new recipe", "new defect type", "candidate that misses", "candidate that flags",
-    "crashed worker",
+    "changed process", "retraining", "crashed worker",
 )  # fmt: skip
 NEW_RECIPE = "next-product"
 DRIFT_A_MONTH, LAMP_GAIN = 0.05, 1.05
 """Loss of brightness of an ageing lamp in 30 days, and gain of a new one against the old one."""
+PROCESS_GAIN = 0.94
+"""Brightness of all images once the process was changed on purpose, against before: nothing to be mended."""
 NEW_TYPE_RATE = 0.001
 """Share of all images that show the new type once it has begun."""
 IMAGES_A_MONTH = 2_400_000
@@ -33,6 +35,7 @@ class Timeline:
     def begins(self) -> dict[str, int]:
         """{event: day}; the first days are quiet, so that the service learns what is usual."""
         shares = {
-            SLOW_DRIFT: 0.15, LAMP: 0.42, RECIPE: 0.5, NEW_TYPE: 0.53, BLIND: 0.55, NERVOUS: 0.57, CRASH: 0.95,
+            SLOW_DRIFT: 0.15, LAMP: 0.42, RECIPE: 0.5, NEW_TYPE: 0.53, BLIND: 0.55, NERVOUS: 0.57, PROCESS: 0.7,
+            CRASH: 0.95,
         }  # fmt: skip
         return {name: max(1, round(share * self.days)) for name, share in shares.items()}

@@ -49,6 +49,12 @@ def add(commands: Commands) -> None:
     parser.add_argument(
         "--data", metavar="DIR", type=Path, help="keep the service's folder here (default: nowhere)"
     )
+    parser.add_argument(
+        "--retrain", metavar="CONFIG",
+        help="also change the process for good and let drift ask for a retraining with these settings (as `waferroute "
+        "retrain` takes them; folders are the rehearsal's): candidate, gate, shadow, canary, promotion. It trains on "
+        "this machine, so it takes as long as that; deploy/retraining/rehearsal.yaml is for a try",
+    )  # fmt: skip
     add_json(parser, "print the result as JSON on standard output")
 
 
@@ -70,6 +76,19 @@ def run(args: argparse.Namespace) -> int:
         else micrographs(args.layout, args.size)
     )
     size = Size(args.days, args.tools, args.images_per_day)
-    found, text = rehearse(args.bundle, library, size, seed=args.seed, workers=args.workers, data=args.data)
+    retraining = None
+    if args.retrain is not None:
+        from waferroute.retraining import load_retraining
+
+        retraining = load_retraining(args.retrain)
+    found, text = rehearse(
+        args.bundle,
+        library,
+        size,
+        seed=args.seed,
+        workers=args.workers,
+        data=args.data,
+        retraining=retraining,
+    )
     print(json.dumps(found, indent=2, ensure_ascii=False) if args.json else text)
     return 0
