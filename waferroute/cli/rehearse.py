@@ -70,17 +70,17 @@ def run(args: argparse.Namespace) -> int:
     from lifecycle.rehearsal.play import Size
     from lifecycle.rehearsal.rehearse import rehearse
 
+    retraining = None
+    if args.retrain is not None:
+        from waferroute.retraining import load_retraining
+
+        retraining = load_retraining(args.retrain)
     library = (
         recorded(args.images, args.new_type)
         if args.images is not None
         else micrographs(args.layout, args.size)
     )
     size = Size(args.days, args.tools, args.images_per_day)
-    retraining = None
-    if args.retrain is not None:
-        from waferroute.retraining import load_retraining
-
-        retraining = load_retraining(args.retrain)
     found, text = rehearse(
         args.bundle,
         library,
