@@ -43,13 +43,14 @@ class Kind:
 
     pools: dict[int, list[Inspection]]
     gain: float = 1.0
+    alike: int = ALIKE
 
     def wafer(self, rng: np.random.Generator, name: str, lot: str, gain: float) -> WaferSummary:
         """A wafer of `IMAGES` images, drawn from few of a pool, as one wafer's images are alike."""
         step = round((self.gain * gain - 1) / STEP)
         pool = self.pools[min(max(step, min(self.pools)), max(self.pools))]
-        few = rng.choice(len(pool), ALIKE, replace=False)
-        counts = rng.multinomial(IMAGES, np.ones(ALIKE) / ALIKE)
+        few = rng.choice(len(pool), min(self.alike, len(pool)), replace=False)
+        counts = rng.multinomial(IMAGES, np.ones(len(few)) / len(few))
         seen = [pool[i] for i, n in zip(few, counts, strict=True) for _ in range(n)]
         passed = [one for one in seen if str(one.decision) == "PASS" and str(one.route) == "lowres"]
         latents = [one.latent for one in passed]
@@ -169,6 +170,9 @@ def main() -> None:
     parser.add_argument("bundle", type=Path)
     parser.add_argument("--images", type=Path, help="a folder's images instead of synthetic micrographs")
     parser.add_argument("--tools", type=int, default=200)
+    parser.add_argument(
+        "--alike", type=int, default=ALIKE, help="different patterns that a wafer's images show"
+    )
     parser.add_argument("--quiet-days", type=int, default=0, help="also count pages while nothing changes")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
@@ -176,16 +180,18 @@ def main() -> None:
     library = recorded(args.images) if args.images else micrographs("line_space", 256, normals=POOL)
     goods = library.images[GOOD][:POOL]
     narrow = range(-3, 4)
-    usual = Kind(pools(inspector, goods, range(-3, 9), 0.0, "as calibrated, and brighter"))
+    usual = Kind(pools(inspector, goods, range(-3, 9), 0.0, "as calibrated, and brighter"), alike=args.alike)
     kinds = {
         f"gain {GAIN - 1:+.0%}": replace(usual, gain=GAIN),
-        f"blur, sigma {BLUR} pixels": Kind(pools(inspector, goods, narrow, BLUR, "blurred")),
+        f"blur, sigma {BLUR} pixels": Kind(
+            pools(inspector, goods, narrow, BLUR, "blurred"), alike=args.alike
+        ),
     }
     if library.synthetic:
         other = MicrographConfig.model_validate({"layout": "line_space", "pitch": PITCH})
         images = [draw_micrograph(other, 9, i).image for i in range(POOL)]
         kinds["another product under the same recipe's name"] = Kind(
-            pools(inspector, images, narrow, 0.0, "another product")
+            pools(inspector, images, narrow, 0.0, "another product"), alike=args.alike
         )
     training = training_sample(inspector, inspector.recipes[0])
 
