@@ -85,7 +85,7 @@ def parse_override(text: str, model: Model) -> Override:
             return Override(text, keys, raw)
     try:
         value = OmegaConf.to_container(OmegaConf.create(f"value: {raw}"), resolve=False)
-    except (yaml.YAMLError, OmegaConfBaseException) as error:
+    except (yaml.YAMLError, OmegaConfBaseException, RecursionError) as error:
         raise ConfigurationError(
             f"override {text!r}: its value is not valid YAML ({_first_line(error)})"
         ) from error
@@ -117,7 +117,7 @@ def _parse_file(path: Path) -> DictConfig:
         mark = error.problem_mark or error.context_mark
         line = f", line {mark.line + 1}" if mark else ""
         raise ConfigurationError(f"{path}{line}: not valid YAML: {error.problem or error.context}") from error
-    except (yaml.YAMLError, OmegaConfBaseException) as error:
+    except (yaml.YAMLError, OmegaConfBaseException, RecursionError) as error:
         raise ConfigurationError(f"{path}: not valid YAML: {_first_line(error)}") from error
     assert isinstance(parsed, DictConfig)
     return parsed

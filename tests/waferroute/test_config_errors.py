@@ -128,6 +128,8 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path):
     binary = tmp_path / "binary.yaml"
     binary.write_bytes(b"\xff\xfe\x00\x80")
     assert "not a text file" in message_of(binary)
+    binary.write_text("[" * 100_000)
+    assert "not valid YAML" in message_of(binary)
 
 
 def test_a_value_left_to_fill_in_is_asked_for(write):

@@ -1,4 +1,4 @@
-"""`waferroute inspect`: judge image files and folders with a bundle.
+"""`waferroute inspect`: image files and folders, with a bundle.
 
 Exit status: 0 every image was judged (whatever the decisions), 3 at least one could not be judged and is
 REVIEW for that reason, 130 interrupted by Ctrl-C (what was printed stands). Bad arguments raise InputError.

@@ -28,9 +28,9 @@ def add(commands: Commands) -> None:
         commands,
         "inspect",
         run,
-        summary="judge images with a bundle (needs no training side)",
-        description="Judge images with an exported bundle: decision, score, route and time for each. Exit "
-        "status 3 if any image could not be judged. With --watch, judge images as they arrive in a folder, until "
+        summary="inspect images with a bundle (needs no training side)",
+        description="Inspect images with an exported bundle: decision, score, route and time for each. Exit "
+        "status 3 if any image could not be inspected. With --watch, inspect images as they arrive in a folder, until "
         "Ctrl-C or SIGTERM; killed at any moment, the same command goes on where it stopped, and every image gets "
         "exactly one line in the results file.",
         example="waferroute inspect runs/quickstart/bundle IMAGES --json --heatmaps maps; to watch: "
@@ -82,7 +82,7 @@ def add(commands: Commands) -> None:
     klarf.add_argument(
         "--klarf",
         metavar="FILE",
-        help="judge the images that this KLARF file (1.1, 1.2, 1.8) names, and write the list with decision bins, "
+        help="inspect the images that this KLARF file (1.1, 1.2, 1.8) names, and write the list with decision bins, "
         "review flags and scores filled in",
     )
     klarf.add_argument("--out", metavar="FILE", help="KLARF file to write; may be the one that is read")
@@ -104,7 +104,7 @@ def add(commands: Commands) -> None:
     )
     watch = parser.add_argument_group("watching a folder")
     watch.add_argument(
-        "--watch", metavar="DIR", help="judge the images in this folder and those that arrive in it"
+        "--watch", metavar="DIR", help="inspect the images in this folder and those that arrive in it"
     )
     watch.add_argument(
         "--json-lines",
