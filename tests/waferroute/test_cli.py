@@ -302,6 +302,10 @@ class TestFailures:
         assert main(["inspect", "bundle", ""]) == 2
         assert "an argument is empty (behind 'bundle')" in capsys.readouterr().err
 
+    def test_an_empty_folder_to_write_into(self, capsys):
+        assert main(["inspect", "bundle", "images", "--heatmaps", ""]) == 2
+        assert "an argument is empty (behind '--heatmaps')" in capsys.readouterr().err
+
     def test_a_missing_configuration(self, capsys):
         assert main(["run", "nowhere.yaml"]) == 2
         assert "error: configuration nowhere.yaml does not exist" in capsys.readouterr().err

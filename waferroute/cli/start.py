@@ -142,10 +142,13 @@ def expanded(text: str) -> str:
     return str(Path(text).expanduser()) if text.startswith("~/") else text
 
 
+_MAY_BE_EMPTY = ("--layer", "--reason")
+
+
 def _refuse_empty(arguments: list[str]) -> None:
-    """Refuse an empty argument, unless an option takes it: as a path it would be the working directory."""
+    """Refuse an empty argument: as a path it would be the working directory. Where there is none it may be said so."""
     for before, text in zip(["", *arguments], arguments, strict=False):
-        if not text and not before.startswith("-"):
+        if not text and before not in _MAY_BE_EMPTY:
             raise InputError(f"an argument is empty (behind {before!r}): is a variable of the shell unset?")
 
 
