@@ -77,7 +77,8 @@ def prepare_data(config: DataConfig, out_dir: Path) -> "ImageStore":
     ):
         images, found = check_images(candidates, config, keep=spool.append)
         tiling = choose_tiling(images, config)
-        problems += found + survey(images, config.image_size, config.expected_size, tiling)
+        problems += found
+        problems += survey(images, config.image_size, config.expected_size, tiling, config.colour)
         splits = divided(images, problems, config)
         bits = max(image.bits for image in images)
         rows = (spool.row(image.row, bits) for image in images)

@@ -26,6 +26,7 @@ def survey(
     image_size: int,
     expected: list[int] | None = None,
     tiling: Tiling | None = None,
+    colour: bool = False,
 ) -> list[Problem]:
     """Problems of the set as a whole; none of them stops anything.
 
@@ -34,6 +35,7 @@ def survey(
         image_size: side of the models' input, pixels.
         expected: data.expected_size.
         tiling: how large images are cut, where they are.
+        colour: whether the models see colour: such images are not cut.
     """
     known = [image for image in images if image.shape != (0, 0)]
     normals = [image for image in known if image.candidate.label == 0]
@@ -45,7 +47,7 @@ def survey(
         *(_depths(measured) or _other_depths(measured[0].bits, others)),
         *_brightness(measured, normals),
         *_sizes(images, SourceSize.of([image.shape for image in measured], expected)),
-        *(_shrunk(measured, image_size) if tiling is None else [said(images, tiling)]),
+        *(_shrunk(measured, image_size, colour) if tiling is None else [said(images, tiling)]),
     ]
 
 
@@ -100,14 +102,15 @@ def _sizes(images: list[CheckedImage], recipe: SourceSize) -> list[Problem]:
     ]
 
 
-def _shrunk(normals: list[CheckedImage], image_size: int) -> list[Problem]:
+def _shrunk(normals: list[CheckedImage], image_size: int, colour: bool) -> list[Problem]:
     height, width = np.median([image.shape for image in normals], axis=0)
     times = max(height, width) / image_size
     if times < SHRUNK:
         return []
+    remedy = "cut the images yourself" if colour else "data.tiling=always cuts images into tiles"
     detail = (
         f"{height:g} x {width:g} pixels (height x width, median) are shrunk {times:.1f} times to {image_size}; a "
         f"defect of fewer than about {SEEN_PIXELS * times:.0f} pixels a side is less than {SEEN_PIXELS} pixels to the "
-        "models and may PASS: data.tiling=always cuts images into tiles if such defects matter"
+        f"models and may PASS: {remedy} if such defects matter"
     )
     return [Problem(path=str(normals[0].candidate.path), problem="shrunk", detail=detail)]
