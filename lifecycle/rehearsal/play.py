@@ -20,6 +20,7 @@ from PIL import Image
 
 from lifecycle.conductor.canary import look, start_canary
 from lifecycle.conductor.drift import check_drift
+from lifecycle.drift.columns import FLAGGED, UNJUDGED
 from lifecycle.drift.fab import Alarm
 from lifecycle.gate.gate import run_gate
 from lifecycle.gate.scored import labelled_images
@@ -272,11 +273,23 @@ class Rehearsal:
                 if one.ended is None:
                     one.ended = at  # a lamp is put right at once
                     self._note(one.event, one.began, at, "drift", alarm.text, one.tally, cause=alarm.cause)
-            if not told and (alarm.cause, alarm.where) not in self._sounding:
+            if (
+                not told
+                and not self._is_new_type(alarm, at)
+                and (alarm.cause, alarm.where) not in self._sounding
+            ):
                 self.false_alarms.append(f"day {at:.2f}: {alarm.text}")
         self._sounding = {(alarm.cause, alarm.where) for alarm in alarms}
 
+    def _is_new_type(self, alarm: Alarm, at: float) -> bool:
+        """A new type is stopped often on its tool: more is flagged there, which is no false alarm."""
+        stopped = set(alarm.watches) == {FLAGGED}
+        return stopped and 0 <= at - self._begins[NEW_TYPE] <= _DRIFT_TOLD_DAYS
+
     def _explains(self, one: _Drifting, alarm: Alarm, at: float) -> bool:
+        """Whether an alarm is about a brightness: where only more is flagged, the credit is not the lamp's."""
+        if set(alarm.watches) <= {FLAGGED, UNJUDGED}:
+            return False
         if one.tool is None:  # it goes on, until a version has learned it
             return one.began <= at
         name = self._tools[one.tool].name
