@@ -17,6 +17,7 @@ import sqlalchemy as sa
 
 from service.decide.rules import read_rules
 from service.decide.upheld import measure_upheld
+from service.memory import give_back
 from service.state import Service
 from service.store.database import DatabaseDown
 from service.store.migrate import HEAD, current_revision, migrate
@@ -26,7 +27,7 @@ from wafer_data.errors import InputError
 
 _LOG = logging.getLogger(__name__)
 REFRESH_EVERY_S = 1.0
-_UPHELD_EVERY_S = 60.0
+_MINUTE_S = 60.0
 _RETRY_S = 1.0
 # Entries in the journal from which on shipping does not pause.
 _BEHIND = 64
@@ -58,7 +59,7 @@ class Background:
         service.behind = self.shipper.lag
         self._stop = threading.Event()
         self._due = dict.fromkeys((job.name for job in jobs), 0.0)
-        self._refresh_due, self._upheld_due = 0.0, 0.0
+        self._refresh_due, self._minute_due = 0.0, 0.0
         self._rules_seen: tuple[int, int] | None = None
         self._schema_known = False
         self._thread = threading.Thread(target=self._run, name="background", daemon=True)
@@ -86,9 +87,10 @@ class Background:
                 raise DatabaseDown("it has an older schema: run `waferroute service migrate`")
             self._schema_known = True
         self._service.keys.refresh(self._service.database)
-        if time.monotonic() >= self._upheld_due:
-            self._upheld_due = time.monotonic() + _UPHELD_EVERY_S
+        if time.monotonic() >= self._minute_due:
+            self._minute_due = time.monotonic() + _MINUTE_S
             self._service.upheld = measure_upheld(self._service.database)
+            give_back()
 
     def _run(self) -> None:
         while not self._stop.is_set():
