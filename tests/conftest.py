@@ -179,6 +179,7 @@ def ray_cluster():
     """A local Ray cluster of two workers."""
     import ray
 
+    ray.shutdown()  # one that a test before started for its own pass lives until the program ends
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=200_000_000)
     yield
     ray.shutdown()

@@ -123,8 +123,6 @@ class HeatmapFolder:
     def __init__(
         self, folder: Path, unit: Callable[[str], float], name: Callable[[Inspection], str | Path]
     ) -> None:
-        if folder.exists() and not folder.is_dir():
-            raise InputError(f"{folder} is a file; heat maps need a folder")
         self._folder, self._unit, self._name, self.lost = folder, unit, name, 0
 
     def write(self, results: Sequence[Inspection]) -> None:

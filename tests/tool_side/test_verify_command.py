@@ -191,7 +191,7 @@ class TestPattern:
     def test_a_pattern_that_cannot_be_inspected_is_no_check(
         self, copy: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(check_pattern, "encoded_pattern", lambda size: b"no image")
+        monkeypatch.setattr(check_pattern, "encoded_pattern", lambda size, colour: b"no image")
         with pytest.raises(InputError, match="test pattern cannot be inspected here"):
             record_check(copy)
 

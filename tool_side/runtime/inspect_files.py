@@ -72,6 +72,8 @@ def run_inspect(
     try:
         sinks: list[Sink] = [PrintedJson(out) if json_output else PrintedTable(out), tally]
         if heatmaps is not None:
+            if Path(heatmaps).is_file():  # better said before the first image than after the last one
+                raise InputError(f"{heatmaps} is a file; heat maps need a folder")
             sinks.insert(0, HeatmapFolder(Path(heatmaps), inspector.map_reference, lambda _: next(names)))
         for file in files:
             named = recipe_of(file.path, recipe, recipe_from_folder)
