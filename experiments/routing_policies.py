@@ -2,7 +2,7 @@
 
     .venv/bin/python experiments/routing_policies.py runs/mtd runs/elpv
 
-Four rules, each with one number per image that says who is escalated first:
+Five rules, each with one number per image that says who is escalated first:
 
 - threshold: the low-resolution score. Not escalated: PASS. (What `router.policy` does.)
 - learned, disagreement: P(the full student decides differently than the low-resolution one), a logistic regression on
@@ -11,6 +11,8 @@ Four rules, each with one number per image that says who is escalated first:
 - learned, flag: P(the full student flags the image), the same regression. Not escalated: PASS.
 - two-sided band: escalated inside a band of the low-resolution score; PASS below it, REVIEW above it (the
   highest-scoring 1 % of normals).
+- bound: who the full student would score highest. No tool can do this, the full student would have to run first; no
+  rule that escalates as many normals lets the full student flag more.
 
 The regressions are fitted on calibration normals and on SYNTHETIC anomalies painted into them, in 5 folds by image; an
 unseen image gets the mean of the folds' log odds. Nothing is fitted on test images. Thresholds, though, are set on the
@@ -77,6 +79,7 @@ def rules(scores: RunScores, flag_rate: float) -> list[Rule]:
         Rule("learned, full decides differently", learned(scores, flag_rate, True), True),
         Rule("learned, full flags", learned(scores, flag_rate, False), False),
         Rule("two-sided band", np.where(low > top, -np.inf, low), True),
+        Rule("bound: the full student's own score", scores.test.full, False),
     ]
 
 
