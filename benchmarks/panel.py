@@ -28,6 +28,7 @@ from accuracy import ROOT, command
 
 sys.path.append(str(ROOT / "experiments"))
 
+from teachers_of_runs import figures
 from variants import VARIANTS, write_variant
 
 MODELS = ("teacher", "full", "lowres", "routed")
@@ -62,7 +63,7 @@ def prepared(case: str, out: Path) -> str:
 
 def stages_to_teacher(arguments: list[str]) -> list[list[str]]:
     """The commands of a run that stops at its teacher, from those of a whole one."""
-    return [[stage, *arguments[1:]] for stage in ("data", "adapt", "evaluate")]
+    return [[stage, *arguments[1:]] for stage in ("data", "adapt")]
 
 
 def measure(case: str, out: Path, seed: int, teacher_only: bool) -> dict[str, Any]:
@@ -74,7 +75,9 @@ def measure(case: str, out: Path, seed: int, teacher_only: bool) -> dict[str, An
     return {
         "case": case.partition("=")[0],
         "seed": seed,
-        "report": json.loads((run_dir / "report" / "report.json").read_text()),
+        "report": {"models": {"teacher": figures(run_dir)}}
+        if teacher_only
+        else json.loads((run_dir / "report" / "report.json").read_text()),
         "questions": json.loads((run_dir / "teacher" / "questions.json").read_text()),
     }
 

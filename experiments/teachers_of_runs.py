@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -19,18 +20,20 @@ from eval.metrics import fnr_at_fpr, image_auroc
 from eval.scoring import upsample
 from likelihood.arrays import on_arrays
 from teacher.model import load_teacher, teacher_answers
+from wafer_data.progress import track
 from wafer_data.store import ImageStore
 
 BATCH = 16
 
 
-def described(run: Path) -> str:
-    """The line of one run."""
-    store, teacher = ImageStore.open(run / "data"), on_arrays(load_teacher(run / "teacher"))
+def figures(run: Path) -> dict[str, Any]:
+    """What the teacher of a run makes of its test images, named as in `report.json`."""
+    store, model = ImageStore.open(run / "data"), load_teacher(run / "teacher")
+    teacher = on_arrays(model)
     tests = store.indices("test")
     labels = np.array([store.records[int(i)].label for i in tests])
     scores, truth, heat = [], [], []
-    for start in range(0, len(tests), BATCH):
+    for start in track(range(0, len(tests), BATCH), "test images"):
         part = tests[start : start + BATCH]
         found = teacher(store.batch(part))
         scores.append(found.score)
@@ -39,17 +42,27 @@ def described(run: Path) -> str:
             if mask is not None or not store.records[int(index)].label:
                 truth.append(np.zeros(plane.shape, bool) if mask is None else mask)
                 heat.append(plane)
-    every = np.concatenate(scores)
-    asked = teacher_answers(run / "teacher")
-    asks = (
-        ""
-        if asked is None
-        else ", ".join(f"{n} {w:.2f}" for n, w in zip(asked.names, asked.weights, strict=True))
-    )
-    pixels = image_auroc(np.stack(truth).ravel().astype(int), np.stack(heat).ravel())
+    every, marked = np.concatenate(scores), np.stack(truth).ravel()
+    return {
+        "channels": store.channels,
+        "normals": int((labels == 0).sum()),
+        "defects": int(labels.sum()),
+        "params": model.parameter_count,
+        "image_auroc": image_auroc(labels, every),
+        "fnr_at_fpr5": fnr_at_fpr(labels, every),
+        "pixel_auroc": image_auroc(marked.astype(int), np.stack(heat).ravel()) if marked.any() else None,
+        "pixel_aupro": None,
+    }
+
+
+def described(run: Path) -> str:
+    """The line of one run."""
+    found, asked = figures(run), teacher_answers(run / "teacher")
+    weights = zip(asked.names, asked.weights, strict=True) if asked is not None else ()
+    pixels = "-" if found["pixel_auroc"] is None else f"{found['pixel_auroc']:.3f}"
     return (
-        f"| {run.name} | {store.channels} | {int((labels == 0).sum())} + {int(labels.sum())} | "
-        f"{image_auroc(labels, every):.4f} | {fnr_at_fpr(labels, every):.1%} | {pixels:.3f} | {asks} |"
+        f"| {run.name} | {found['channels']} | {found['normals']} + {found['defects']} | {found['image_auroc']:.4f} | "
+        f"{found['fnr_at_fpr5']:.1%} | {pixels} | {', '.join(f'{n} {w:.2f}' for n, w in weights)} |"
     )
 
 
