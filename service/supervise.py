@@ -49,6 +49,16 @@ def run_workers(count: int, port: int, command: Sequence[str]) -> int:
     return _REFUSED if refused.is_set() else 0
 
 
+def stop_process(process: subprocess.Popen[bytes], within_s: float) -> None:
+    """Ask a process to stop, and kill it if it has not within that time; it has ended when this returns."""
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(within_s)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
 def _keep(command: Sequence[str], stop: threading.Event, refused: threading.Event) -> None:
     """Keep one worker running."""
     pause = _SOONEST_S
@@ -62,12 +72,7 @@ def _keep(command: Sequence[str], stop: threading.Event, refused: threading.Even
         while worker.poll() is None and not stop.wait(0.1):
             pass
         if stop.is_set():
-            worker.send_signal(signal.SIGTERM)
-            try:
-                worker.wait(_STOP_S)
-            except subprocess.TimeoutExpired:
-                worker.kill()
-                worker.wait()
+            stop_process(worker, _STOP_S)
             return
         if worker.returncode == _REFUSED:
             refused.set()

@@ -8,6 +8,7 @@ the students will see.
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -67,10 +68,22 @@ def evaluate(config: RunConfig, run_dir: Path) -> float:
 def _counts(run_dir: Path) -> dict[str, int]:
     """Images of the split; a guess before it is made."""
     try:
-        found: dict[str, Any] = json.loads((run_dir / "data" / "split.json").read_text())["counts"]
+        found = _read_counts(*_state(run_dir / "data" / "split.json"))
         return {name: int(found[name]) for name in _GUESS}
     except (OSError, ValueError, KeyError, TypeError):
         return dict(_GUESS)
+
+
+def _state(path: Path) -> tuple[Path, int, int]:
+    status = path.stat()
+    return path, status.st_mtime_ns, status.st_size
+
+
+@lru_cache(maxsize=1)
+def _read_counts(path: Path, changed_ns: int, size: int) -> dict[str, Any]:
+    """Read once as long as it stays the same: all stages ask, and of half a million images it is a large file."""
+    counts: dict[str, Any] = json.loads(path.read_text())["counts"]
+    return counts
 
 
 def _asks_more(run_dir: Path) -> bool:

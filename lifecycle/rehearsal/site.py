@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -24,7 +23,7 @@ from service.client import Client
 from service.first_start import ADMIN, TOOL_KEY
 from service.serve import Listen, run_worker
 from service.settings import Settings
-from service.supervise import run_workers
+from service.supervise import run_workers, stop_process
 from wafer_data.errors import InputError
 from wafer_data.files import read_json
 from wafer_data.own_code import child_command, child_environment
@@ -74,12 +73,7 @@ def running(bundle: Path, data: Path, workers: int) -> Iterator[Site]:
         key, password = ((data / name).read_text("utf-8").strip() for name in (TOOL_KEY, ADMIN))
         yield Site(data, urls, key, password)
     finally:
-        supervisor.send_signal(signal.SIGTERM)
-        try:
-            supervisor.wait(_STOP_S)
-        except subprocess.TimeoutExpired:
-            supervisor.kill()
-            supervisor.wait()
+        stop_process(supervisor, _STOP_S)
         log.close()
 
 

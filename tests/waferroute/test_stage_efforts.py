@@ -60,3 +60,19 @@ def test_damaged_records_cost_the_estimate_and_nothing_else(config: RunConfig, t
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "split.json").write_text("[]")
     assert stage_efforts.adapt(config, tmp_path) == guess
+
+
+def test_the_split_is_read_once_as_long_as_it_stays_the_same(
+    config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+    split_of(tmp_path, 500)
+    monkeypatch.setattr(
+        stage_efforts.json, "loads", lambda text, parse=json.loads: (read.append(text), parse(text))[1]
+    )
+    before = [stage.effort(config, tmp_path) for stage in all_stages()]
+    assert len(read) == 1
+    (tmp_path / "data" / "split.json").unlink()
+    (tmp_path / "data").rmdir()
+    split_of(tmp_path, 50_000)
+    assert [stage.effort(config, tmp_path) for stage in all_stages()][1] > 10 * before[1]
