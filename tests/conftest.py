@@ -198,6 +198,19 @@ def settings(section: str, model) -> dict:
     return cut(model.model_dump(mode="json"), section)
 
 
+def small_run(images: Path, teacher, generated: int) -> dict:
+    """Sections of a whole run of the command line on few images, small enough for a test."""
+    distill = settings("distill", tiny_distill_config())
+    distill["pool"] |= {"flips": "none", "generated": generated}
+    return {
+        "data": {"format": "mvtec", "root": str(images), "calibration_fraction": 0.4},
+        "teacher": settings("teacher", teacher),
+        "distill": distill,
+        "router": {"escalation_target": 0.2, "escalation_budget": [0.05, 0.5], "flag_rate": 0.1},
+        "eval": {"latency_runs": 10, "bootstrap": 100, "worst": 2, "baselines": ["pca"]},
+    }
+
+
 def tiny_distill_config():
     """Stages of a second each."""
     from distill.config import DistillConfig, PoolConfig, StageConfig

@@ -14,7 +14,7 @@ import yaml
 from PIL import Image
 
 from tests.colour_images import coloured_wafer, write_coloured_folder
-from tests.conftest import settings, tiny_distill_config
+from tests.conftest import small_run
 from tool_side import Inspector, load_bundle
 from tool_side.bench.images import prepare_images
 from wafer_data.config import DataConfig
@@ -35,18 +35,10 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def run(images: Path, tiny_teacher_config, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    distill = settings("distill", tiny_distill_config())
-    distill["pool"] |= {"flips": "none", "generated": 120}
     folder = tmp_path_factory.mktemp("colour")
-    content = {
-        "run": {"dir": str(folder / "run")},
-        "data": {"format": "mvtec", "root": str(images), "calibration_fraction": 0.4, "colour": True},
-        "teacher": settings("teacher", tiny_teacher_config),
-        "distill": distill,
-        "router": {"escalation_target": 0.2, "escalation_budget": [0.05, 0.5], "flag_rate": 0.1},
-        "eval": {"latency_runs": 10, "bootstrap": 100, "worst": 2, "baselines": ["pca", "pixel_vae"]}
-        | {"pixel_vae": {"epochs": 1}},
-    }
+    content = small_run(images, tiny_teacher_config, generated=120) | {"run": {"dir": str(folder / "run")}}
+    content["data"] |= {"colour": True}
+    content["eval"] |= {"baselines": ["pca", "pixel_vae"], "pixel_vae": {"epochs": 1}}
     (folder / "colour.yaml").write_text(yaml.safe_dump(content))
     done = command("run", str(folder / "colour.yaml"), "--json")
     assert done.returncode == 0, done.stderr

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from tests.conftest import settings, tiny_distill_config
+from tests.conftest import small_run
 from tests.large_images import SIDE, corner, large_image, write_large_folder
 from tool_side import Inspector, load_bundle
 from wafer_data.config import DataConfig
@@ -32,16 +32,8 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def config_file(images: Path, tiny_teacher_config, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    distill = settings("distill", tiny_distill_config())
-    distill["pool"] |= {"flips": "none", "generated": 60}
-    content = {
-        "run": {"dir": "unused"},
-        "data": {"format": "mvtec", "root": str(images), "calibration_fraction": 0.4},
-        "teacher": settings("teacher", tiny_teacher_config) | {"exact_symmetry": 0.5},
-        "distill": distill,
-        "router": {"escalation_target": 0.2, "escalation_budget": [0.05, 0.5], "flag_rate": 0.1},
-        "eval": {"latency_runs": 10, "bootstrap": 100, "worst": 2, "baselines": ["pca"]},
-    }
+    content = small_run(images, tiny_teacher_config, generated=60) | {"run": {"dir": "unused"}}
+    content["teacher"] |= {"exact_symmetry": 0.5}
     path = tmp_path_factory.mktemp("config") / "tiny.yaml"
     path.write_text(yaml.safe_dump(content))
     return path

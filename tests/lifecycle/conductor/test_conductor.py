@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,8 +21,7 @@ from lifecycle.drift.fab import Alarm, Look
 from lifecycle.drift.wafer_summary import Stream
 from lifecycle.drift.watches import Finding
 from router.canary import arm_of
-from service.app import create_app, open_service
-from service.auth.keys import make_key
+from service.app import open_service
 from service.settings import Settings
 from service.state import Service
 from service.store.evidence import pack_latent
@@ -32,18 +30,9 @@ from service.store.ship import Shipper
 from service.store.tables import drift_checks, inspections, rollouts, shadow_scores
 from service.versions.folder import VersionFolder
 from service.versions.follow import Follower, first_version
+from tests.lifecycle.conftest import answering
 from tests.service.conftest import png
 from wafer_data.errors import InputError
-
-
-@pytest.fixture
-def folder(tmp_path: Path, bundles: list[Path]) -> VersionFolder:
-    """Production and a candidate, pushed; production decides."""
-    folder = VersionFolder(tmp_path / "data" / "models")
-    for bundle in bundles[:2]:
-        folder.push(bundle)
-    folder.promote("v1.0.0", by="eva", reason="first")
-    return folder
 
 
 @pytest.fixture
@@ -54,10 +43,7 @@ def service(folder: VersionFolder) -> Service:
 
 @pytest.fixture
 def client(service: Service) -> Iterator[TestClient]:
-    migrate(service.database)
-    with service.database.write() as connection:
-        key = make_key(connection, "tester", ["inspect", "read"])
-    with TestClient(create_app(service), headers={"Authorization": f"Bearer {key}"}) as running:
+    with answering(service) as running:
         yield running
 
 

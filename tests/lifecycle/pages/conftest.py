@@ -11,15 +11,14 @@ from starlette.testclient import TestClient
 from lifecycle.conductor.drift_state import keep_look
 from lifecycle.conductor.shadow import start_shadow
 from lifecycle.modules import SERVICE_MODULES
-from service.app import create_app, open_service
-from service.auth.keys import make_key
+from service.app import open_service
 from service.settings import Settings
 from service.state import Service
-from service.store.migrate import migrate
 from service.store.ship import Shipper
 from service.store.tables import shadow_scores
 from service.versions.folder import VersionFolder
 from service.versions.follow import first_version
+from tests.lifecycle.conftest import answering
 from tests.service.conftest import png
 from tests.service.review.conftest import _quick_passwords, inspectors, log_in, running
 
@@ -28,11 +27,7 @@ SHADOW = "vae-wafer-v1.1.0"
 
 
 @pytest.fixture
-def service(tmp_path: Path, bundles: list[Path]) -> Service:
-    folder = VersionFolder(tmp_path / "data" / "models")
-    for bundle in bundles[:2]:
-        folder.push(bundle)
-    folder.promote("v1.0.0", by="eva", reason="first")
+def service(tmp_path: Path, folder: VersionFolder) -> Service:
     start_shadow(folder, "v1.1.0")
     version, _ = first_version(folder)
     return open_service(Settings(data=tmp_path / "data", node="a", modules=SERVICE_MODULES), version)
@@ -40,10 +35,7 @@ def service(tmp_path: Path, bundles: list[Path]) -> Service:
 
 @pytest.fixture
 def client(service: Service) -> Iterator[TestClient]:
-    migrate(service.database)
-    with service.database.write() as connection:
-        key = make_key(connection, "tester", ["inspect", "read"])
-    with TestClient(create_app(service), headers={"Authorization": f"Bearer {key}"}) as running:
+    with answering(service) as running:
         service.shadow.close()  # what it said is written below, by hand
         yield running
 
