@@ -11,7 +11,7 @@ from PIL import Image
 
 from tool_side.archive.nearest import NearestImages
 from tool_side.archive.run import Job, score_archive
-from tool_side.archive.score import ArchiveScorer
+from tool_side.archive.score import ArchiveScorer, low_latent
 from tool_side.runtime.inspector import Inspector
 from wafer_data.errors import DataError
 from wafer_data.shards import Item
@@ -64,14 +64,21 @@ def test_each_row_is_what_the_runtime_says(archive, scored, bundle):
     assert summary["images_per_second_without_decoding"] > summary["images_per_second"] > 0
 
 
-def test_latents_are_the_low_resolution_students_whatever_the_route(scored, bundle):
+def test_latents_are_the_low_resolution_students_whatever_the_route(archive, scored, bundle):
     inspector, rows = Inspector(bundle), _rows(scored[0])
     assert {row["route"] for row in rows if row["latent"]} == {"lowres", "full"}
-    low = ArchiveScorer(inspector)
     for row in rows:
         if row["latent"] is not None:
             assert row["latent"][1] == pytest.approx(row["lowres_score"], abs=1e-7)
-    assert low.latent == 2
+    assert ArchiveScorer(inspector).latent == 2
+    full = next(row for row in rows if row["route"] == "full")
+    image = next(
+        item["image"]
+        for part in sorted(archive.glob("*.parquet"))
+        for item in pq.read_table(part).to_pylist()
+        if item["source"] == full["source"]
+    )
+    assert full["latent"] == low_latent(inspector, inspector.prepare(image), None).tolist()
 
 
 def test_finished_parts_are_kept_and_a_lost_or_changed_one_is_made_again(

@@ -121,6 +121,51 @@ class TestDecisions:
         assert result.decision == "REVIEW"
 
 
+def told(result: Inspection) -> dict:
+    """All that a result says but its times, arrays as bytes."""
+    evidence = {name: value.tobytes() for name, value in result.evidence.items()}
+    return result.to_dict() | {"seconds": None, "unreadable": result.unreadable, "evidence": evidence}
+
+
+class TestGroups:
+    def test_each_image_is_judged_as_it_is_alone(
+        self, inspector: Inspector, images: list[np.ndarray]
+    ) -> None:
+        flat = np.full((256, 256), 0.5, np.float32)
+        group = [b"no image", *images[55:90], flat, images[0]]
+        recipes = [*[None] * (len(group) - 1), "no such recipe"]
+        found = inspector.inspect_group(group, recipes, reconstruction=True, keep_image=True)
+        alone = [
+            inspector.inspect(image, recipe=recipe, reconstruction=True, keep_image=True)
+            for image, recipe in zip(group, recipes, strict=True)
+        ]
+        assert [told(one) for one in found] == [told(one) for one in alone]
+        assert {one.route for one in found} == {"none", "lowres", "full"}
+        assert found[0].unreadable and "unknown recipe" in found[-1].reasons[0]
+
+    def test_each_counts_its_own_time(self, inspector: Inspector, images: list[np.ndarray]) -> None:
+        for one in inspector.inspect_group(images[:20], [None] * 20):
+            steps = sum(value for step, value in one.seconds.items() if step != "total")
+            assert 0 < steps <= one.seconds["total"]
+
+    def test_one_that_fails_costs_no_other(
+        self, inspector: Inspector, images: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        expected = [told(inspector.inspect(image)) for image in images[:3]]
+        student = inspector.students["lowres"]
+        broken = inspector.prepare(images[1])
+
+        def fails(square: np.ndarray) -> object:
+            if np.array_equal(square, broken):
+                raise RuntimeError("out of order")
+            return student(square)
+
+        monkeypatch.setitem(inspector.students, "lowres", fails)
+        found = inspector.inspect_group(images[:3], [None] * 3)
+        assert [told(found[i]) for i in (0, 2)] == [expected[0], expected[2]]
+        assert found[1].decision == "REVIEW" and found[1].reasons == ("a model failed: out of order",)
+
+
 class TestOutputs:
     def test_map_and_latent_are_those_of_the_deepest_model(self, results: list[Inspection]) -> None:
         for result in results:

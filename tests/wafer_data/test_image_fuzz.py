@@ -227,6 +227,7 @@ class TestBombs:
             raise MemoryError
 
         monkeypatch.setattr(ImageFile.ImageFile, "load", full)
+        monkeypatch.setattr(Image, "frombytes", full)  # small ones
         with pytest.raises(UnreadableImage, match="not enough memory"):
             read_grey(ORIGINALS[0])
 

@@ -39,7 +39,7 @@ def chunk(kind: bytes, body: bytes = b"") -> bytes:
 )
 def test_the_whole_file_is_complete_and_no_shorter_one_is(image_format: str, options: dict) -> None:
     data = encode(image_format, **options)
-    assert examine(data) == Structure(image_format, complete=True)
+    assert examine(data)._replace(parts=()) == Structure(image_format, complete=True)
     data = data[:-2] if image_format == "BMP" else data  # 30 pixels a row: the last two bytes hold none
     assert not [cut for cut in range(len(data)) if complete(data[:cut])]
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 from router.decision import Route
 from tool_side.archive.results import IDENTITY, Totals, write_part
-from tool_side.runtime.inspection import Inspection
-from tool_side.runtime.inspector import Inspector
+from tool_side.runtime.inspection import LOWRES_LATENT, Inspection
+from tool_side.runtime.inspector import GROUP, Inspector
 from wafer_data.files import sha256_json
 from wafer_data.image_ref import ImageRef
 from wafer_data.shards import Item, Shard
@@ -53,23 +54,32 @@ class ArchiveScorer:
         return totals
 
     def _rows(self, shard: Shard, totals: Totals) -> Iterator[dict[str, Any]]:
-        for row, item in enumerate(shard.items()):
+        items, done = shard.items(), 0
+        while group := list(islice(items, GROUP)):
             started = perf_counter()
-            found = self.row(item, row)
-            totals.images += 1
-            totals.decisions[found["decision"]] += 1
-            totals.escalated += found["full_score"] is not None
-            totals.unjudged += found["score"] is None
-            totals.decode_seconds += found.pop("decode_seconds")
+            rows = self.rows(group, done)
+            done += len(rows)
+            for found in rows:
+                totals.images += 1
+                totals.decisions[found["decision"]] += 1
+                totals.escalated += found["full_score"] is not None
+                totals.unjudged += found["score"] is None
+                totals.decode_seconds += found.pop("decode_seconds")
             totals.seconds += perf_counter() - started
-            yield found
+            yield from rows
 
-    def row(self, item: Item, row: int) -> dict[str, Any]:
-        """The columns of one image's result, and `decode_seconds`."""
+    def rows(self, items: Sequence[Item], first: int) -> list[dict[str, Any]]:
+        """The columns of some images' results, and `decode_seconds`. first: the row of the first."""
+        recipes = [self.recipe or item.about.get("recipe") for item in items]
+        refs = [ImageRef(path=item.source, data=item.data) for item in items]
+        results = self.inspector.inspect_group(refs, recipes)
+        return [
+            self._row(item, row, result)
+            for row, (item, result) in enumerate(zip(items, results, strict=True), start=first)
+        ]
+
+    def _row(self, item: Item, row: int, result: Inspection) -> dict[str, Any]:
         about = item.about
-        recipe = self.recipe or about.get("recipe")
-        ref = ImageRef(path=item.source, data=item.data)
-        result = self.inspector.inspect(ref, recipe=recipe, keep_image=self.latent is not None)
         return {
             "source": item.source,
             "row": row,
@@ -81,19 +91,16 @@ class ArchiveScorer:
             "full_score": _number(result.full_score),
             "reasons": list(result.reasons),
             "unreadable": result.unreadable,
-            "recipe": recipe,
+            "recipe": result.recipe,
             **{name: None if about.get(name) is None else str(about[name]) for name in IDENTITY},
-            **({} if self.latent is None else {"latent": self._latent(result)}),
+            **({} if self.latent is None else {"latent": _latent(result)}),
             "decode_seconds": result.seconds["decode"],
         }
 
-    def _latent(self, result: Inspection) -> Any:
-        """The low-resolution student's: vectors of two students cannot be compared. None without a score."""
-        if result.image is None or not result.judged:
-            return None
-        if result.route == Route.LOWRES:
-            return result.latent
-        return low_latent(self.inspector, result.image, result.recipe)
+
+def _latent(result: Inspection) -> Any:
+    """The low-resolution student's: vectors of two students cannot be compared. None without a score."""
+    return result.evidence.get(LOWRES_LATENT) if result.judged else None
 
 
 def _number(value: float | None) -> float | None:

@@ -19,7 +19,7 @@ from wafer_data.image_ref import ImageRef
 
 STEPS = ("decode", "gate", "lowres", "full", "reconstruction", "total")
 MAP, LATENT, RECONSTRUCTION, IMAGE, TILES = "map", "latent", "reconstruction", "image", "tiles"
-APPEARANCE = "appearance"
+APPEARANCE, LOWRES_LATENT = "appearance", "lowres_latent"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,10 +35,11 @@ class Inspection:
         scores: raw score of each stage that ran, as it left the graph.
         reasons: why the decision is not PASS, in plain words; empty for PASS.
         evidence: whatever else is known, by name. The runtime gives "map" (heat map of the deepest stage, float32
-            (h, w), >= 0, never rescaled per image), "latent" (float32 (k,)), "appearance" (float32 (5,), what the
-            quality gate measured, in the order of `router.gate.FIGURES`), on request "reconstruction" and "image"
-            (the model input), both float32 (S, S) in [0, 1]; of a flagged image, where the bundle has a classifier or
-            bins are given, "defect" (`DefectFinding.to_dict` of the strongest) and "defects" (of all). Of a large image
+            (h, w), >= 0, never rescaled per image), "latent" (float32 (k,)), "lowres_latent" (that of the
+            low-resolution stage, whatever the route), "appearance" (float32 (5,), what the quality gate measured, in
+            the order of `router.gate.FIGURES`), on request "reconstruction" and "image" (the model input), both float32
+            (S, S) in [0, 1]; of a flagged image, where the bundle has a classifier or bins are given, "defect"
+            (`DefectFinding.to_dict` of the strongest) and "defects" (of all). Of a large image
             (docs/tiling.md) the map covers it all, "image" is at the scale of the tiles, (H, W), scores and latent are
             those of the deciding tile, "tiles" says how many there are, how many were escalated, and where the deciding
             one lies in the image's pixels; there is no "reconstruction". Others add to it with :meth:`with_evidence`;
@@ -166,6 +167,8 @@ class Draft:
         """A stage has scored the image."""
         self.route, self.scores[stage.value] = stage, output.score
         self.evidence |= {MAP: output.map, LATENT: output.latent}
+        if stage == Route.LOWRES:
+            self.evidence[LOWRES_LATENT] = output.latent
 
     def decide(self, decision: Decision, score: float, policy: RoutingPolicy) -> None:
         """The route has ended.

@@ -23,6 +23,7 @@ from wafer_data.imaging.depth import grey_of, in_colour, smallest_type, three_eq
 from wafer_data.imaging.jpeg_structure import examine_jpeg
 from wafer_data.imaging.planes import COLOURS
 from wafer_data.imaging.png_colour import decode_wide, wide_colour
+from wafer_data.imaging.png_small import small_grey_pixels
 from wafer_data.imaging.png_structure import examine_png, lacks_rows
 from wafer_data.imaging.refused import Refused, UnreadableImage, damaged, unsupported
 from wafer_data.imaging.signatures import other_format
@@ -186,6 +187,8 @@ def _decode(data: bytes, max_pixels: int, min_side: int, reduce_to: int | None, 
     pictures = max(structure.pictures, getattr(image, "n_frames", 1))
     if pictures > 1:
         raise Refused("several pictures in one file, and each would need a look: save one image a file")
+    if structure.parts and (small := small_grey_pixels(image, data, structure.parts)) is not None:
+        return small
     try:
         if structure.image_format == "PNG" and (kind := wide_colour(data)) is not None:
             found = decode_wide(image, kind, _open(data, "PNG", max_pixels), colour=colour)

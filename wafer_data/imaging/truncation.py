@@ -6,6 +6,7 @@ the rule. On an inspection tool such a picture must never be judged. Decoders ar
 of many parts keeps them busy for minutes. Standard library only.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from wafer_data.imaging.bmp_structure import examine_bmp
@@ -28,6 +29,7 @@ class Structure(NamedTuple):
         pictures: How many it holds.
         missing: Bytes without pixels that its end lacks.
         damage: What is wrong with a complete file.
+        parts: Where the compressed pixels of a PNG file lie, (start, end) in bytes.
     """
 
     image_format: str | None
@@ -37,13 +39,16 @@ class Structure(NamedTuple):
     pictures: int = 1
     missing: int = 0
     damage: str | None = None
+    parts: Sequence[tuple[int, int]] = ()
 
 
 def examine(data: bytes) -> Structure:
     """Read the structure of a whole file's bytes, in time and memory proportional to their number."""
     if data.startswith(PNG_SIGNATURE):
         png = examine_png(data)
-        return Structure("PNG", png.complete, png.trap, pictures=png.pictures, damage=png.damage)
+        return Structure(
+            "PNG", png.complete, png.trap, pictures=png.pictures, damage=png.damage, parts=png.parts
+        )
     if data.startswith(b"\xff\xd8\xff"):
         jpeg = examine_jpeg(data)
         return Structure("JPEG", jpeg.complete, jpeg.trap, jpeg.unsupported, jpeg.pictures)

@@ -1,0 +1,71 @@
+"""The pixels of a small grey PNG file, faster than Pillow alone and to the last bit the same.
+
+Pillow inflates one row at a time. zlib's fast loop needs room for 258 bytes, which the row of an image that is 256
+pixels wide never has, so every byte takes the slow way. Here all of it is inflated at once, wrapped again without
+compression, and Pillow is left the filters of the rows, for which numpy would need a call each. Whatever is unusual
+about a file is left to Pillow as a whole, so that there is one place that knows what is damaged.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+from PIL import Image
+
+WIDEST = 512
+"""Pixels of a row up to which this is worth its while: a wide row spends little of its length near its end."""
+MOST_PIXELS = 1 << 20
+"""All of it is held three times, which larger images should not be."""
+_CHUNK, _BLOCK = 12, 65535
+_STORED = b"\x78\x01"  # header of a zlib stream that is not compressed
+
+
+def small_grey_pixels(image: Image.Image, data: bytes, parts: Sequence[tuple[int, int]]) -> np.ndarray | None:
+    """Pixels of a PNG file with 8 bits of grey, uint8 (height, width); None for Pillow to decode.
+
+    Args:
+        image: opened, not loaded.
+        data: the file, complete and its checksums right.
+        parts: where the compressed pixels lie in it, (start, end) in bytes.
+    """
+    width, height = image.size
+    if width > WIDEST or width * height > MOST_PIXELS or not _is_plain(image, data, parts):
+        return None
+    packed = b"".join([data[start:end] for start, end in parts])
+    size, inflate = height * (width + 1), zlib.decompressobj()
+    try:
+        rows = inflate.decompress(packed, size + 1)
+        if len(rows) != size or not inflate.eof or inflate.unused_data:
+            return None
+        return np.array(Image.frombytes("L", image.size, _stored(rows, packed[-4:]), "zip", "L", 0))
+    except (zlib.error, ValueError):  # Pillow says in its own words what is wrong
+        return None
+
+
+def _is_plain(image: Image.Image, data: bytes, parts: Sequence[tuple[int, int]]) -> bool:
+    """8 bits of grey, not interlaced, all compressed pixels in a row and nothing but the end behind them."""
+    tiles = [(tile.codec_name, tile.args) for tile in image.tile]  # type: ignore[attr-defined]
+    if image.mode != "L" or tiles != [("zip", "L")] or image.info.get("interlace"):
+        return False
+    if any(end + _CHUNK != start for (_, end), (start, _) in pairwise(parts)):
+        return False
+    return data.startswith(b"IEND", parts[-1][1] + 8)
+
+
+def _stored(rows: bytes, checksum: bytes) -> bytes:
+    """`rows` as a zlib stream of blocks that are not compressed (RFC 1951, 3.2.4).
+
+    Args:
+        rows: any number of bytes but none.
+        checksum: of these bytes, as a zlib stream ends.
+    """
+    pieces = [_STORED]
+    for start in range(0, len(rows), _BLOCK):
+        piece = rows[start : start + _BLOCK]
+        last = start + _BLOCK >= len(rows)
+        pieces += [struct.pack("<BHH", last, len(piece), len(piece) ^ 0xFFFF), piece]
+    return b"".join([*pieces, checksum])
