@@ -6,7 +6,8 @@ Draws synthetic micrographs of 256 x 256 pixels, prepares them, and computes the
 EfficientNet-Lite0 as `adapt` does: in this process with two threads, and on a local cluster of two workers of one core
 (`--ray local`). Prints one JSON object: images a second of both by the clock, once with everything and once
 from the first block that arrives on (a cluster's workers load Python, torch and the backbone once), their ratio, the
-processor time of both, and whether the features are the same. The clock says something on an idle computer only.
+processor time of both, and of how many images the features differ: where a last batch is not full, two threads divide
+it otherwise than one does, and its last bits are others. The clock says something on an idle computer only.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from teacher.model import Teacher
 from teacher.normal_features import NormalFeatures
 from teacher.on_ray import FeaturePass, hand_out
 from teacher.project import project_images
+from wafer_data.allocator import keep_freed_memory
 from wafer_data.config import DataConfig
 from wafer_data.micrograph import MicrographConfig, normal_image
 from wafer_data.shards import Item
@@ -48,6 +50,7 @@ def main() -> None:
     parser.add_argument("work", type=Path)
     parser.add_argument("--images", type=int, default=1200)
     args = parser.parse_args()
+    keep_freed_memory()  # as `adapt` does
     store = _prepared(args.work, args.images)
     normals = store.indices("train", label=0)
     config = TeacherConfig()
@@ -98,7 +101,10 @@ def main() -> None:
         found["ray"]["images_per_second_after_the_start"] = round(rate, 1)
         found["ratio_after_the_start"] = round(rate / found["one_process"]["images_per_second"], 2)
     found["ratio"] = round(found["one_process"]["seconds"] / found["ray"]["seconds"], 2)
-    found["same_features"] = bool(torch.equal(*features.values()))
+    here_found, there_found = features.values()
+    found["same_features"] = bool(torch.equal(here_found, there_found))
+    found["images_that_differ"] = int((here_found != there_found).flatten(1).any(1).sum())
+    found["in_a_batch_that_is_not_full"] = len(normals) % config.batch_size
     print(json.dumps(found, indent=2))
 
 

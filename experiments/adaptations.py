@@ -20,10 +20,10 @@ from eval.report import evaluate_run
 from teacher.config import TeacherConfig
 from teacher.fit import fit_teacher
 from teacher.gradient.config import DecoderConfig, GradientConfig
+from wafer_data.allocator import keep_freed_memory
 from wafer_data.errors import InputError
 from wafer_data.files import read_json, write_json
 from wafer_data.store import ImageStore
-from waferroute.allocator import keep_freed_memory
 
 WAYS = {
     "closed form": GradientConfig(),

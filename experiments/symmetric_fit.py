@@ -19,9 +19,9 @@ from refits import Tested
 from distill.augmentation import choose_augmentation
 from distill.config import PoolConfig
 from likelihood.fit import fit_likelihood
+from wafer_data.allocator import keep_freed_memory
 from wafer_data.errors import InputError
 from wafer_data.symmetric_copies import Change, changes_from, normals_and_copies, within
-from waferroute.allocator import keep_freed_memory
 
 
 @torch.no_grad()

@@ -24,10 +24,10 @@ from distill import imitation
 from distill.config import DistillConfig
 from distill.stages import run_stage
 from eval.metrics import PixelHistograms
+from wafer_data.allocator import keep_freed_memory
 from wafer_data.errors import InputError
 from wafer_data.files import read_json, write_json
 from wafer_data.store import ImageStore
-from waferroute.allocator import keep_freed_memory
 
 Change = Callable[[DistillConfig, int], DistillConfig]
 """Of the configuration and the number of training normals."""

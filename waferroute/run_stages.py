@@ -5,9 +5,9 @@ import shlex
 from collections.abc import Sequence
 
 from distill.config import STAGES as STUDENT_STAGES
+from wafer_data.allocator import keep_freed_memory
 from wafer_data.errors import ConfigurationError, InputError
 from wafer_data.files import write_text
-from waferroute.allocator import keep_freed_memory
 from waferroute.config import RunConfig, load_config, to_yaml
 from waferroute.pipeline import Outcome, Pipeline
 from waferroute.processes import is_main_process, join_processes, process_count

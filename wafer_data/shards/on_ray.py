@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from typing import Any, Generic, TypeVar
 
+from wafer_data.allocator import keep_freed_memory
 from wafer_data.errors import InputError, MissingPackageError
 
 Task = TypeVar("Task")
@@ -43,6 +44,7 @@ class _Worker(Generic[Task]):
     """Lives in a process of the cluster; `make` gives what works on a task, once a worker."""
 
     def __init__(self, make: Callable[[], Callable[[Task], dict[str, Any]]], tasks: Sequence[Task]) -> None:
+        keep_freed_memory()  # as the stages do in a process of their own
         self._work, self._tasks = make(), tasks
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ pytest.importorskip("pandas", reason="pandas, which Ray Data needs, is not insta
 from wafer_data.config import DataConfig
 from wafer_data.errors import DataError
 from wafer_data.shards import Item
+from wafer_data.shards import on_ray as module
 from wafer_data.shards.on_ray import on_cluster, on_ray
 from wafer_data.shards.parquet import write_parquet
 from wafer_data.store import prepare_data
@@ -43,6 +44,13 @@ def test_data_on_two_workers_is_the_same(tmp_path):
         there = prepare_data(config, tmp_path / "there")
     assert there.fingerprint == here.fingerprint and list(there.records) == list(here.records)
     assert all((here.grey(i) == there.grey(i)).all() for i in range(len(here)))
+
+
+def test_a_worker_keeps_freed_memory_as_a_stage_of_its_own_does(monkeypatch):
+    done = []
+    monkeypatch.setattr(module, "keep_freed_memory", lambda: done.append("kept"))
+    module._Worker(lambda: done.append("made"), [])
+    assert done == ["kept", "made"]
 
 
 def _make_killed_once(folder):

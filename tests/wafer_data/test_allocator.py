@@ -5,7 +5,7 @@ import platform
 
 import pytest
 
-from waferroute.allocator import keep_freed_memory
+from wafer_data.allocator import keep_freed_memory
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="mallopt is a function of glibc")
