@@ -21,6 +21,7 @@ from lifecycle.drift.fab import DAY_S, DAYS_A_MONTH, LONGEST_S, REFERENCE_WAFERS
 from lifecycle.drift.wafer_summary import Stream, WaferSummary
 
 IMAGES, A_DAY, QUIET_DAYS, SAME_DAYS = 200, 2, 30, 7
+DIFFER = 0.01 * 1.5**0.5
 Plant = dict[str, float]
 PLANTS: dict[str, Plant] = {
     "brightness and contrast + 5 %": {"gain": 1.05},
@@ -40,10 +41,15 @@ class Fab:
         rng: Of everything.
         tools: How many.
         tails: Degrees of freedom of the lot and wafer effects (Student's t); 0: Gaussian.
+        differ: Standard deviation of the mean brightness (and contrast, sharpness) of a day's wafers of one tool, as a
+            share of it. Half of the variance of one wafer is its lot's, half its own.
     """
 
-    def __init__(self, rng: np.random.Generator, tools: int, tails: float = 0.0) -> None:
+    def __init__(
+        self, rng: np.random.Generator, tools: int, tails: float = 0.0, differ: float = DIFFER
+    ) -> None:
         self.rng, self.tails, self._made = rng, tails, 0
+        self.look = differ / np.sqrt(1 + 1 / A_DAY)
         self.streams = [Stream(f"T{i:03d}", f"M{i % 4}", "r") for i in range(tools)]
         self.wafers: dict[Stream, list[tuple[float, WaferSummary]]] = {s: [] for s in self.streams}
 
@@ -57,11 +63,11 @@ class Fab:
         """Inspect a day's wafers."""
         for stream in self.streams:
             plant = planted.get(stream, {})
-            of_lot, of_look = self.effect(0.25), self.effect(0.01, 3)
+            of_lot, of_look = self.effect(0.25), self.effect(self.look, 3)
             self._made += 1
             for place in range(A_DAY):
                 own = of_lot + self.effect(0.35) + plant.get("shift", 0.0)
-                look = np.log([0.4, 0.1, 0.5]) + of_look + self.effect(0.01, 3)
+                look = np.log([0.4, 0.1, 0.5]) + of_look + self.effect(self.look, 3)
                 look[:2] += np.log(plant.get("gain", 1.0) - plant.get("loss", 0.0) * plant.get("days", 0.0))
                 look[2] += np.log(plant.get("sharpness", 1.0))
                 figures = dict(zip(("mean", "std", "sharpness"), np.exp(look).tolist(), strict=True))
@@ -147,6 +153,10 @@ def main() -> None:
     parser.add_argument(
         "--tails", type=float, default=0.0, help="degrees of freedom of lot and wafer effects"
     )
+    parser.add_argument(
+        "--differ", type=float, default=DIFFER, help="spread of the brightness of a day's wafers"
+    )
+    parser.add_argument("--only", default="", help="only the shifts whose name holds this")
     parser.add_argument("--budget", type=float, default=Budget().false_alarms_a_month)
     parser.add_argument("--no-shifts", action="store_true", help="only the quiet days")
     parser.add_argument("--seed", type=int, default=0)
@@ -154,7 +164,7 @@ def main() -> None:
     training = training_sample(np.random.default_rng(args.seed))
 
     def make() -> Fab:
-        return Fab(np.random.default_rng(args.seed + 1), args.tools, args.tails)
+        return Fab(np.random.default_rng(args.seed + 1), args.tools, args.tails, args.differ)
 
     budget = replace(Budget(), false_alarms_a_month=args.budget)
     if args.days:
@@ -175,6 +185,8 @@ def main() -> None:
           "| hours: median, longest | named |")  # fmt: skip
     print("|---|---|---|---|")
     for text, plant in PLANTS.items():
+        if args.only not in text:
+            continue
         waited, named = hours_until(make, training, plant, 28, budget)
         within = ", ".join(str(sum(one <= 24 * days + 1.01 for one in waited)) for days in (0.25, 1, 2, 28))
         found = [one for one in waited if np.isfinite(one)]

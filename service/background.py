@@ -106,7 +106,8 @@ class Background:
                 self._run_jobs()
                 self._note("database", None)
             except (DatabaseDown, OSError) as error:
-                self._note("database", f"down: {error}")
+                reason = error.reason if isinstance(error, DatabaseDown) else error
+                self._note("database", f"down: {reason}")
                 pause = _RETRY_S
             except Exception as error:  # the thread must live; the note and the log say what happened
                 self._note("database", f"failed: {type(error).__name__}: {error}")

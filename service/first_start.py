@@ -44,8 +44,8 @@ def first_start(service: Service) -> None:
                 path = service.settings.data / name
                 write_text(path, text + "\n")
                 path.chmod(0o600)
-    except (DatabaseDown, sa.exc.DBAPIError) as error:
-        _LOG.warning("database: down: %s; images are inspected all the same", error)
+    except (DatabaseDown, sa.exc.IntegrityError) as error:  # the latter: another worker was first
+        _LOG.warning("database: %s; images are inspected all the same", error)
         return
     _LOG.info(
         "first start: the first tool's key is in %s, the password of the user 'admin' in %s",

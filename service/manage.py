@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,14 @@ import sqlalchemy as sa
 from service.auth import keys, people
 from service.settings import Settings
 from service.store.backup import back_up, restore
-from service.store.database import Database, DatabaseDown, sqlite_url
+from service.store.database import existing_database
 from service.store.image_files import ImageFiles
 from service.store.journal import SUFFIX, Journal
 from service.store.migrate import HEAD, current_revision, migrate
 from service.store.ship import Shipper
 from service.store.tables import users
 from service.store.verify import verify
-from wafer_data.errors import InputError
+from wafer_data.errors import BusyError, InputError
 from wafer_data.files import write_error
 
 
@@ -31,34 +32,30 @@ class Manager:
         url: Of the database; default the SQLite file in `data`.
 
     Raises:
-        InputError: There is no such folder.
+        InputError: There is no such folder or file. What a method raises as `DatabaseDown` is one, too.
     """
 
-    def __init__(self, data: Path, url: str | None = None, *, must_exist: bool = True) -> None:
-        if must_exist and not data.is_dir():
-            raise InputError(f"{data}: no such folder; `waferroute serve BUNDLE --data {data}` makes it")
+    def __init__(self, data: Path, url: str | None = None) -> None:
         self.settings = Settings(data=data, database_url=url)
-        self.database = Database(url or sqlite_url(data / "waferroute.db"))
+        self.database = existing_database(data, url)
 
     def migrate(self) -> dict[str, Any]:
         """Bring the database to this version's schema."""
-        before, after = _asked(lambda: migrate(self.database))
+        before, after = migrate(self.database)
         return {"before": before, "after": after}
 
     def back_up(self, out: Path) -> dict[str, Any]:
         """See `backup.back_up`."""
         self._current()
-        return _asked(lambda: back_up(self.settings, self.database, out))
-
-    def restore(self, backup: Path) -> dict[str, Any]:
-        """See `backup.restore`."""
-        return _asked(lambda: restore(backup, self.settings, self.database))
+        with _told():
+            return back_up(self.settings, self.database, out)
 
     def check(self, expect: str | None = None, *, look_at_images: bool = True) -> dict[str, Any]:
         """See `verify.verify`."""
         self._current()
         store = ImageFiles(self.settings.images) if look_at_images else None
-        return _asked(lambda: verify(self.database, store, expect)).to_dict()
+        with _told():
+            return verify(self.database, store, expect).to_dict()
 
     def export_feedback(
         self, out: Path, per_hour: int | None = None, track: Callable[[Iterable[Any]], Iterable[Any]] = iter
@@ -68,7 +65,8 @@ class Manager:
 
         self._current()
         store = ImageFiles(self.settings.images)
-        return _asked(lambda: export_feedback(self.database, store, out, per_hour=per_hour, track=track))
+        with _told():
+            return export_feedback(self.database, store, out, per_hour=per_hour, track=track)
 
     def ship(self) -> dict[str, Any]:
         """Carry journals into the database whose workers do not run (any more)."""
@@ -78,17 +76,15 @@ class Manager:
             node = path.name.removesuffix(SUFFIX)
             try:
                 journal = Journal(self.settings.journals, node)
-            except InputError:
+            except BusyError:
                 held.append(node)
                 continue
             shipper = Shipper(journal, self.database, ImageFiles(self.settings.images))
-            try:
+            with contextlib.closing(journal), _told():
                 carried[node] = 0
-                while count := _asked(shipper.ship):
+                while count := shipper.ship():
                     carried[node] += count
-                _asked(lambda shipper=shipper: shipper.seal(now=True))
-            finally:
-                journal.close()
+                shipper.seal(now=True)
         return {"carried": carried, "served_by_a_worker": held}
 
     def add_key(
@@ -97,12 +93,8 @@ class Manager:
         """Make a key."""
         self._current()
         expires = None if days is None else time.time() + days * 86_400
-
-        def make() -> str:
-            with self.database.write() as connection:
-                return keys.make_key(connection, name, scopes, tools=tools, expires_at=expires)
-
-        key = _asked(make)
+        with self.database.write() as connection:
+            key = keys.make_key(connection, name, scopes, tools=tools, expires_at=expires)
         return {"id": key.split("_")[1], "key": key}
 
     def revoke_key(self, key_id: str) -> dict[str, Any]:
@@ -156,7 +148,7 @@ class Manager:
             ]
 
     def _current(self) -> None:
-        revision = _asked(lambda: current_revision(self.database))
+        revision = current_revision(self.database)
         if revision != HEAD:
             raise InputError(
                 f"the database has schema {revision}, this version of waferroute has {HEAD}: "
@@ -164,11 +156,16 @@ class Manager:
             )
 
 
-def _asked(ask: Any) -> Any:
-    """A database that does not answer, and a disk that takes nothing, are told as the user's to mend."""
+def restore_backup(backup: Path, data: Path, url: str | None = None) -> dict[str, Any]:
+    """See `backup.restore`."""
+    with _told():
+        return restore(backup, Settings(data=data, database_url=url))
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    """A disk that takes nothing, or gives nothing, is told as the user's to mend."""
     try:
-        return ask()
-    except DatabaseDown as error:
-        raise InputError(f"the database does not answer: {error}") from error
+        yield
     except OSError as error:
         raise write_error(Path(error.filename or "the data folder"), error) from error

@@ -39,7 +39,7 @@ def problem_response(problem: Problem) -> Response:
 
 async def handle_database_down(request: Request, error: Exception) -> Response:
     """Starlette's handler of `DatabaseDown`: what needs the database must wait; images do not."""
-    return problem_response(Problem(503, f"the database does not answer: {error}", retry_after=5))
+    return problem_response(Problem(503, str(error), retry_after=5))
 
 
 async def handle_http(request: Request, error: Exception) -> Response:

@@ -88,6 +88,7 @@ def run_worker(
         ssl_keyfile=listen.tls_key,
         lifespan="on",
     )
+    _load(config)
     # A thread that comes back from the disk waits for the interpreter at most this long; the default is ten times more.
     sys.setswitchinterval(0.0005)
     server = _Server(config, service, listen, started)
@@ -118,6 +119,23 @@ def take_in(folder: VersionFolder, bundle: Path, name: str | None) -> None:
             "%s is in use here, and goes on; %s is %s: `waferroute model promote %s --data %s` lets it decide",
             pointer.champion, bundle, version.name, version.name, folder.path.parent,
         )  # fmt: skip
+
+
+def _load(config: uvicorn.Config) -> None:
+    """Take up the configuration, and with it the certificate.
+
+    Raises:
+        InputError: The certificate and its key cannot be used.
+    """
+    try:
+        config.load()
+    except OSError as error:  # what ssl raises is one, too
+        if config.ssl_certfile is None:
+            raise
+        raise InputError(
+            f"the certificate {config.ssl_certfile} and its key {config.ssl_keyfile} cannot be used ("
+            f"{error.strerror or error}): give PEM files that belong together"
+        ) from error
 
 
 class _Server(uvicorn.Server):

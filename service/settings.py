@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
-from wafer_data.errors import InputError
+from wafer_data.errors import ConfigurationError, InputError, NotFoundError
 from wafer_data.files import write_bytes
+
+_NODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,9 @@ class Settings:
         traces: Where OpenTelemetry spans are sent (OTLP over HTTP), or None.
         ship_every_s: Pause between two looks at the journal for what the database does not have yet.
         modules: Names of further modules with ROUTES, JOBS or `attach`, beside `service.app.ROUTE_MODULES`.
+
+    Raises:
+        ConfigurationError: `node` cannot be part of a file's name.
     """
 
     data: Path
@@ -64,6 +70,14 @@ class Settings:
     ship_every_s: float = 0.5
     modules: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        # it is part of file names, of the journal and of what the worker says of itself
+        if not _NODE.fullmatch(self.node):
+            raise ConfigurationError(
+                f"a worker cannot be called {self.node!r:.120}: write up to 100 letters, digits and . _ - +, the "
+                "first a letter or a digit"
+            )
+
     @property
     def journals(self) -> Path:
         """Folder of the journals of this machine's workers."""
@@ -78,6 +92,16 @@ class Settings:
     def images(self) -> Path:
         """Folder of the image files."""
         return self.data / "images"
+
+
+def require_data(data: Path) -> None:
+    """Make sure that the data folder of a service is there.
+
+    Raises:
+        NotFoundError: It is not, or is no folder.
+    """
+    if not data.is_dir():
+        raise NotFoundError(f"{data}: no such folder; `waferroute serve BUNDLE --data {data}` makes it")
 
 
 def installation_secret(data: Path) -> bytes:

@@ -134,6 +134,22 @@ def new_directory(path: str | Path) -> Iterator[Path]:
         raise
 
 
+def copy_folder(source: Path, target: Path) -> None:
+    """Copy a folder with all that is in it to `target`, which must not exist.
+
+    `shutil.copytree` goes on after a fault, to the end of a disk that is full, and forgets what kind it was.
+
+    Raises:
+        OSError: The first file that cannot be read or written.
+    """
+    target.mkdir()
+    for path in sorted(source.iterdir()):
+        if path.is_dir():
+            copy_folder(path, target / path.name)
+        else:
+            shutil.copy2(path, target / path.name)
+
+
 @contextlib.contextmanager
 def new_file(path: str | Path) -> Iterator[Path]:
     """Fill a large file in pieces: yields a temporary sibling, which is flushed and renamed to `path` at the end.

@@ -14,6 +14,7 @@ from wafer_data.defect import UNKNOWN, DefectFinding
 from wafer_data.errors import ConfigurationError, InputError
 from wafer_data.files import read_json
 from wafer_map.areas import Area, Boxes, read_mask
+from wafer_map.plain_numbers import is_number
 
 SCHEMA = 1
 ELSEWHERE = "elsewhere"
@@ -282,8 +283,7 @@ def _object(content: Any, source: str, known: set[str]) -> dict[str, Any]:
 
 
 def _number(value: Any, source: str, low: float, high: float = math.inf) -> float:
-    good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    if not good or not low <= value <= high:
+    if not is_number(value) or not low <= value <= high:
         raise ConfigurationError(f"{source} must be a number from {low:g} to {high:g}, got {value!r}")
     return float(value)
 

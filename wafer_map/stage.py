@@ -11,6 +11,7 @@ from typing import Any
 from wafer_data.defect import DefectFinding
 from wafer_data.errors import ConfigurationError, NotFoundError
 from wafer_data.files import read_json
+from wafer_map.plain_numbers import is_number
 
 SCHEMA = 1
 
@@ -193,13 +194,7 @@ def _object(content: Any, source: str, known: set[str]) -> dict[str, Any]:
 
 def _pair(value: Any, source: str, positive: bool = False) -> tuple[float, float]:
     good = isinstance(value, list | tuple) and len(value) == 2
-    good = good and all(
-        isinstance(v, int | float)
-        and not isinstance(v, bool)
-        and math.isfinite(v)
-        and (v > 0 or not positive)
-        for v in value
-    )
+    good = good and all(is_number(v) and (v > 0 or not positive) for v in value)
     if not good:
         raise ConfigurationError(
             f"{source} must be {'positive ' if positive else ''}numbers [x, y], got {value!r}"

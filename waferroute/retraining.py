@@ -26,8 +26,6 @@ from lifecycle.retraining.plan import (
     settings_of,
     versions_of,
 )
-from service.store.database import DatabaseDown
-from wafer_data.errors import InputError
 from wafer_data.files import read_json, sha256_file, sha256_json
 from waferroute.config import load_config, resolved
 from waferroute.config_errors import explain
@@ -171,10 +169,7 @@ def ask_if_due(config: RetrainingConfig, now: float | None = None) -> schedule.D
     if plans and plans[-1].trigger != "manual" and not is_complete(plans[-1]):
         last = plans[-1]
         return schedule.Due(last.trigger, last.id, f"{last.id} was begun and is not complete", True)
-    try:
-        alarms = schedule.recent_alarms(database_of(config), now) if config.due.on_drift != "off" else []
-    except DatabaseDown as error:
-        raise InputError(f"the service's database does not answer: {error}") from error
+    alarms = schedule.recent_alarms(database_of(config), now) if config.due.on_drift != "off" else []
     return schedule.due(config.due, plans, alarms, now)
 
 

@@ -58,6 +58,8 @@ def _client(uri: str) -> Iterator[MlflowClient]:
     # no line of this product ever calls out of the building
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("DO_NOT_TRACK", "true")
+    # a registry that is away is a warning, for which nobody waits minutes
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     try:
         import mlflow
         from mlflow.exceptions import MlflowException

@@ -26,8 +26,9 @@ def about_run(run: Path | None, bundle: Path) -> dict[str, Any]:
     """
     about: dict[str, Any] = {}
     manifest = _optional(bundle / "manifest.json")
-    provenance = manifest.get("provenance", {})
-    about |= {key: value for key, value in provenance.items() if isinstance(value, str | int | float)}
+    provenance = manifest.get("provenance")
+    if isinstance(provenance, dict):
+        about |= {key: value for key, value in provenance.items() if isinstance(value, str | int | float)}
     certificate = _optional(bundle / "certificate.json")
     if certificate:
         about["certificate"] = certificate

@@ -22,7 +22,6 @@ from lifecycle.retraining.guards import capped, is_regression, normal_images
 from lifecycle.retraining.plan import Plan, all_plans
 from lifecycle.retraining.recent import recent_sample
 from lifecycle.retraining.regression import bring_up_to_date
-from service.store.database import DatabaseDown
 from service.store.image_files import ImageFiles
 from wafer_data.errors import DataError, InputError
 from wafer_data.files import new_directory, read_json, sha256_file, sha256_json, write_json
@@ -42,11 +41,8 @@ def extract(plan: Plan) -> dict[str, Any]:
     """
     settings, store = plan.config.extract, ImageFiles(Path(plan.config.service.data) / "images")
     frozen = {sha256_file(image.path) for image in labelled_images(*plan.config.frozen)}
-    try:
-        with plan.database().read() as connection:
-            found = gather(connection, settings, plan.since, plan.until)
-    except DatabaseDown as error:
-        raise InputError(f"the service's database does not answer: {error}") from error
+    with plan.database().read() as connection:
+        found = gather(connection, settings, plan.since, plan.until)
     window = {"since": plan.since, "until": plan.until}
     normals = normal_images(
         found.inspections, settings, **window, not_good=found.not_good, good=found.good, doubted=found.doubted,

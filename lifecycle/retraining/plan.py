@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Literal
 
 from lifecycle.retraining.config import RetrainingConfig
-from service.store.database import Database, sqlite_url
-from service.versions.folder import VersionFolder
-from wafer_data.errors import BusyError, InputError, NotFoundError
+from service.store.database import Database, existing_database
+from service.versions.folder import VersionFolder, versions_in
+from wafer_data.errors import BusyError, InputError
 from wafer_data.files import read_json, write_error, write_json
 
 PLAN, LOCK = "retraining.json", "retrain.lock"
@@ -74,12 +74,7 @@ def versions_of(config: RetrainingConfig) -> VersionFolder:
     Raises:
         InputError: There is no such service.
     """
-    data = Path(config.service.data)
-    if not data.is_dir():
-        raise NotFoundError(
-            f"service.data={data}: no such folder; `waferroute serve BUNDLE --data {data}` makes it"
-        )
-    return VersionFolder(data / "models", config.service.public_key)
+    return versions_in(Path(config.service.data), config.service.public_key)
 
 
 def database_of(config: RetrainingConfig) -> Database:
@@ -88,10 +83,7 @@ def database_of(config: RetrainingConfig) -> Database:
     Raises:
         InputError: It is an SQLite file that is not there, or the URL is of no kind that is known.
     """
-    file = Path(config.service.data) / "waferroute.db"
-    if config.service.database is None and not file.is_file():
-        raise NotFoundError(f"{file}: no such database; has the service ever been started there?")
-    return Database(config.service.database or sqlite_url(file))
+    return existing_database(Path(config.service.data), config.service.database)
 
 
 def begin(config: RetrainingConfig, name: str, trigger: Trigger, why: str, now: float | None = None) -> Plan:

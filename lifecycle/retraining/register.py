@@ -6,7 +6,6 @@ the same version however often this is done.
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from tool_side import load_bundle
 from tool_side.bundle.load import read_manifest
 from tool_side.bundle.signature import write_signature
 from wafer_data.errors import InputError
-from wafer_data.files import new_directory, read_json, write_json
+from wafer_data.files import copy_folder, new_directory, read_json, write_json
 
 FOLDER, RESULT = "register", "version.json"
 _KEPT_OF_GATE = 200
@@ -67,7 +66,7 @@ def _signed(plan: Plan) -> Path:
     if key is None:
         return bundle_of(plan)
     with new_directory(plan.folder / FOLDER / "signed") as folder:
-        shutil.copytree(bundle_of(plan), folder / "bundle")
+        copy_folder(bundle_of(plan), folder / "bundle")
         load_bundle(folder / "bundle")
         write_signature(folder / "bundle", read_manifest(folder / "bundle"), key)
     return plan.folder / FOLDER / "signed" / "bundle"

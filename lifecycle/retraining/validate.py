@@ -19,10 +19,9 @@ from lifecycle.retraining.plan import Plan
 from router.gate import QualityGate
 from router.gate_figures import measure_image
 from service.feedback import known_defective
-from service.store.database import DatabaseDown
 from service.store.tables import inspections
 from tool_side import load_bundle
-from wafer_data.errors import DataError, InputError
+from wafer_data.errors import DataError
 from wafer_data.files import read_json, write_json
 from wafer_data.imaging.read import UnreadableImage, read_image, to_square
 from wafer_data.progress import track
@@ -137,15 +136,12 @@ def _is_learned_defect(name: str) -> bool:
 def _contamination(plan: Plan, normal: dict[str, str]) -> list[str]:
     """Normal images of which people, or another node, have said otherwise since the extraction."""
     found = []
-    try:
-        with plan.database().read() as connection:
-            bad = known_defective(connection)
-            query = sa.select(inspections.c.image_sha256).where(
-                sa.or_(inspections.c.decision != "PASS", inspections.c.verdict.in_(("defect", "unsure")))
-            )
-            bad |= set(connection.execute(query).scalars())
-    except DatabaseDown as error:
-        raise InputError(f"the service's database does not answer: {error}") from error
+    with plan.database().read() as connection:
+        bad = known_defective(connection)
+        query = sa.select(inspections.c.image_sha256).where(
+            sa.or_(inspections.c.decision != "PASS", inspections.c.verdict.in_(("defect", "unsure")))
+        )
+        bad |= set(connection.execute(query).scalars())
     for sha in sorted(bad & set(normal)):
         found.append(
             f"{normal[sha]} is not known to be normal any more (a verdict, an escape or another decision since): "

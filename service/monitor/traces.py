@@ -28,10 +28,12 @@ class Traces:
         node: Name of this worker.
 
     Raises:
-        InputError: The extra "traces" is not installed.
+        InputError: The extra "traces" is not installed, or the endpoint is no address.
     """
 
     def __init__(self, endpoint: str, node: str) -> None:
+        if not endpoint.startswith(("http://", "https://")):
+            raise InputError(f"--traces {endpoint}: a collector's address begins with http:// or https://")
         try:
             from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
             from opentelemetry.sdk.resources import Resource

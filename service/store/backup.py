@@ -11,6 +11,7 @@ import contextlib
 import os
 import shutil
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from service.store.journal import SUFFIX
 from service.store.migrate import HEAD, migrate
 from service.store.tables import audit, images, metadata
 from wafer_data.errors import InputError
-from wafer_data.files import new_directory, read_json, sha256_file, write_json
+from wafer_data.files import copy_folder, new_directory, read_json, sha256_file, write_json
 
 DATABASE, MANIFEST, SCHEMA = "waferroute.db", "backup.json", 1
 _AT_ONCE = 500
@@ -76,8 +77,12 @@ def back_up(settings: Settings, database: Database, out: Path) -> dict[str, Any]
     return manifest
 
 
-def restore(backup: Path, settings: Settings, database: Database) -> dict[str, Any]:
-    """Restore a backup into an empty data folder and an empty database.
+def restore(backup: Path, settings: Settings) -> dict[str, Any]:
+    """Restore a backup into an empty data folder and an empty database; all of it, or nothing.
+
+    Args:
+        backup: Folder that `back_up` wrote.
+        settings: Of the service to be; without a database's URL the SQLite file in its data folder is written.
 
     Returns:
         The backup's manifest.
@@ -87,24 +92,31 @@ def restore(backup: Path, settings: Settings, database: Database) -> dict[str, A
         DatabaseDown: The database does not answer.
     """
     manifest = read_json(backup / MANIFEST)
-    if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA:
+    if (
+        not isinstance(manifest, dict)
+        or manifest.get("schema") != SCHEMA
+        or not all(isinstance(manifest.get(name), dict) for name in ("files", "rows"))
+    ):
         raise InputError(f"{backup}: not a backup that this version reads")
     for name, sha256 in manifest["files"].items():
         if Path(name).is_absolute() or ".." in Path(name).parts or sha256_file(backup / name) != sha256:
             raise InputError(f"{backup}: {name} was changed after the backup; take another one")
     if settings.data.exists() and any(settings.data.iterdir()):
         raise InputError(f"{settings.data} is not empty: restore into a new folder")
-    settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with contextlib.closing(_Source(backup / DATABASE)) as source:
-        migrate(source.database)
-        rows = _copy_rows(source.database, database)
-    # a backup of an earlier schema names fewer tables; those that came since are empty
-    if rows != {**dict.fromkeys(rows, 0), **manifest["rows"]}:
-        raise InputError(f"{backup}: {rows} rows were restored, the backup says {manifest['rows']}")
-    shutil.copytree(backup / "journals", settings.journals)
-    if (backup / "images").is_dir():
-        shutil.copytree(backup / "images", settings.images)
-    shutil.copy2(backup / "secret", settings.data / "secret")
+    with new_directory(settings.data) as folder:
+        folder.chmod(0o700)
+        restored = replace(settings, data=folder)
+        copy_folder(backup / "journals", restored.journals)
+        if (backup / "images").is_dir():
+            copy_folder(backup / "images", restored.images)
+        shutil.copy2(backup / "secret", folder / "secret")
+        # last, and in one transaction: a database of its own keeps nothing of a restoration that fails
+        with (
+            contextlib.closing(_Source(backup / DATABASE)) as source,
+            contextlib.closing(Database(settings.database_url or sqlite_url(folder / DATABASE))) as target,
+        ):
+            migrate(source.database)
+            _copy_rows(source.database, target, manifest["rows"])
     return manifest
 
 
@@ -125,11 +137,11 @@ class _Source:
         self._folder.cleanup()
 
 
-def _copy_rows(source: Database, target: Database) -> dict[str, int]:
+def _copy_rows(source: Database, target: Database, expected: dict[str, int] | None = None) -> dict[str, int]:
     """All tables, in one snapshot. Returns their sizes.
 
     Raises:
-        InputError: If the target holds rows already.
+        InputError: If the target holds rows already, or the sizes are not the expected ones; it stays as it was.
     """
     migrate(target)
     counts = {}
@@ -147,6 +159,9 @@ def _copy_rows(source: Database, target: Database) -> dict[str, int]:
             counts[table.name] = count
             if target.dialect == "postgresql":
                 _advance_sequence(writing, table)
+        # a backup of an earlier schema names fewer tables; those that came since are empty
+        if expected is not None and counts != {**dict.fromkeys(counts, 0), **expected}:
+            raise InputError(f"{counts} rows were restored, the backup says {expected}: take another one")
     return counts
 
 
@@ -170,11 +185,16 @@ def _advance_sequence(connection: sa.Connection, table: sa.Table) -> None:
 
 def _copy_sqlite(source: Path, target: Path) -> None:
     """A consistent copy of an SQLite file that is being written."""
-    with (
-        contextlib.closing(sqlite3.connect(source)) as reading,
-        contextlib.closing(sqlite3.connect(target)) as writing,
-    ):
-        reading.backup(writing)
+    try:
+        with (
+            contextlib.closing(sqlite3.connect(source)) as reading,
+            contextlib.closing(sqlite3.connect(target)) as writing,
+        ):
+            reading.backup(writing)
+    except sqlite3.Error as error:
+        raise InputError(
+            f"{source} cannot be copied to {target.parent} ({error}): a full disk, or a damaged journal?"
+        ) from error
 
 
 def _copy_image(root: Path, target: Path, sha256: str) -> bool:

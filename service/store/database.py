@@ -15,20 +15,48 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
-from wafer_data.errors import InputError
+from service.settings import require_data
+from wafer_data.errors import InputError, NotFoundError
 
 BUSY_MS = 10_000
 CONNECT_S = 3
 _READ = "service_reads"
 
 
-class DatabaseDown(RuntimeError):  # noqa: N818 (the name says what it is)
-    """The database does not answer, or cannot write now; the same call may succeed later."""
+class DatabaseDown(InputError):  # noqa: N818 (the name says what it is)
+    """The database does not answer, or cannot write now; the same call may succeed later.
+
+    Attributes:
+        reason: What the database, or its driver, says.
+    """
+
+    kind = "database"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the database does not answer: {reason}")
+        self.reason = reason
 
 
 def sqlite_url(path: Path) -> str:
     """The URL of an SQLite file."""
     return sa.URL.create("sqlite", database=str(path)).render_as_string(hide_password=False)
+
+
+def existing_database(data: Path, url: str | None) -> Database:
+    """The database of a service that has been started.
+
+    Args:
+        data: The service's data folder.
+        url: Of the database; None: the SQLite file in `data`.
+
+    Raises:
+        InputError: The folder or the file is not there, or the URL cannot be used.
+    """
+    require_data(data)
+    file = data / "waferroute.db"
+    if url is None and not file.exists():
+        raise NotFoundError(f"{file}: no such database; has the service ever been started there?")
+    return Database(url or sqlite_url(file))
 
 
 class Database:
@@ -64,7 +92,7 @@ class Database:
                     "postgresql://USER@HOST/NAME"
                 )
             self._engine = sa.create_engine(parsed, **options)
-        except (ArgumentError, NoSuchModuleError) as error:
+        except (ArgumentError, NoSuchModuleError, ValueError) as error:  # a port that is no number
             raise InputError(f"the database URL cannot be used: {error}") from error
         self.url = parsed
         self.dialect = self._engine.dialect.name
@@ -123,6 +151,10 @@ def _translated() -> Iterator[None]:
     ) as error:
         cause = error.orig if isinstance(error, DBAPIError) else error
         raise DatabaseDown(" ".join(str(cause).split())) from error
+    except sa.exc.DatabaseError as error:
+        if type(error) is not sa.exc.DatabaseError:  # its other kinds are mistakes of the program
+            raise
+        raise DatabaseDown(f"its file is damaged ({error.orig}): restore a backup") from error
 
 
 def _prepare_sqlite(connection: Any, _: Any) -> None:

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from wafer_data.errors import InputError
+from wafer_data.errors import BusyError, InputError
 
 SUFFIX = ".journal"
 MOST_IN_COMMIT = 64
@@ -395,7 +395,7 @@ def _hold(folder: Path, node: str) -> Any:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         file.close()
-        raise InputError(
+        raise BusyError(
             f"another process serves as {node!r} from {folder}: stop that one, or use another port or --node NAME"
         ) from None
     os.set_inheritable(file.fileno(), False)

@@ -15,17 +15,17 @@ import contextlib
 import fcntl
 import json
 import os
-import shutil
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from service.settings import require_data
 from service.versions.names import FIRST, VersionName, change_between, parse_name
 from tool_side import load_bundle
 from wafer_data.errors import InputError
-from wafer_data.files import new_directory, read_json, write_error, write_json
+from wafer_data.files import copy_folder, new_directory, read_json, write_error, write_json
 
 WARM = 5
 """So many versions stay loaded, the one in use among them."""
@@ -94,6 +94,16 @@ class Pointer:
     at: float
 
 
+def versions_in(data: Path, public_key: str | Path | None = None) -> VersionFolder:
+    """The versions of a service that has been started, or that one was pushed to.
+
+    Raises:
+        NotFoundError: There is no such data folder.
+    """
+    require_data(data)
+    return VersionFolder(data / "models", public_key)
+
+
 class VersionFolder:
     """A folder of versions. Processes may share it; only what is complete is ever seen.
 
@@ -151,7 +161,7 @@ class VersionFolder:
             about: Where it comes from.
 
         Raises:
-            InputError: The bundle is refused, or the name is taken by another bundle.
+            InputError: The bundle is refused, has another name already, or the name is another bundle's.
         """
         loaded = load_bundle(bundle, public_key=self.public_key)
         identity = loaded.id
@@ -159,6 +169,10 @@ class VersionFolder:
             known = self.versions()
             same = next((v for v in known if v.bundle == identity), None)
             if same is not None:
+                if name and str(parse_name(name)) != same.name:
+                    raise InputError(
+                        f"{bundle} is {same.name} already, and a bundle has one name: leave {name} out"
+                    )
                 return same
             gate = gate or self.verdict(identity)
             newest = known[-1] if known else None
@@ -175,7 +189,7 @@ class VersionFolder:
                 dict(about or {}),
             )
             with new_directory(self.path / chosen) as folder:
-                shutil.copytree(bundle, folder / "bundle")
+                copy_folder(Path(bundle), folder / "bundle")
                 # what was copied is what was verified
                 if load_bundle(folder / "bundle", public_key=self.public_key).id != identity:
                     raise InputError(f"{bundle} changed while it was copied: push it again")

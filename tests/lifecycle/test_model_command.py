@@ -15,6 +15,7 @@ Say = Callable[..., tuple[int, str, str]]
 @pytest.fixture
 def say(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Say:
     """say("list"): exit status, standard output, standard error."""
+    (tmp_path / "data").mkdir()
 
     def run(*words: str | Path) -> tuple[int, str, str]:
         status = main(["model", *map(str, words), "--data", str(tmp_path / "data")])

@@ -8,7 +8,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from service.app import create_app
-from service.manage import Manager
+from service.manage import Manager, restore_backup
 from service.state import Service
 from wafer_data.errors import InputError
 
@@ -81,8 +81,8 @@ def test_a_missing_image_is_noticed(served: Manager) -> None:
 def test_a_backup_restores_to_the_same(served: Manager, tmp_path: Path) -> None:
     manifest = served.back_up(tmp_path / "backup")
     assert manifest["images"] == 6 and manifest["images_missing"] == []
-    again = Manager(tmp_path / "restored", must_exist=False)
-    again.restore(tmp_path / "backup")
+    restore_backup(tmp_path / "backup", tmp_path / "restored")
+    again = Manager(tmp_path / "restored")
     assert again.check() == served.check()
     assert again.check()["trail_head"] == manifest["audit_head"]
 
@@ -92,9 +92,8 @@ def test_a_damaged_backup_is_refused_before_anything_is_written(served: Manager,
     with (tmp_path / "backup" / "waferroute.db").open("r+b") as file:
         file.seek(5000)
         file.write(b"xxxx")
-    again = Manager(tmp_path / "restored", must_exist=False)
     with pytest.raises(InputError, match="was changed after the backup"):
-        again.restore(tmp_path / "backup")
+        restore_backup(tmp_path / "backup", tmp_path / "restored")
     assert not (tmp_path / "restored").exists()
 
 
@@ -103,7 +102,7 @@ def test_a_backup_never_overwrites(served: Manager, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="exists"):
         served.back_up(tmp_path / "backup")
     with pytest.raises(InputError, match="not empty"):
-        served.restore(tmp_path / "backup")
+        restore_backup(tmp_path / "backup", served.settings.data)
 
 
 def test_an_erased_person_leaves_a_number_and_the_chain_holds(served: Manager) -> None:

@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 
 from service.app import create_app, open_service
 from service.auth.keys import make_key
-from service.manage import Manager
+from service.manage import Manager, restore_backup
 from service.models import Version
 from service.settings import Settings
 from service.store.database import Database
@@ -84,8 +84,8 @@ def test_a_backup_moves_from_postgresql_to_sqlite_and_back(server: object, tmp_p
     (settings.data / "journals").mkdir()
     before = Manager(settings.data, url)
     rows = before.back_up(tmp_path / "backup")["rows"]
-    moved = Manager(tmp_path / "moved", must_exist=False)
-    moved.restore(tmp_path / "backup")
+    restore_backup(tmp_path / "backup", tmp_path / "moved")
+    moved = Manager(tmp_path / "moved")
     found = moved.check(look_at_images=False)
     assert found == before.check(look_at_images=False) and found["problems"] == ()
     assert rows["inspections"] == found["decisions"] > 0

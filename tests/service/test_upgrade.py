@@ -247,13 +247,13 @@ def test_a_backup_of_the_first_schema_is_restored_into_this_one(tmp_path: Path) 
         "files": {path.name: sha256_file(path) for path in named},
     })  # fmt: skip
     settings = Settings(data=tmp_path / "restored")
-    restored = Database(sqlite_url(settings.data / "waferroute.db"))
     settings.data.mkdir()
     with pytest.raises(InputError, match="not empty"):
         (settings.data / "x").write_text("")
-        backup.restore(folder, settings, restored)
+        backup.restore(folder, settings)
     (settings.data / "x").unlink()
-    backup.restore(folder, settings, restored)
+    backup.restore(folder, settings)
+    restored = Database(sqlite_url(settings.data / "waferroute.db"))
     assert current_revision(restored) == HEAD and is_kept(before, rows_of(restored))
 
 

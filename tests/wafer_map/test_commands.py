@@ -104,6 +104,12 @@ def test_repeaters_point_to_the_reticle(klarf: Path, capsys):
     )
 
 
+def test_a_file_that_is_given_twice_says_no_more_than_once(tmp_path: Path, capsys):
+    (tmp_path / "a.klarf").write_text(FILE_12)
+    once = run(capsys, "wafer", "repeaters", tmp_path / "a.klarf")
+    assert run(capsys, "wafer", "repeaters", *[tmp_path / "a.klarf"] * 3) == once
+
+
 def test_next_sites_are_dies_that_were_not_inspected(tmp_path: Path, capsys):
     (tmp_path / "a.klarf").write_text(FILE_12)
     status, text = run(
@@ -150,6 +156,13 @@ def test_lot_decide_from_a_table(tmp_path: Path, plan: Path, capsys, defects: tu
     assert found == status and f"lot: {word}" in text and "judged sites have a defect" in text
     found, text = run(capsys, "lot", "decide", plan, tmp_path / "counts.csv", "--json")
     assert found == status and json.loads(text)["lot"]["action"] == word
+
+
+@pytest.mark.parametrize("count", ["-1", "1.5", "9" * 10, "9" * 5000, "\N{SUPERSCRIPT TWO}"])
+def test_a_count_that_is_none_is_refused_with_its_line(tmp_path: Path, plan: Path, capsys, count: str):
+    (tmp_path / "counts.csv").write_text(f"wafer,sites,defects\nW1,{count},0\n", encoding="utf-8")
+    status, text = run(capsys, "lot", "decide", plan, tmp_path / "counts.csv")
+    assert status == 2 and "line 2: sites must be a whole number" in text and len(text) < 400
 
 
 def test_lot_decide_from_klarf_counts_dies(plan: Path, klarf: Path, capsys):

@@ -204,8 +204,10 @@ def test_a_plan_is_read_back_and_checked(tmp_path):
     base = {"schema": 1, "good_rate": 0.01, "bad_rate": 0.05, "sites_per_wafer": 9}
     for change, reason in [
         ({"schema": 2}, "schema"), ({"good_rate": 0.05}, "above good_rate"), ({"good_rate": "x"}, "good_rate must be"),
-        ({"typo": 1}, "unknown key 'typo'"), ({"sites_per_wafer": 0}, "at least 1"), ({"clustering": "some"}, "any"),
+        ({"typo": 1}, "unknown key 'typo'"), ({"sites_per_wafer": 0}, "from 1 to"), ({"clustering": "some"}, "any"),
         ({"good_lot_held_once_in": 1e6}, "milder"), ({"killers": {"hold": 1}}, "hold_at"), ({"costs": {}}, "costs"),
+        ({"good_rate": 10**400}, "good_rate must be"), ({"sites_per_wafer": 10**7}, "from 1 to"),
+        ({"wafers_per_lot": 10**6}, "from 1 to 1000"), ({"bad_lot_runs_at_most": 10**6}, "from 1 to 1000"),
         ({"bad_rate": True}, "bad_rate"), ({"clustering": 1.0}, "clustering"), ({"killers": {"hold_at": 0}}, "hold_at"),
     ]:  # fmt: skip
         with pytest.raises(ConfigurationError, match=reason):

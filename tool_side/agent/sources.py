@@ -8,7 +8,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
 
 from wafer_data.errors import InputError
 
@@ -56,8 +56,8 @@ class Server:
     def __init__(
         self, url: str, tool: str, key: str, *, layer: str = "", ca: str | Path | None = None
     ) -> None:
-        if not url.startswith(("http://", "https://")):
-            raise InputError(f"{url} is no address of a server: it begins with http:// or https://")
+        if not _is_address(url):
+            raise InputError(f"{url} is no address of a server: write http:// or https://, a name, and :PORT")
         self.tool, self.layer = tool, layer
         self._base, self._key = f"{url.rstrip('/')}/api/v1/fleet/{quote(tool, safe='')}", key
         try:
@@ -103,6 +103,16 @@ class Server:
         ) as error:  # http.client.HTTPException: an answer that is no HTTP, or one that breaks off
             raise UnreachableError(f"the server's answer breaks off ({error!r})") from error
         return _checked(data, most, path or "the answer")
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return (
+            parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and " " not in url
+        )
+    except ValueError:  # a bracket that is not closed, a port that is no number
+        return False
 
 
 class _Files:

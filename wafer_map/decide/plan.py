@@ -10,6 +10,7 @@ from typing import Any
 
 from wafer_data.errors import ConfigurationError
 from wafer_data.files import read_json
+from wafer_map.plain_numbers import is_number
 
 SCHEMA = 1
 ANY = "any"
@@ -134,8 +135,13 @@ def _check(plan: LotPlan) -> None:
         _number(name, getattr(plan, name), 0.0, 1.0, open_ends=name != "unjudged_at_most")
     if plan.bad_rate <= plan.good_rate:
         raise ConfigurationError(f"bad_rate {plan.bad_rate} must be above good_rate {plan.good_rate}")
-    for name in ("sites_per_wafer", "wafers_per_lot", "bad_lot_runs_at_most"):
-        _whole(name, getattr(plan, name), 1)
+    # beyond these the reckoning takes for ever, and no lot is so large
+    for name, most in (
+        ("sites_per_wafer", 1_000_000),
+        ("wafers_per_lot", 1000),
+        ("bad_lot_runs_at_most", 1000),
+    ):
+        _whole(name, getattr(plan, name), 1, most)
     for unit in ("lot", "wafer"):
         stop, hold = f"good_{unit}_stopped_once_in", f"good_{unit}_held_once_in"
         for name in (stop, hold):
@@ -151,7 +157,7 @@ def _check(plan: LotPlan) -> None:
         _number("clustering", plan.clustering, 0.0, 0.99)
     for name in ("hold_at", "stop_at"):
         if getattr(plan.killers, name) is not None:
-            _whole(f"killers.{name}", getattr(plan.killers, name), 1)
+            _whole(f"killers.{name}", getattr(plan.killers, name), 1, 1_000_000)
     if plan.costs is not None:
         _number("costs.stop_good_lot", plan.costs.stop_good_lot, 0.0, math.inf)
         _number("costs.run_bad_wafer", plan.costs.run_bad_wafer, 0.0, math.inf)
@@ -159,14 +165,13 @@ def _check(plan: LotPlan) -> None:
 
 
 def _number(name: str, value: Any, low: float, high: float, *, open_ends: bool = False) -> None:
-    good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    if not good or not (low < value < high if open_ends else low <= value <= high):
+    if not is_number(value) or not (low < value < high if open_ends else low <= value <= high):
         sign = "(" if open_ends else "["
         raise ConfigurationError(
             f"{name} must be a number in {sign}{low:g}, {high:g}{')' if open_ends else ']'}, got {value!r}"
         )
 
 
-def _whole(name: str, value: Any, low: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < low:
-        raise ConfigurationError(f"{name} must be a whole number of at least {low}, got {value!r}")
+def _whole(name: str, value: Any, least: int, most: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        raise ConfigurationError(f"{name} must be a whole number from {least} to {most}, got {value!r}")

@@ -57,6 +57,8 @@ def run(args: argparse.Namespace) -> int:
         key = args.key.read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{args.key} cannot be read as a key ({error})") from error
+    if not key.isprintable() or not key:
+        raise InputError(f"{args.key} is no key: it holds one line, which begins with wr_")
     agent = Agent(slots, Server(args.server, args.tool, key, layer=args.layer, ca=args.ca))
     if args.once:
         return _said(args, asdict(agent.round()))

@@ -1,6 +1,7 @@
 """What the commands' parsers share: a command with its example, and arguments that mean the same everywhere."""
 
 import argparse
+import ipaddress
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -101,6 +102,10 @@ def add_public_key(parser: argparse.ArgumentParser) -> None:
     )
 
 
+HIGHEST_PORT = 65_535
+_LONGEST_S = 1e9  # 31 years: what waits longer overflows the system's clocks
+
+
 def positive(text: str) -> float:
     """A number above 0."""
     return _number(text, lambda value: 0 < value < math.inf, "a number above 0")
@@ -108,7 +113,12 @@ def positive(text: str) -> float:
 
 def seconds(text: str) -> float:
     """A positive number of seconds."""
-    return _number(text, lambda value: 0 < value < math.inf, "a positive number of seconds")
+    return _number(text, lambda value: 0 < value <= _LONGEST_S, "a positive number of seconds")
+
+
+def pause(text: str) -> float:
+    """A number of seconds, or 0 for none."""
+    return _number(text, lambda value: 0 <= value <= _LONGEST_S, "a number of seconds, 0 or more")
 
 
 def share(text: str) -> float:
@@ -116,9 +126,15 @@ def share(text: str) -> float:
     return _number(text, lambda value: 0 <= value <= 1, "a share from 0 to 1")
 
 
+def gigabytes(text: str) -> int:
+    """A positive number of gigabytes; returned in bytes."""
+    value = _number(text, lambda value: 0 < value <= 1e9, "a positive number of gigabytes")
+    return round(value * 1e9)
+
+
 def count(text: str) -> int:
     """A whole number from 1 on."""
-    return int(_number(text, lambda value: value >= 1 and value == int(value), "a whole number from 1 on"))
+    return _whole(text, 1, 10**18, "a whole number from 1 on")
 
 
 def counts(text: str) -> list[int]:
@@ -126,9 +142,37 @@ def counts(text: str) -> list[int]:
     return sorted({count(part) for part in text.split(",")})
 
 
+def whole(least: int, most: int) -> Callable[[str], int]:
+    """A whole number of a range, both ends included."""
+    return lambda text: _whole(text, least, most, f"a whole number from {least} to {most}")
+
+
+parallel = whole(1, 1024)
+"""How many processes or threads at once. What a slip of the finger asks for would take the computer with it."""
+port = whole(1, HIGHEST_PORT)
+"""A TCP port."""
+
+
+def addresses(text: str) -> str:
+    """IP addresses or networks, separated by commas, or `*` for any."""
+    try:
+        for part in text.split(","):
+            if text != "*":
+                ipaddress.ip_network(part.strip())
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"expected IP addresses or networks with commas between, or *, got {text}"
+        ) from None
+    return text
+
+
 def seed(text: str) -> int:
     """A whole number from 0 on."""
     return int(_number(text, lambda value: value >= 0 and value == int(value), "a whole number from 0 on"))
+
+
+def _whole(text: str, least: int, most: int, wanted: str) -> int:
+    return int(_number(text, lambda value: least <= value <= most and value == int(value), wanted))
 
 
 def _number(text: str, allowed: Callable[[float], bool], wanted: str) -> float:

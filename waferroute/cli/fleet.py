@@ -4,8 +4,12 @@ import argparse
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from waferroute.cli.arguments import Commands, Run, add_command, add_group, add_json, add_public_key
+from waferroute.cli.arguments import Commands, Run, add_command, add_group, add_json, add_public_key, pause
+
+if TYPE_CHECKING:
+    from service.fleet.plan import FleetPlan
 
 
 def add(commands: Commands) -> None:
@@ -43,7 +47,7 @@ def add(commands: Commands) -> None:
     start.add_argument(
         "--soak",
         metavar="SECONDS",
-        type=float,
+        type=pause,
         default=3600.0,
         help="shortest time of a stage (default: 3600)",
     )
@@ -65,10 +69,10 @@ def add(commands: Commands) -> None:
 def _start(args: argparse.Namespace) -> int:
     from lifecycle.fleet.start import start_rollout
     from service.fleet.plan import to_dict
-    from service.versions.folder import VersionFolder
+    from service.versions.folder import versions_in
 
     rollout = start_rollout(
-        VersionFolder(args.data / "models", args.public_key),
+        versions_in(args.data, args.public_key),
         args.version,
         by=args.by,
         tools=args.tools,
@@ -79,9 +83,9 @@ def _start(args: argparse.Namespace) -> int:
 
 
 def _show(args: argparse.Namespace) -> int:
-    from service.fleet.plan import STAGES, FleetPlan, to_dict
+    from service.fleet.plan import STAGES, to_dict
 
-    plan = FleetPlan(args.data / "models" / "fleet")
+    plan = _plan(args)
     rollouts, tools = plan.rollouts(), plan.tools()
     lines = [
         f"{r.id:<26} {r.state:<8} {STAGES[r.stage]:.0%} of {r.tools} {r.layers} {r.reason}".rstrip()
@@ -93,10 +97,17 @@ def _show(args: argparse.Namespace) -> int:
 
 
 def _halt(args: argparse.Namespace) -> int:
-    from service.fleet.plan import FleetPlan, to_dict
+    from service.fleet.plan import to_dict
 
-    rollout = FleetPlan(args.data / "models" / "fleet").halt(args.rollout, args.reason)
+    rollout = _plan(args).halt(args.rollout, args.reason)
     return _print(args, to_dict(rollout), f"{rollout.id}: halted")
+
+
+def _plan(args: argparse.Namespace) -> "FleetPlan":
+    from service.fleet.plan import FleetPlan
+    from service.versions.folder import versions_in
+
+    return FleetPlan(versions_in(args.data).path / "fleet")
 
 
 def _print(args: argparse.Namespace, found: object, text: str) -> int:

@@ -10,7 +10,7 @@ from waferroute.cli.arguments import (
     add_command,
     add_json,
     add_public_key,
-    count,
+    parallel,
     positive,
     seconds,
 )
@@ -48,7 +48,7 @@ def add(commands: Commands) -> None:
     add_json(parser, "print one JSON object a line and image")
     parser.add_argument("--heatmaps", metavar="DIR", help="write a heat map of every image into this folder")
     parser.add_argument(
-        "--threads", metavar="N", type=count, default=1, help="threads of the graph runner (default: 1)"
+        "--threads", metavar="N", type=parallel, default=1, help="threads of the graph runner (default: 1)"
     )
     parser.add_argument(
         "--recipe", metavar="NAME", help="recipe of the images, where the bundle holds several"

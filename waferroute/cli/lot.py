@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from wafer_map.decide import WaferCounts
 
 EXIT = {"GO": 0, "HOLD": 4, "STOP": 5}
+_DIGITS = 9
 _COUNTS = ("wafer", "sites", "defects", "unjudged", "killers")
 
 
@@ -193,6 +194,8 @@ def _whole(path: Path, number: int, row: dict[str, Any], name: str) -> int:
     from wafer_data.errors import DataError
 
     text = row[name].strip()
-    if not text.isdecimal():
-        raise DataError(f"{path}, line {number}: {name} must be a whole number of at least 0, got {text!r}")
+    if not text.isdecimal() or len(text) > _DIGITS:
+        raise DataError(
+            f"{path}, line {number}: {name} must be a whole number from 0 to {10**_DIGITS - 1}, got {text!r:.60}"
+        )
     return int(text)

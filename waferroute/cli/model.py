@@ -2,12 +2,13 @@
 
 import argparse
 import json
+import math
 import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from waferroute.cli.arguments import Commands, Run, add_command, add_group, add_json
+from waferroute.cli.arguments import Commands, Run, add_command, add_group, add_json, positive, share
 
 if TYPE_CHECKING:
     from service.store.database import Database
@@ -78,7 +79,7 @@ def add(commands: Commands) -> None:
         "sets", metavar="FOLDER", nargs="+", type=Path, help="good/ and a folder for each defect type"
     )
     gate.add_argument(
-        "--set", metavar="KEY=NUMBER", action="append", default=[], type=_number, dest="thresholds",
+        "--set", metavar="KEY=NUMBER", action="append", default=[], type=_threshold, dest="thresholds",
         help="a threshold that is not at its default, for example escape=0.01",
     )  # fmt: skip
     gate.add_argument(
@@ -124,8 +125,10 @@ def add(commands: Commands) -> None:
         "waferroute model canary v1.1.0 --share 0.1 --days 7 --data service-data",
     )
     canary.add_argument("version", metavar="VERSION", nargs="?")
-    canary.add_argument("--share", metavar="SHARE", type=float, default=0.1, help="of wafers (default: 0.1)")
-    canary.add_argument("--days", metavar="DAYS", type=float, default=7.0, help="until the end (default: 7)")
+    canary.add_argument("--share", metavar="SHARE", type=share, default=0.1, help="of wafers (default: 0.1)")
+    canary.add_argument(
+        "--days", metavar="DAYS", type=positive, default=7.0, help="until the end (default: 7)"
+    )
     canary.add_argument(
         "--promote", action="store_true", help="promote at the end if nothing speaks against it"
     )
@@ -159,9 +162,9 @@ def add(commands: Commands) -> None:
 
 
 def _folder(args: argparse.Namespace) -> "VersionFolder":
-    from service.versions.folder import VersionFolder
+    from service.versions.folder import versions_in
 
-    return VersionFolder(args.data / "models", args.public_key)
+    return versions_in(args.data, args.public_key)
 
 
 def _finish(args: argparse.Namespace, folder: "VersionFolder", found: Any, text: str) -> int:
@@ -180,8 +183,9 @@ def _finish(args: argparse.Namespace, folder: "VersionFolder", found: Any, text:
 
 def _push(args: argparse.Namespace) -> int:
     from lifecycle.registry.provenance import about_run
+    from service.versions.folder import VersionFolder
 
-    folder = _folder(args)
+    folder = VersionFolder(args.data / "models", args.public_key)  # the first version makes it
     about = about_run(args.run, args.bundle)
     version = folder.push(args.bundle, name=args.name, about=about)
     return _finish(args, folder, asdict(version), f"{version.name}: {_state(folder, version)}")
@@ -267,9 +271,9 @@ def _switched(args: argparse.Namespace, folder: "VersionFolder", done: "Switched
 
 
 def _database(args: argparse.Namespace) -> "Database":
-    from service.store.database import Database, sqlite_url
+    from service.store.database import existing_database
 
-    return Database(args.database or sqlite_url(args.data / "waferroute.db"))
+    return existing_database(args.data, args.database)
 
 
 def _shadow(args: argparse.Namespace) -> int:
@@ -370,9 +374,12 @@ def _gate_word(version: "Registered") -> str:
     )
 
 
-def _number(text: str) -> tuple[str, float]:
+def _threshold(text: str) -> tuple[str, float]:
     key, _, value = text.partition("=")
     try:
-        return key, float(value)
+        number = float(value)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text} is not KEY=NUMBER") from None
+        number = math.nan
+    if not math.isfinite(number):
+        raise argparse.ArgumentTypeError(f"{text} is not KEY=NUMBER")
+    return key, number

@@ -4,7 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
-from waferroute.cli.arguments import BUNDLE, Commands, add_command, add_json, count, seed
+from waferroute.cli.arguments import BUNDLE, Commands, add_command, add_json, parallel, seed, whole
 
 
 def add(commands: Commands) -> None:
@@ -23,19 +23,31 @@ def add(commands: Commands) -> None:
         extra="train",
     )
     parser.add_argument("bundle", metavar="BUNDLE", type=Path, help=BUNDLE)
-    parser.add_argument("--days", metavar="N", type=count, default=365, help="days of the fab (default: 365)")
     parser.add_argument(
-        "--images-per-day", metavar="N", type=count, default=24, help="of all tools together (default: 24)"
+        "--days", metavar="N", type=whole(14, 3660), default=365,
+        help="days of the fab, 14 or more: the service learns what is usual first (default: 365)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--images-per-day",
+        metavar="N",
+        type=whole(1, 1_000_000),
+        default=24,
+        help="of all tools together (default: 24)",
     )
     parser.add_argument(
-        "--tools", metavar="N", type=count, default=3, help="inspection tools, 2 or more (default: 3)"
+        "--tools", metavar="N", type=whole(2, 1000), default=3,
+        help="inspection tools, 2 or more: one lamp ages, another is changed (default: 3)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--workers", metavar="N", type=parallel, default=2, help="of the service (default: 2)"
     )
-    parser.add_argument("--workers", metavar="N", type=count, default=2, help="of the service (default: 2)")
     parser.add_argument(
         "--layout", choices=("line_space", "contacts", "logic"), default="line_space",
         help="pattern of the synthetic micrographs, as the bundle learned it (default: line_space)",
     )  # fmt: skip
-    parser.add_argument("--size", metavar="PIXELS", type=count, default=256, help="their side (default: 256)")
+    parser.add_argument(
+        "--size", metavar="PIXELS", type=whole(32, 4096), default=256, help="their side (default: 256)"
+    )
     parser.add_argument(
         "--images", metavar="FOLDER", type=Path,
         help="recorded images instead: good/ and a folder for each defect type",
@@ -60,10 +72,6 @@ def add(commands: Commands) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Rehearse and print."""
-    if args.tools < 2:
-        args.help_of.error("--tools must be 2 or more: one lamp ages, another one is changed")
-    if args.days < 14:
-        args.help_of.error("--days must be 14 or more: the service has to learn what is usual first")
     if args.new_type is not None and args.images is None:
         args.help_of.error("--new-type goes with --images")
     from lifecycle.rehearsal.images import micrographs, recorded

@@ -4,7 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
-from waferroute.cli.arguments import Commands, add_command, add_json, add_public_key, count
+from waferroute.cli.arguments import Commands, add_command, add_json, add_public_key, parallel
 
 
 def add(commands: Commands) -> None:
@@ -27,7 +27,7 @@ def add(commands: Commands) -> None:
         "--recipe", metavar="NAME", help="recipe of all images (default: each image's own column)"
     )
     parser.add_argument(
-        "--workers", metavar="N", type=count, default=1, help="processes, one core each (default: 1)"
+        "--workers", metavar="N", type=parallel, default=1, help="processes, one core each (default: 1)"
     )
     parser.add_argument(
         "--ray",

@@ -5,7 +5,18 @@ import sys
 from pathlib import Path
 
 from wafer_data.own_code import child_command
-from waferroute.cli.arguments import BUNDLE, Commands, add_command, add_public_key, count
+from waferroute.cli.arguments import (
+    BUNDLE,
+    HIGHEST_PORT,
+    Commands,
+    add_command,
+    add_public_key,
+    addresses,
+    gigabytes,
+    parallel,
+    pause,
+    port,
+)
 
 
 def add(commands: Commands) -> None:
@@ -26,9 +37,9 @@ def add(commands: Commands) -> None:
     parser.add_argument(
         "--host", default="127.0.0.1", help="address to listen at (default: this computer only)"
     )
-    parser.add_argument("--port", type=int, default=8080, help="(default: 8080)")
+    parser.add_argument("--port", metavar="N", type=port, default=8080, help="(default: 8080)")
     parser.add_argument(
-        "--workers", metavar="N", type=count, default=1,
+        "--workers", metavar="N", type=parallel, default=1,
         help="processes, at this port and those after it; put a load balancer before them (default: 1)",
     )  # fmt: skip
     parser.add_argument(
@@ -56,25 +67,31 @@ def add(commands: Commands) -> None:
         "--version-name", metavar="NAME", help="how answers name the bundle (default: its identity)"
     )
     parser.add_argument(
-        "--threads", metavar="N", type=count, default=1, help="threads of the graph runner (default: 1)"
+        "--threads", metavar="N", type=parallel, default=1, help="threads of the graph runner (default: 1)"
     )
     parser.add_argument(
         "--tls-cert", metavar="FILE", type=Path, help="certificate chain (PEM); makes it HTTPS"
     )
     parser.add_argument("--tls-key", metavar="FILE", type=Path, help="its private key (PEM)")
     parser.add_argument(
-        "--drain", metavar="SECONDS", type=float, default=0.0,
+        "--drain", metavar="SECONDS", type=pause, default=0.0,
         help="before it stops, say for so long that it is not ready, so that a load balancer turns away (default: 0)",
     )  # fmt: skip
     parser.add_argument(
-        "--proxy", metavar="ADDRESS", help="load balancer whose X-Forwarded headers are believed"
+        "--proxy",
+        metavar="ADDRESS",
+        type=addresses,
+        help="load balancer whose X-Forwarded headers are believed",
     )
     parser.add_argument(
         "--traces", metavar="URL",
         help='collector of OpenTelemetry traces, e.g. http://127.0.0.1:4318/v1/traces (needs "waferroute[traces]")',
     )  # fmt: skip
     parser.add_argument(
-        "--image-budget", metavar="GB", type=float, help="disk that images may take; the oldest PASS go first"
+        "--image-budget",
+        metavar="GB",
+        type=gigabytes,
+        help="disk that images may take; the oldest PASS go first",
     )
     add_public_key(parser)
 
@@ -88,6 +105,10 @@ def run(args: argparse.Namespace) -> int:
     if args.workers > 1:
         if args.node is not None:
             args.help_of.error("--node names one worker; with --workers each is named by its port")
+        if args.port + args.workers - 1 > HIGHEST_PORT:
+            args.help_of.error(
+                f"--workers {args.workers} from --port {args.port} on: no port is above {HIGHEST_PORT}"
+            )
         from service.supervise import run_workers
 
         return run_workers(args.workers, args.port, own_command())
@@ -103,7 +124,7 @@ def run(args: argparse.Namespace) -> int:
         bins=args.bins,
         stages=tuple(args.stage),
         lot_plan=args.lot_plan,
-        image_budget=None if args.image_budget is None else round(args.image_budget * 1e9),
+        image_budget=args.image_budget,
         public_key=Path(args.public_key) if args.public_key else None,
         secure_cookies=args.tls_cert is not None or args.proxy is not None,
         traces=args.traces,

@@ -166,10 +166,12 @@ def _add_where(parser: argparse.ArgumentParser, name: str) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Do it, and print what came of it."""
-    from service.manage import Manager
+    from service.manage import Manager, restore_backup
 
-    manager = Manager(args.data, args.database, must_exist=args.what != "restore")
-    found = _do(manager, args)
+    if args.what == "restore":
+        found: Any = restore_backup(args.backup, args.data, args.database)
+    else:
+        found = _do(Manager(args.data, args.database), args)
     if args.json:
         print(json.dumps(found, indent=2))
     elif isinstance(found, list):
@@ -190,8 +192,6 @@ def _do(manager: "Manager", args: argparse.Namespace) -> dict[str, Any] | list[d
         return manager.migrate()
     if what == "backup":
         return manager.back_up(args.out)
-    if what == "restore":
-        return manager.restore(args.backup)
     if what == "audit-check":
         return manager.check(args.expect, look_at_images=not args.no_images)
     if what == "ship":

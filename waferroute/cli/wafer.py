@@ -239,8 +239,7 @@ def run_repeaters(args: argparse.Namespace) -> int:
     from wafer_map.klarf import read_klarf
     from wafer_map.repeaters import Point, find_repeaters
 
-    points: list[Point] = []
-    names: list[dict[str, Any]] = []
+    points: dict[Point, dict[str, Any]] = {}  # a file that is given twice shows no place twice
     pitch: tuple[float, float] | None = None
     for path in args.files:
         for wafer in read_klarf(path).wafers:
@@ -254,12 +253,13 @@ def run_repeaters(args: argparse.Namespace) -> int:
                 if None not in place:
                     column, row, x, y = place
                     name = f"{wafer.lot}/{wafer.wafer}"
-                    points.append(Point(name, (column, row), (x, y)))  # type: ignore[arg-type]
-                    names.append({"wafer": name, "defect": defect.id})
+                    point = Point(name, (column, row), (x, y))  # type: ignore[arg-type]
+                    points[point] = {"wafer": name, "defect": defect.id}
     if pitch is None:
         raise DataError("the files hold no wafer")
     columns, rows = args.reticle
-    found = find_repeaters(points, pitch, reticle=(columns, rows), tolerance_um=args.tolerance)
+    names = list(points.values())
+    found = find_repeaters(list(points), pitch, reticle=(columns, rows), tolerance_um=args.tolerance)
     for one in found:
         if args.json:
             print(json.dumps(one.to_dict() | {"points": [names[i] for i in one.points]}))

@@ -106,6 +106,14 @@ def test_without_a_network_the_tool_goes_on(slots: Slots, first: Path):
     assert "does not answer" in found.problem
 
 
+@pytest.mark.parametrize(
+    "url", ["server", "file:///etc", "http://", "http://[", "http://a b/", "http://a:port", "http://a:0"]
+)
+def test_what_is_no_address_of_a_server_is_refused_at_the_start(url: str):
+    with pytest.raises(InputError, match="no address of a server"):
+        Server(url, "T1", "key")
+
+
 class Memory:
     """A server that means one version for the tool, and keeps what is reported."""
 
