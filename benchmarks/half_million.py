@@ -34,7 +34,9 @@ CONFIG = MicrographConfig(size=SIZE)
 STAGE = """
 import json, resource, sys, time
 from pathlib import Path
+from wafer_data.allocator import keep_freed_memory
 work, stage = Path(sys.argv[1]), sys.argv[2]
+keep_freed_memory()  # as `waferroute` does for its stages
 started = time.monotonic()
 if stage == "data":
     from wafer_data.config import DataConfig
