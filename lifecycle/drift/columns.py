@@ -69,11 +69,10 @@ def rows_of(wafers: Sequence[WaferSummary], layout: Layout, numbers: np.ndarray)
 
 
 def _fill(rows: np.ndarray, place: int, values: Sequence[np.ndarray], width: int) -> None:
-    kept = [one for one in values if len(one) == width]
-    if width and kept and len(kept) == len(values):
-        rows[:, place : place + width] = kept
-    elif width and kept:
-        rows[np.array([len(one) == width for one in values]), place : place + width] = kept
+    """Write what each wafer has, (width,); one that has something else, or nothing, has nothing to say."""
+    known = np.array([len(one) == width for one in values], bool)
+    if width and known.any():
+        rows[known, place : place + width] = [one for one in values if len(one) == width]
 
 
 def floors(layout: Layout, images: np.ndarray) -> np.ndarray:

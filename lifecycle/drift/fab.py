@@ -209,14 +209,16 @@ def _findings(frame: Frame, said: Sequence[Said], level: float) -> dict[Stream, 
 def _alarms_of_groups(frame: Frame, windows: Sequence[Sides], told: set[Stream], level: float) -> list[Alarm]:
     """Groups that moved though none of their streams says so, the clearest first; each stream is told of once."""
     raised: list[Alarm] = []
-    named: dict[tuple[Stream, ...], dict[Group, list[Stream]]] = {}
+    known: dict[tuple[Stream, ...], dict[Group, list[Stream]]] = {}
     for sides in windows:
         while True:
             quiet = [
                 s for s, looked in zip(frame.streams, sides.looked, strict=True) if looked and s not in told
             ]
             moved: list[tuple[Finding, Group, list[Stream]]] = []
-            groups = named.get(tuple(quiet)) or named.setdefault(tuple(quiet), groups_of(quiet))
+            if tuple(quiet) not in known:
+                known[tuple(quiet)] = groups_of(quiet)
+            groups = known[tuple(quiet)]
             for field in (EVERYWHERE, *FIELDS):
                 names = [group for group in groups if group[0] == field]
                 if not names:
@@ -243,12 +245,12 @@ def alarms(findings: Mapping[Stream, Sequence[Finding]], level: float) -> list[A
         findings: What each stream's watches said at this look; a stream that had too few wafers is left out.
         level: From `Budget.level`.
     """
-    drifting = {
-        stream: [f for f in found if f.is_drift(level)]
+    remaining = {
+        stream: drifting
         for stream, found in findings.items()
-        if any(f.is_drift(level) for f in found)
+        if (drifting := [finding for finding in found if finding.is_drift(level)])
     }
-    remaining, raised = dict(drifting), []
+    raised = []
     while remaining:
         cause, where, streams = _widest(set(remaining), set(findings))
         spoken = [finding for stream in streams for finding in remaining[stream]]

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-_STEP = np.array(
-    [1.0, 1.0, 0.0]
-)  # of the logarithms of brightness, contrast and sharpness; see `measure_quality`
+# of the logarithms of brightness, contrast and sharpness
+_STEP = np.array([1.0, 1.0, 0.0])
 _PLAIN = np.array([0.5, 0.5, 0.0])
 _LEAST_FREEDOM, _RIDGE = 30, 0.01
 

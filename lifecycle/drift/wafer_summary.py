@@ -44,7 +44,7 @@ class WaferSummary:
         wafer: Its id.
         lot: Its lot; wafers without one count as lots of their own.
         scores: (n,) standardised low-resolution scores (robust standard deviations of normal log-scores) of its
-            images that PASS.
+            images that PASS without escalation.
         latent: (k,) mean of the means of q(z|x) of those images, or (0,) where latents are not kept.
         log_variance: Logarithm of the variance of those latents, mean over coordinates; NaN for fewer than two images.
         appearance: (3,) means over all its images but the outermost tenths, see `APPEARANCE_FIGURES`; (0,) where

@@ -54,7 +54,7 @@ class Finding:
         p: Two-sided p-value, adjusted for the columns that the watch looks at.
         effect: Size in the watch's own unit, see `LEAST_EFFECT`.
         what: The column that changed most, with its direction, in words.
-        units: (reference, recent) units compared.
+        units: (reference, recent) units compared; of the distribution the reference is training scores.
     """
 
     watch: str

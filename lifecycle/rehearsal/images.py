@@ -19,6 +19,7 @@ from wafer_data.progress import track
 
 GOOD = "good"
 NORMALS, OF_A_TYPE = 160, 16
+_FROZEN_NORMALS, _FROZEN_OF_A_TYPE = 40, 6
 _SEED = 7_001
 """Of the synthetic micrographs: none that `waferroute micrographs` writes by default."""
 _NOISE = 0.4 / 255  # no two photographs are the same bytes; far below what a camera's own noise does
@@ -61,8 +62,7 @@ class Camera:
         seen = image if self.blur <= 0 else ndimage.gaussian_filter(image, self.blur, mode="nearest")
         seen = seen * self.gain + rng.normal(0, _NOISE, image.shape)
         file = io.BytesIO()
-        pixels = np.rint(np.clip(seen, 0, 1) * 255).astype(np.uint8)
-        Image.fromarray(pixels).save(file, "PNG", compress_level=1)
+        _as_picture(seen).save(file, "PNG", compress_level=1)
         return file.getvalue()
 
 
@@ -110,3 +110,20 @@ def recorded(folder: Path, new_type: str | None = None) -> Library:
     if new not in types:
         raise InputError(f"{folder} has no defect type {new!r}; it has {', '.join(types)}")
     return Library(images, new, False)
+
+
+def frozen_set(library: Library, root: Path) -> Path:
+    """The folder `root` with some images of the defect types that are known, as `waferroute model gate` takes it."""
+    if root.is_dir():
+        return root
+    for name in (GOOD, *(library.known or [library.new_type])):
+        (root / name).mkdir(parents=True)
+        most = _FROZEN_NORMALS if name == GOOD else _FROZEN_OF_A_TYPE
+        for index, image in enumerate(library.images[name][:most]):
+            _as_picture(image).save(root / name / f"{index:03d}.png")
+    return root
+
+
+def _as_picture(image: np.ndarray) -> Image.Image:
+    """8 bits of an image, float32 (H, W), around [0, 1]."""
+    return Image.fromarray(np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8))

@@ -13,7 +13,8 @@ import numpy as np
 
 from lifecycle.rehearsal.images import GOOD, Camera, Library
 from lifecycle.rehearsal.notices import as_text
-from lifecycle.rehearsal.play import Rehearsal, Size
+from lifecycle.rehearsal.play import Rehearsal
+from lifecycle.rehearsal.played_fab import Size
 from lifecycle.rehearsal.site import running
 from lifecycle.rehearsal.timeline import TODAY_DAYS
 from lifecycle.retraining.config import RetrainingConfig
@@ -68,7 +69,7 @@ def rehearse(
                     played.day(day)
                 figures = played.end()
             finally:
-                played.close()
+                played.fab.close()
     took = time.monotonic() - started
     kind = "SYNTHETIC micrographs" if library.synthetic else "recorded images"
     about = (
@@ -77,10 +78,10 @@ def rehearse(
     )
     found = {
         "synthetic": library.synthetic, "size": asdict(size), "seed": seed, "workers": workers, "seconds": took,
-        "today_days": TODAY_DAYS, "events": [one.to_dict() for one in played.notices],
-        "whole": {**asdict(played.line.whole), "usd": played.line.whole.usd}, **figures,
+        "today_days": TODAY_DAYS, "events": [one.to_dict() for one in played.fab.notices],
+        "whole": {**asdict(played.fab.line.whole), "usd": played.fab.line.whole.usd}, **figures,
     }  # fmt: skip
-    text = as_text(played.notices, played.line.whole, about)
+    text = as_text(played.fab.notices, played.fab.line.whole, about)
     alarms = figures["false_alarms_of_drift"]
     text += (
         f"\nfalse alarms of drift: {len(alarms)}; requests failed: {figures['requests_failed']}; wafers decided by two "

@@ -17,6 +17,10 @@ NEW_TYPE_RATE = 0.001
 """Share of all images that show the new type once it has begun."""
 IMAGES_A_MONTH = 2_400_000
 """The case study's volume, of 30 days."""
+CANARY_SHARE, CANARY_DAYS = 0.3, 14.0
+"""Share of wafers that a canary decides, and its longest time."""
+SHADOW_DAYS = 3.0
+"""Longest time for which a retrained version scores beside production."""
 TODAY_DAYS = 11.0
 """After so many days a new type is noticed today, as the fab reports."""
 

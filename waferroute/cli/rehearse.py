@@ -75,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
     if args.new_type is not None and args.images is None:
         args.help_of.error("--new-type goes with --images")
     from lifecycle.rehearsal.images import micrographs, recorded
-    from lifecycle.rehearsal.play import Size
+    from lifecycle.rehearsal.played_fab import Size
     from lifecycle.rehearsal.rehearse import rehearse
 
     retraining = None

@@ -11,10 +11,10 @@ from lifecycle.conductor.shadow import start_shadow
 from lifecycle.drift.fab import Alarm
 from lifecycle.drift.wafer_summary import Stream
 from lifecycle.rehearsal import timeline
+from lifecycle.rehearsal.brightness import Drifting, explains
 from lifecycle.rehearsal.images import Camera, Library, micrographs, recorded
-from lifecycle.rehearsal.line import Tool
 from lifecycle.rehearsal.notices import Notice, Tally, as_text
-from lifecycle.rehearsal.play import Rehearsal, Size, _Drifting
+from lifecycle.rehearsal.played_fab import Size
 from lifecycle.rehearsal.rehearse import rehearse
 from lifecycle.rehearsal.relearn import Learned, Relearning
 from lifecycle.retraining.config import RetrainingConfig
@@ -196,9 +196,7 @@ def test_what_cannot_be_rehearsed_is_said(
     [(("appearance",), True), (("appearance", "flagged"), True), (("flagged",), False)],
 )
 def test_an_alarm_that_more_is_flagged_is_not_put_down_to_a_lamp(watches: tuple[str, ...], explained: bool):
-    rehearsal = object.__new__(Rehearsal)
-    rehearsal._tools = [Tool("T1", "M1")]
-    lamp = _Drifting(timeline.LAMP, 0, 3, lambda day: 1.05, Tally())
+    lamp = Drifting(timeline.LAMP, 0, 3, lambda day: 1.05)
     alarm = Alarm("tool", "T1", (Stream("T1", "M1", "r"),), "drift", watches)
-    assert rehearsal._explains(lamp, alarm, 4.0) is explained
-    assert rehearsal._explains(lamp, alarm, 2.0) is False
+    assert explains(alarm, lamp, "T1", 4.0) is explained
+    assert explains(alarm, lamp, "T1", 2.0) is False

@@ -10,7 +10,7 @@ import pytest
 
 from lifecycle.rehearsal import timeline
 from lifecycle.rehearsal.images import Library
-from lifecycle.rehearsal.play import Size
+from lifecycle.rehearsal.played_fab import Size
 from lifecycle.rehearsal.rehearse import rehearse
 from lifecycle.retraining.config import RetrainingConfig
 from service.versions.folder import VersionFolder
