@@ -18,7 +18,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 # what trains, simulates calibrations by the thousand or starts processes is left to `make test`
 UNIT_TESTS := tests/router tests/waferroute tests/test_documents.py \
   $(addprefix --ignore=tests/router/,test_bounds.py test_calibrate.py test_guarantees.py test_canary_arms.py) \
-  $(addprefix --ignore=tests/waferroute/,test_library.py test_processes.py test_analysis_commands.py test_explore_command.py)
+  $(addprefix --ignore=tests/waferroute/,test_library.py test_processes.py test_analysis_commands.py test_explore_command.py test_ray.py)
 # Processes that share the test files between them; `make test WORKERS=0` runs all in one, as a debugger wants it.
 WORKERS ?= 2
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder

@@ -34,7 +34,7 @@ def child_environment(**more: str) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": ours, "PYTHONSAFEPATH": "1", **more}
 
 
-def refuse_foreign_packages(root: Path = ROOT) -> None:
+def refuse_foreign_packages() -> None:
     """Make sure that our packages' names lead to our packages.
 
     Raises:
@@ -43,14 +43,15 @@ def refuse_foreign_packages(root: Path = ROOT) -> None:
     for name in PACKAGES:
         module = sys.modules.get(name)
         spec = module.__spec__ if module is not None else importlib.util.find_spec(name)
-        places = [Path(spec.origin)] if spec and spec.origin else []
-        for place in places:
-            if place.resolve().parent.parent != root and place.resolve().parent != root:
-                foreign = place.parent if place.name == "__init__.py" else place
-                raise ConfigurationError(
-                    f"{foreign} would be used in place of waferroute's own package {name}, because Python looks there "
-                    "first: set PYTHONSAFEPATH=1, take that folder out of PYTHONPATH, or start from another folder"
-                )
+        if spec is None or not spec.origin:
+            continue
+        place = Path(spec.origin)
+        if ROOT not in (place.resolve().parent.parent, place.resolve().parent):
+            foreign = place.parent if place.name == "__init__.py" else place
+            raise ConfigurationError(
+                f"{foreign} would be used in place of waferroute's own package {name}, because Python looks there "
+                "first: set PYTHONSAFEPATH=1, take that folder out of PYTHONPATH, or start from another folder"
+            )
 
 
 def is_source_tree() -> bool:

@@ -94,13 +94,6 @@ class BinRules:
     areas: Mapping[str, Area]
     costs: ErrorCosts = ErrorCosts()
 
-    @property
-    def needs_micrometres(self) -> bool:
-        """Whether a rule asks for a size in micrometres or a place on the die."""
-        return any(
-            rule.min_um is not None or rule.max_um is not None or rule.area is not None for rule in self.rules
-        )
-
     def assign(self, finding: DefectFinding, decision: Decision) -> Binned:
         """The bin of a defect.
 

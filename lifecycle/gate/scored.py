@@ -97,7 +97,3 @@ def score_set(bundle: str | Path, images: Sequence[LabelledImage], recipe: str |
         passed[index] = result.decision == Decision.PASS
         times[index] = 1000 * result.seconds["total"]
     return ScoredSet(scores, passed, times)
-
-
-def _type_of(folder: Path) -> str:
-    return "good" if folder.name.lower() == "good" else folder.name

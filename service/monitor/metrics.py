@@ -47,8 +47,6 @@ TIME_EDGES = (
     5.0,
 )
 SCORE_EDGES = (-3, -2, -1.5, -1, -0.5, 0, 0.5, 1, 1.5, 2, 2.5, 3, 4, 6, 10, 20)
-SAME_BYTES = 5
-"""So many images of the same bytes in a row from one tool are a frozen camera."""
 KS_SCORES = 2000
 """Scores of PASS images that are compared with the training sample: the last ones of this worker."""
 _PEOPLE_EVERY_S = 15.0

@@ -85,13 +85,13 @@ def _bars(by_hour: dict[str, list[int]]) -> list[dict[str, float | str]]:
     return found
 
 
-def _histogram(
-    scores: list[float], bins: int = 40, low: float = -4.0, high: float = 12.0
-) -> list[dict[str, float]]:
-    counts = [0] * bins
+def _histogram(scores: list[float]) -> list[dict[str, float]]:
+    """40 bars of the scores from -4 to 12 robust standard deviations; what lies beyond counts at the ends."""
+    bars = 40
+    counts = [0] * bars
     for score in scores:
-        counts[min(bins - 1, max(0, int((score - low) / (high - low) * bins)))] += 1
-    most, step = max([1, *counts]), _WIDTH / bins
+        counts[min(bars - 1, max(0, int((score + 4.0) / 16.0 * bars)))] += 1
+    most, step = max([1, *counts]), _WIDTH / bars
     return [
         {
             "x": i * step,

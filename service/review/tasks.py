@@ -19,7 +19,7 @@ from service.problem import Problem
 from service.review.skips import skipped_at
 from service.store import audit
 from service.store.database import Database
-from service.store.tables import inspections, planted_images, review_tasks, reviews
+from service.store.tables import inspections, review_tasks, reviews
 
 LEASE_S = 180.0
 UNDO_S = 900.0
@@ -323,10 +323,3 @@ def queue_state(database: Database) -> dict[str, Any]:
             )
         ).one()
     return {"open": count, "oldest_s": None if oldest is None else max(0.0, time.time() - oldest)}
-
-
-def known_truth(connection: sa.Connection, image_sha256: str) -> dict[str, Any] | None:
-    """What is known of a planted image: verdict and defect; None if it is none."""
-    query = sa.select(planted_images).where(planted_images.c.image_sha256 == image_sha256)
-    found = connection.execute(query).mappings().first()
-    return None if found is None else {"verdict": found["truth"], "defect": found["defect"]}

@@ -36,9 +36,6 @@ class Images(Protocol):
     def remove(self, sha256: str) -> bool:
         """Delete it; whether it was there."""
 
-    def bytes_used(self) -> int:
-        """What all images take on the disk."""
-
 
 class ImageFiles:
     """Images in a folder, two levels deep so that no folder grows too long."""
@@ -98,15 +95,6 @@ class ImageFiles:
         except FileNotFoundError:
             return False
         return True
-
-    def bytes_used(self) -> int:
-        """What all images take on the disk (a walk over all of them)."""
-        total = 0
-        for parent, _, names in os.walk(self.root):
-            for name in names:
-                with contextlib.suppress(OSError):
-                    total += (Path(parent) / name).stat().st_size
-        return total
 
     @staticmethod
     def _is_whole(path: Path, sha256: str) -> bool:

@@ -30,7 +30,6 @@ def switch(
     change: Callable[[], Pointer],
     *,
     by: str,
-    seconds: float = SECONDS,
     step_back: bool = True,
 ) -> Switched:
     """Change the pointer and see it through.
@@ -39,7 +38,6 @@ def switch(
         folder: The versions.
         change: Appends the line.
         by: Who switches.
-        seconds: How long workers have.
         step_back: Whether a version that a worker cannot load is taken back at once.
 
     Raises:
@@ -47,20 +45,20 @@ def switch(
     """
     before = folder.pointer()
     pointer = change()
-    took, waiting = folder.wait(pointer.seq, seconds)
+    took, waiting = folder.wait(pointer.seq, SECONDS)
     if not waiting:
         return Switched(pointer, took)
     said = "; ".join(f"{worker}: {reason}" for worker, reason in waiting.items())
     if step_back and before is not None:
         back = folder.point(before.champion, before.canary, by=by, reason=f"not every worker follows: {said}")
-        folder.wait(back.seq, seconds)
+        folder.wait(back.seq, SECONDS)
         raise InputError(f"not every worker follows {pointer.champion} ({said}); back to {before.champion}")
     raise InputError(
         f"after {took:.1f} s not every worker follows {pointer.champion} ({said}): restart those"
     )
 
 
-def promote(folder: VersionFolder, name: str, *, by: str, reason: str, seconds: float = SECONDS) -> Switched:
+def promote(folder: VersionFolder, name: str, *, by: str, reason: str) -> Switched:
     """Let a version decide, on every live worker or on none.
 
     Raises:
@@ -71,15 +69,13 @@ def promote(folder: VersionFolder, name: str, *, by: str, reason: str, seconds: 
     problem = try_bundle(folder.bundle(version.name), folder.public_key)
     if problem is not None:
         raise InputError(f"{version.name} cannot be promoted: {problem}")
-    return switch(folder, lambda: folder.promote(version.name, by=by, reason=reason), by=by, seconds=seconds)
+    return switch(folder, lambda: folder.promote(version.name, by=by, reason=reason), by=by)
 
 
-def rollback(folder: VersionFolder, *, by: str, reason: str, seconds: float = SECONDS) -> Switched:
+def rollback(folder: VersionFolder, *, by: str, reason: str) -> Switched:
     """End the canary, or go back to the version before.
 
     Raises:
         InputError: There is nothing to go back to, or a worker does not follow in time.
     """
-    return switch(
-        folder, lambda: folder.rollback(by=by, reason=reason), by=by, seconds=seconds, step_back=False
-    )
+    return switch(folder, lambda: folder.rollback(by=by, reason=reason), by=by, step_back=False)

@@ -4,8 +4,10 @@ import argparse
 import json
 import os
 import shlex
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -263,6 +265,20 @@ class TestFailures:
         failing(KeyboardInterrupt())
         assert main(["config", "show", "x"]) == 130
         assert capsys.readouterr().err == "interrupted; run the same command again to go on\n"
+
+    def test_interrupt_that_a_package_tells_of_as_its_own_failure(self, monkeypatch, capsys):
+        def loading(args) -> int:
+            try:
+                os.kill(os.getpid(), signal.SIGINT)
+                time.sleep(5)
+            except KeyboardInterrupt:
+                raise ImportError("initialization failed") from None
+            return 0
+
+        monkeypatch.setattr(waferroute.cli.config, "run_show", loading)
+        assert main(["config", "show", "x"]) == 130
+        assert capsys.readouterr().err == "interrupted; run the same command again to go on\n"
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
     def test_full_disk(self, failing, capsys):
         import errno

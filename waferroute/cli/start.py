@@ -9,12 +9,15 @@ import contextlib
 import errno
 import io
 import os
+import signal
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
+from types import FrameType
 
 from wafer_data.errors import InputError
 from wafer_data.log import PACKAGES, log_to_stderr, speaks
@@ -57,7 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         refuse_foreign_packages()
         _refuse_empty(given)
         try:
-            return _run([expanded(text) for text in given])
+            with _interruptible():
+                return _run([expanded(text) for text in given])
         finally:
             sys.stdout.flush()  # here, where a reader that went away is still noticed
     except InputError as error:
@@ -102,6 +106,30 @@ def _run(arguments: list[str]) -> int:
             f"this command needs more than a bare installation: {missing} is not installed: "
             f'pip install "waferroute[{args.extra}]"'
         ) from error
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """Ctrl-C is a KeyboardInterrupt, also while a package is loaded that tells of it as a failure of its own."""
+    came = False
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        nonlocal came
+        came = True
+        raise KeyboardInterrupt
+
+    ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if ours and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    except ImportError as error:
+        if came:
+            raise KeyboardInterrupt from error
+        raise
+    finally:
+        if signal.getsignal(signal.SIGINT) is interrupt:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def build_parser() -> argparse.ArgumentParser:
