@@ -5,6 +5,24 @@ from __future__ import annotations
 import contextlib
 import ctypes
 
+_ARENAS = 2
+_M_ARENA_MAX = -8  # of glibc's malloc.h
+
+
+def share_arenas() -> bool:
+    """Let the C library's threads share two heaps; to be called before there are threads.
+
+    By default each thread gets one of its own, and every one of them keeps what its largest burst left in pieces: over
+    a day a worker of ten threads grows although nothing in it does. The interpreter's lock lets threads ask for memory
+    one after the other anyway, so that sharing costs nothing that can be measured.
+
+    Returns:
+        Whether the C library knows the setting; others than glibc do not.
+    """
+    with contextlib.suppress(OSError, AttributeError, TypeError):
+        return bool(ctypes.CDLL(None).mallopt(_M_ARENA_MAX, _ARENAS))
+    return False
+
 
 def give_back() -> bool:
     """Let the C library return what it keeps of freed memory; some milliseconds, without the interpreter's lock.

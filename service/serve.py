@@ -18,6 +18,7 @@ import uvicorn
 
 from service.app import create_app, open_service
 from service.first_start import first_start
+from service.memory import share_arenas
 from service.notify import signs_of_life, tell_supervisor
 from service.settings import Settings
 from service.state import Service
@@ -63,6 +64,7 @@ def run_worker(
         InputError: The bundle is refused, a file or folder cannot be used, or the port is taken.
     """
     started = time.monotonic()
+    share_arenas()
     try:
         settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:

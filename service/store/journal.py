@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from service.store.database import PAGE_CACHE_KB
 from wafer_data.errors import BusyError, InputError
 
 SUFFIX = ".journal"
@@ -379,6 +380,7 @@ def _open(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")
+    connection.execute(f"PRAGMA cache_size={-PAGE_CACHE_KB}")
     # The log is folded in by `checkpoint`, beside the writer: within a commit it would delay an answer.
     connection.execute("PRAGMA wal_autocheckpoint=0")
     return connection
