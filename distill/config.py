@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -15,6 +15,15 @@ _ALL = 1_000_000  # more directions than any teacher has
 STAGES = ("intermediate", "target", "full", "lowres")
 ASKED_COPIES = 3
 """Times as many copies at least, where more is asked than places: what a look tells takes more examples to learn."""
+ASKED_SHAPE: dict[str, Any] = {
+    "map_size": 32,
+    "channels": [12, 24, 48],
+    "fine_blocks": 1,
+    "deep_blocks": 2,
+    "expansion": 2,
+}
+"""Of the low-resolution student, where more is asked than places. At a place a cell of 16 pixels is told by what is
+expected there; wherever it may lie, a small defect in so large a cell is not (docs/LOG.md)."""
 
 
 class StageConfig(BaseModel):
@@ -240,10 +249,21 @@ class DistillConfig(BaseModel):
         """The pool that one stage trains on."""
         return self.pool.model_copy(update={"generated": stage.copies * self.pool.generated})
 
-    def copies_of(self, name: str, asks_more: bool) -> int:
-        """How many times `pool.generated` copies stage `name` learns from, given whether more than places is asked."""
+    def stage_of(self, name: str, asks_more: bool) -> StageConfig:
+        """Stage `name` as it is trained, given whether its teacher asks more than places.
+
+        Then both students learn from more copies, and the low-resolution one has a map twice as fine, unless its
+        shape was chosen in the configuration.
+        """
         stage: StageConfig = getattr(self, name)
-        return max(stage.copies, ASKED_COPIES) if asks_more and name in STUDENTS else stage.copies
+        if not asks_more or name not in STUDENTS:
+            return stage
+        student, usual = stage.student, _lowres().student
+        as_usual = all(getattr(student, key) == getattr(usual, key) for key in ASKED_SHAPE)
+        # its teacher's map is as fine as the full student's, or coarser ones were wanted throughout
+        if name == "lowres" and as_usual and self.full.student.map_size >= ASKED_SHAPE["map_size"]:
+            student = student.model_copy(update=ASKED_SHAPE)
+        return stage.model_copy(update={"copies": max(stage.copies, ASKED_COPIES), "student": student})
 
     @model_validator(mode="after")
     def _fits_together(self) -> DistillConfig:

@@ -66,14 +66,13 @@ def run_stage(name: str, config: DistillConfig, run_dir: Path, store: ImageStore
     """
     if name not in STAGES:
         raise InputError(f"no stage called {name}; stages are {', '.join(STAGES)}")
-    stage: StageConfig = getattr(config, name)
+    asked = teacher_answers(run_dir / "teacher")
+    stage = config.stage_of(name, asked is not None)
     store = store.tiles(stage.student.likelihood.folds)
     cache = run_dir / CACHE
     accelerator = Accelerator(mixed_precision=config.mixed_precision)
     augmentation = choose_augmentation(config.pool, run_dir / "teacher")
     bf16 = config.mixed_precision == "bf16"
-    asked = teacher_answers(run_dir / "teacher")
-    stage = stage.model_copy(update={"copies": config.copies_of(name, asked is not None)})
     with accelerator.main_process_first():
         pool = open_pool(
             cache,

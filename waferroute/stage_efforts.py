@@ -22,6 +22,8 @@ _TARGETS = 0.038
 """An image: the teacher's features of the pool."""
 _EPOCH = {"intermediate": 0.027, "target": 0.025, "full": 0.0095, "lowres": 0.0023}
 """An image of the pool, once."""
+_FINER_MAP = 3.0
+"""What an epoch of the low-resolution student takes with the map of surfaces that ask more than places."""
 _FIT = 0.06
 """A training normal, in the closed-form fit of a student's likelihood and its decoder."""
 _CALIBRATE, _EXPORT, _EVALUATE = 0.05, 40.0, 0.25
@@ -40,10 +42,12 @@ def adapt(config: RunConfig, run_dir: Path) -> float:
 
 def student(name: str, config: RunConfig, run_dir: Path) -> float:
     """Of the stage `name`: one trained model."""
-    stage = getattr(config.distill, name)
+    stage = config.distill.stage_of(name, _asks_more(run_dir))
     normals = min(_counts(run_dir)["train_normal"], config.distill.pool.max_originals)
-    pool = normals + config.distill.copies_of(name, _asks_more(run_dir)) * config.distill.pool.generated
-    return pool * (_TARGETS * (name == "intermediate") + _EPOCH[name] * stage.epochs) + _FIT * normals
+    pool = normals + stage.copies * config.distill.pool.generated
+    finer = stage.student != getattr(config.distill, name).student
+    epochs = (_FINER_MAP if finer else 1.0) * stage.epochs
+    return pool * (_TARGETS * (name == "intermediate") + _EPOCH[name] * epochs) + _FIT * normals
 
 
 def calibrate(config: RunConfig, run_dir: Path) -> float:
