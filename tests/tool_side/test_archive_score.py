@@ -191,3 +191,13 @@ def test_the_command_prints_a_summary_and_names_what_is_wrong(tmp_path, archive,
     assert "without --no-latents" in capsys.readouterr().err
     assert main(["score", str(tmp_path / "no"), "--bundle", str(bundle), "--out", out]) == 2
     assert "does not exist" in capsys.readouterr().err
+
+
+def test_a_recipe_that_the_bundle_does_not_know_costs_no_result(tmp_path, archive, bundle, capsys):
+    scored = ["score", str(archive), "--bundle", str(bundle), "--out", str(tmp_path / "out")]
+    assert main(scored) == 0
+    before = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    capsys.readouterr()
+    assert main([*scored, "--recipe", "nothing_of_the_kind"]) == 2
+    assert "unknown recipe 'nothing_of_the_kind'" in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before

@@ -1,6 +1,7 @@
 """KLARF files of tools are read whatever their version, units, order of columns and line breaks, or refused by line."""
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -231,3 +232,10 @@ def test_a_missing_file_and_a_folder_are_named(tmp_path):
         read_klarf(tmp_path / "none.klarf")
     with pytest.raises(InputError, match="cannot be read"):
         read_klarf(tmp_path)
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="no such device here")
+def test_a_source_that_does_not_end_is_refused_by_its_size(monkeypatch):
+    monkeypatch.setattr("wafer_map.klarf.read.MOST_BYTES", 10_000)
+    with pytest.raises(InputError, match="megabytes, which no KLARF file has"):
+        read_klarf("/dev/zero")

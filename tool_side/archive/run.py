@@ -37,9 +37,13 @@ class Job:
         """A scorer of this job.
 
         Raises:
-            InputError: For a bundle that is refused.
+            InputError: For a bundle that is refused, and a recipe that it does not know: every image would be REVIEW,
+                in place of results that are good.
         """
-        return ArchiveScorer(Inspector(self.bundle, public_key=self.public_key), self.recipe, self.latents)
+        inspector = Inspector(self.bundle, public_key=self.public_key)
+        if self.recipe is not None:
+            inspector.policy_of(self.recipe)
+        return ArchiveScorer(inspector, self.recipe, self.latents)
 
     def part(self, shard: Shard) -> Path:
         """Where the results of a shard go."""

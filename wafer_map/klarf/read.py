@@ -29,13 +29,14 @@ def read_klarf(path: str | Path, *, keep_incomplete: bool = False) -> KlarfFile:
     """
     path = Path(path)
     try:
-        if path.stat().st_size > MOST_BYTES:
-            raise InputError(f"{path}: more than {MOST_BYTES // 10**6} megabytes, which no KLARF file has")
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(MOST_BYTES + 1)  # a device or a pipe does not say beforehand how much it holds
     except FileNotFoundError as error:
         raise InputError(f"{path} does not exist") from error
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror})") from error
+    if len(data) > MOST_BYTES:
+        raise InputError(f"{path}: more than {MOST_BYTES // 10**6} megabytes, which no KLARF file has")
     return parse_klarf(data, source=str(path), keep_incomplete=keep_incomplete)
 
 
