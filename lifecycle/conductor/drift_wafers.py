@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,8 @@ COMPLETE_AFTER_S = 600.0
 _LOOK_BACK = (
     100_000  # inspections before the newest summarised one: more than any unfinished wafer lies behind
 )
-_AT_ONCE = 50
+_AT_ONCE = 1000
+"""Images that are held at a time, or those of one wafer: a worker keeps for good what its largest look took."""
 _KEY = ("tool", "layer", "recipe", "wafer_id")
 
 
@@ -47,7 +49,7 @@ def summarise_wafers(database: Database, version: str, now: float) -> int:
         ).scalar()
         names = [c.tool, c.layer, c.recipe, c.wafer_id]
         found = connection.execute(
-            sa.select(*names, sa.func.max(c.seq).label("last"))
+            sa.select(*names, sa.func.max(c.seq).label("last"), sa.func.count().label("images"))
             .where(c.version == version, c.seq > (newest or 0) - _LOOK_BACK)
             .group_by(*names)
             .having(sa.func.max(taken_at()) < now - COMPLETE_AFTER_S)
@@ -61,9 +63,23 @@ def summarise_wafers(database: Database, version: str, now: float) -> int:
             )
         }
     fresh = [row for row in found if done.get((*_stream(row), row.wafer_id), -1) < row.last]
-    for start in range(0, len(fresh), _AT_ONCE):
-        _summarise(database, version, [row.wafer_id for row in fresh[start : start + _AT_ONCE]], now)
+    for wafers in _groups(fresh):
+        _summarise(database, version, wafers, now)
     return len(fresh)
+
+
+def _groups(wafers: Sequence[Any]) -> Iterator[list[str]]:
+    """Ids of wafers, as many together as have `_AT_ONCE` images."""
+    group: list[str] = []
+    images = 0
+    for row in wafers:
+        if group and images + row.images > _AT_ONCE:
+            yield group
+            group, images = [], 0
+        group.append(row.wafer_id)
+        images += row.images
+    if group:
+        yield group
 
 
 def wafers_of(

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from starlette.testclient import TestClient
 
 from lifecycle.conductor import drift as drift_module
+from lifecycle.conductor import drift_wafers as drift_wafers_module
 from lifecycle.conductor.canary import COMPLETE_AFTER_S, audited, look, start_canary, wafers_of
 from lifecycle.conductor.differences import differences
 from lifecycle.conductor.drift import check_drift
@@ -358,6 +359,28 @@ class TestDrift:
         assert {name: wafer.images for name, wafer in found.items()} == {"W1": 6, "W2": 3}
         assert found["W1"].flagged > 0
         assert abs(float(np.exp(found["W2"].appearance[0])) - 0.5) < 0.1
+
+    def test_wafers_are_summed_up_in_groups_of_so_many_images(
+        self, client: TestClient, service: Service, monkeypatch: pytest.MonkeyPatch
+    ):
+        for number in range(4):
+            send(client, 2, f"W{number}", first=2 * number)
+        ship(service)
+        groups: list[list[str]] = []
+        whole = drift_wafers_module._summarise
+        monkeypatch.setattr(
+            drift_wafers_module,
+            "_summarise",
+            lambda database, version, wafers, now: (
+                groups.append(wafers),
+                whole(database, version, wafers, now),
+            ),
+        )
+        monkeypatch.setattr(drift_wafers_module, "_AT_ONCE", 5)
+        version, later = service.models.current().name, time.time() + COMPLETE_AFTER_S + 60
+        assert summarise_wafers(service.database, version, later) == 4
+        assert [len(group) for group in groups] == [2, 2]
+        assert summarise_wafers(service.database, version, later) == 0
 
     def test_what_a_person_accepts_is_the_new_usual(self, service: Service, folder: VersionFolder):
         migrate(service.database)
