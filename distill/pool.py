@@ -37,6 +37,9 @@ VERSION = 6
 COVER_SIDE = 32
 WARPED_SHARE = 0.3
 """Of the copies, where a cell's look counts and not its place alone: turned by any angle, enlarged or shrunk."""
+FEW_NORMALS = 200
+"""With fewer training normals all copies are: a teacher knows its few images by heart, and what it answers for them as
+they lie is not what it answers for others (docs/LOG.md)."""
 RAY_IMAGES = 128
 """Images that a worker of a cluster makes at a time."""
 
@@ -121,8 +124,9 @@ class _Maker:
         warped: bool,
     ) -> None:
         self.store, self.config, self.changes, self.foreign, self.seed = store, config, changes, foreign, seed
-        self.warped_share = WARPED_SHARE if warped else 0.0
         self.normals = store.indices("train", label=0)[: config.max_originals]
+        share = WARPED_SHARE if len(self.normals) >= FEW_NORMALS else 1.0
+        self.warped_share = share if warped else 0.0
         self.defects = store.indices("train", label=1)
         self.total = len(self.normals) + len(self.defects) + config.generated
 
