@@ -35,11 +35,6 @@ VERSION = 6
 
 
 COVER_SIDE = 32
-WARPED_SHARE = 0.3
-"""Of the copies, where a cell's look counts and not its place alone: turned by any angle, enlarged or shrunk."""
-FEW_NORMALS = 200
-"""With fewer training normals all copies are: a teacher knows its few images by heart, and what it answers for them as
-they lie is not what it answers for others (docs/LOG.md)."""
 RAY_IMAGES = 128
 """Images that a worker of a cluster makes at a time."""
 
@@ -81,13 +76,13 @@ def open_pool(
     seed: int,
     changes: AugmentConfig | None = None,
     foreign: AugmentConfig | None = None,
-    warped: bool = False,
+    warped: float = 0.0,
 ) -> Pool:
     """The pool in `cache`, built first if it is missing or belongs to other images or settings.
 
     changes: what leaves a normal image normal, flips decided (`distill.augmentation`); default: `config.augment`.
     foreign: mirrors that do not: their copies join as a kind of anomaly; default: none.
-    warped: whether a share of the copies is turned by any angle. The teacher answers for them as for any image, so none
+    warped: share of the copies that are turned by any angle. The teacher answers for them as for any image, so none
     becomes normal by that; students see more of what its answers depend on.
 
     Raises:
@@ -121,12 +116,11 @@ class _Maker:
         changes: AugmentConfig,
         foreign: AugmentConfig,
         seed: int,
-        warped: bool,
+        warped: float,
     ) -> None:
         self.store, self.config, self.changes, self.foreign, self.seed = store, config, changes, foreign, seed
+        self.warped_share = warped
         self.normals = store.indices("train", label=0)[: config.max_originals]
-        share = WARPED_SHARE if len(self.normals) >= FEW_NORMALS else 1.0
-        self.warped_share = share if warped else 0.0
         self.defects = store.indices("train", label=1)
         self.total = len(self.normals) + len(self.defects) + config.generated
 
@@ -188,7 +182,7 @@ class _Maker:
     def _made_on(self, address: str) -> Iterator[tuple[np.ndarray, bool, np.ndarray | None]]:
         """The same from a Ray cluster."""
         blocks = [range(s, min(s + RAY_IMAGES, self.total)) for s in range(0, self.total, RAY_IMAGES)]
-        settings = (self.config, self.changes, self.foreign, self.seed, bool(self.warped_share))
+        settings = (self.config, self.changes, self.foreign, self.seed, self.warped_share)
         folds = self.store.folds or 1
         worker = partial(_pool_worker, self.store.folder.absolute(), folds, *settings)
         for _, row in on_ray(address, worker, blocks, in_order=True):

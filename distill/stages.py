@@ -39,6 +39,11 @@ STANDARD_IMAGES = 256
 ENOUGH_FOR_PAINT = 200
 """Training normals from which on students learn painted defects from the paint itself. On 40 images a student that
 did so told 0.70 of real defects from normals, its teacher 0.98; on 600 0.86 and 0.64 (docs/LOG.md)."""
+TURNED = 0.3
+"""Share of the copies turned by any angle, enlarged or shrunk, where a cell's look counts and not its place alone."""
+FEW_NORMALS = 200
+"""With fewer training normals, and where no place counts, all copies are: a teacher knows its few images by heart, and
+what it answers for them as they lie is not what it answers for others (docs/LOG.md)."""
 
 OnEpoch = Callable[[int, dict[str, float]], None]
 
@@ -81,7 +86,7 @@ def run_stage(name: str, config: DistillConfig, run_dir: Path, store: ImageStore
             config.seed,
             augmentation.config,
             augmentation.foreign,
-            warped=asked is not None,
+            warped=_turned(asked, len(store.indices("train", label=0))),
         )
         targets = open_targets(cache, run_dir, stage.teacher, pool, config.cache_gb, accelerator.device, bf16)
         from_paint = len(store.indices("train", label=0)) >= ENOUGH_FOR_PAINT
@@ -182,6 +187,13 @@ def _new_student(
         if odds is not None and channel is not None:
             _to_odds(student, channel, *odds)
     return student
+
+
+def _turned(asked: Answers | None, normals: int) -> float:
+    """Share of the copies that are turned by any angle."""
+    if asked is None:
+        return 0.0
+    return 1.0 if normals < FEW_NORMALS and not asked.asks_place else TURNED
 
 
 def _painted_channel(student: StudentVAE) -> int | None:

@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from distill.config import DistillConfig, PoolConfig
 from distill.imitation import defective_cells, painted_cross_entropy
 from distill.pool import Pool, open_pool
+from distill.stages import TURNED
 from eval.metrics import fnr_at_fpr, image_auroc
 from student_vae.config import StudentConfig
 from student_vae.trunk import Trunk
@@ -154,7 +155,9 @@ def main() -> None:
         changes = AugmentConfig(
             horizontal_flip=True, vertical_flip=True, rotate90=True, brightness=0.05, contrast=0.1
         )
-        pool = open_pool(Path(folder), store, PoolConfig(generated=arguments.images), 0, changes, warped=True)
+        pool = open_pool(
+            Path(folder), store, PoolConfig(generated=arguments.images), 0, changes, warped=TURNED
+        )
         config = students()[arguments.student]
         model = learn(pool, config, arguments.epochs, arguments.batch, device)
         size = {"parameters": sum(p.numel() for p in model.parameters())}

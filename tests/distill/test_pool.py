@@ -175,13 +175,12 @@ def test_what_is_painted_is_known_of_every_image_but_of_labelled_defects_without
     assert not unmarked.known.all() and (unmarked.cover[~unmarked.known] == 0).all()
 
 
-@pytest.mark.parametrize(("few", "least", "most"), [(200, 0.99, 1.0), (1, 0.1, 0.5)])
+@pytest.mark.parametrize(("share", "least", "most"), [(1.0, 0.99, 1.0), (0.3, 0.1, 0.5)])
 def test_copies_turned_by_any_angle_are_no_normals_and_nothing_is_painted_on_them(
-    tiny_store, tmp_path, monkeypatch, few, least, most
+    tiny_store, tmp_path, share, least, most
 ):
-    monkeypatch.setattr("distill.pool.FEW_NORMALS", few)  # of few images all copies are turned
     plain = CONFIG.model_copy(update={"synthetic_share": 0.0})
-    pool = open_pool(tmp_path, tiny_store, plain, 0, AugmentConfig(), warped=True)
+    pool = open_pool(tmp_path, tiny_store, plain, 0, AugmentConfig(), warped=share)
     warped = ~pool.is_normal
     assert not warped[: pool.originals].any()
     assert least <= warped[pool.originals :].mean() <= most

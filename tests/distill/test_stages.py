@@ -12,6 +12,7 @@ from distill import imitation, stages
 from distill.config import DistillConfig, StageConfig
 from distill.stages import run_stage
 from likelihood import LevelConfig, LikelihoodConfig
+from likelihood.answers import Answers
 from student_vae import StudentConfig, load_student
 from tests.conftest import tiny_distill_config
 from training import loop
@@ -140,6 +141,13 @@ def test_surfaces_that_ask_more_than_places_get_more_copies_and_a_finer_low_reso
     assert (full.copies, full.student) == (3, config.full.student)
     assert (low.copies, low.student.map_size, config.lowres.student.map_size) == (3, 32, 16)
     StudentConfig.model_validate(low.student.model_dump())  # a shape that could stand in a file
+
+
+def test_copies_are_turned_where_looks_count_and_all_of_them_where_images_are_few_and_no_place_counts():
+    free, bound = (Answers({"place": place, "painted": 1.0}, 0.01) for place in (0.0, 0.5))
+    assert stages._turned(None, 40) == 0
+    assert stages._turned(bound, 40) == stages._turned(free, 400) == stages.TURNED < 1
+    assert stages._turned(free, 40) == 1
 
 
 @pytest.mark.parametrize("chosen", [{"map_size": 8, "channels": None}, {"channels": [8, 8, 16, 32]}])
