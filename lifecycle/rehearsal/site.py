@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from service.first_start import ADMIN, TOOL_KEY
 from service.serve import Listen, run_worker
 from service.settings import Settings
 from service.supervise import run_workers, stop_process
+from wafer_data.child_ends import ending_with_us
 from wafer_data.errors import InputError
 from wafer_data.files import read_json
 from wafer_data.own_code import child_command, child_environment
@@ -66,6 +68,7 @@ def running(bundle: Path, data: Path, workers: int) -> Iterator[Site]:
     supervisor = subprocess.Popen(
         child_command("lifecycle.rehearsal.site", str(bundle), str(data), str(port), str(workers)),
         env=child_environment(), stdout=log, stderr=log, start_new_session=True,
+        preexec_fn=ending_with_us(signal.SIGTERM),  # then it stops its workers
     )  # fmt: skip
     try:
         urls = [f"http://127.0.0.1:{port + place}" for place in range(workers)]

@@ -5,23 +5,20 @@ The run keeps its own records and checkpoints (`waferroute.pipeline`), so a kill
 
 from __future__ import annotations
 
-import ctypes
-import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from lifecycle.retraining.extract import FOLDER as EXTRACT
 from lifecycle.retraining.plan import Plan
+from wafer_data.child_ends import ending_with_us
 from wafer_data.errors import InputError
 from wafer_data.files import read_json
 from wafer_data.own_code import child_command, child_environment
 
 FOLDER = "train"
-_PR_SET_PDEATHSIG = 1
 
 
 def train(plan: Plan) -> dict[str, Any]:
@@ -61,7 +58,8 @@ def run_stages(plan: Plan, *options: str) -> None:
     command = child_command("waferroute", "run", settings.config, *overrides, *options)
     process = subprocess.Popen(
         command, stdout=sys.stderr.fileno() if _has_number(sys.stderr) else None, stdin=subprocess.DEVNULL,
-        env=child_environment(), preexec_fn=_ending_with(os.getpid()) if sys.platform == "linux" else None,
+        # a training whose retraining was killed must not go on: the next try would find its folder held
+        env=child_environment(), preexec_fn=ending_with_us(signal.SIGKILL),
     )  # fmt: skip
     try:
         status = process.wait()
@@ -74,18 +72,6 @@ def run_stages(plan: Plan, *options: str) -> None:
         raise InputError(
             f"the training in {run_of(plan)} ended with {said}; it says why above. The same command goes on"
         )
-
-
-def _ending_with(parent: int) -> Callable[[], None]:
-    """A training whose retraining was killed must not go on: the next try would find its folder held."""
-    prctl = ctypes.CDLL(None).prctl
-
-    def tie() -> None:
-        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # it died before that
-            os._exit(1)
-
-    return tie
 
 
 def _has_number(stream: Any) -> bool:
