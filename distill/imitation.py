@@ -97,7 +97,7 @@ class ImitationTask:
         if pool.cover is None:
             return torch.where(known[:, None, None], 0.0, UNKNOWN).expand(-1, side, side).clone()
         cover = torch.from_numpy(pool.cover[rows].astype(np.float32) / 255.0)
-        found = defective_cells(F.interpolate(cover[:, None], size=(side, side), mode="area")[:, 0])
+        found = cells_of(cover, side)
         found[~known & (found <= 0).flatten(1).all(1)] = UNKNOWN
         return found
 
@@ -115,6 +115,11 @@ SURE = 4.0
 """What a sure answer is, in standard deviations of normal cells."""
 HUBER = 1.0
 """Errors of answers count by their square up to here, beyond it by their size: those on defects are large."""
+
+
+def cells_of(cover: Tensor, side: int) -> Tensor:
+    """(B, h, h) shares that are painted -> what `defective_cells` says of the cells of a map of `side`."""
+    return defective_cells(F.interpolate(cover[:, None], size=(side, side), mode="area")[:, 0])
 
 
 def defective_cells(cover: Tensor) -> Tensor:

@@ -78,6 +78,7 @@ def run_stage(name: str, config: DistillConfig, run_dir: Path, store: ImageStore
     accelerator = Accelerator(mixed_precision=config.mixed_precision)
     augmentation = choose_augmentation(config.pool, run_dir / "teacher")
     bf16 = config.mixed_precision == "bf16"
+    normals = len(store.indices("train", label=0))
     with accelerator.main_process_first():
         pool = open_pool(
             cache,
@@ -86,10 +87,10 @@ def run_stage(name: str, config: DistillConfig, run_dir: Path, store: ImageStore
             config.seed,
             augmentation.config,
             augmentation.foreign,
-            warped=_turned(asked, len(store.indices("train", label=0))),
+            warped=_turned(asked, normals),
         )
         targets = open_targets(cache, run_dir, stage.teacher, pool, config.cache_gb, accelerator.device, bf16)
-        from_paint = len(store.indices("train", label=0)) >= ENOUGH_FOR_PAINT
+        from_paint = normals >= ENOUGH_FOR_PAINT
         imitated = [] if asked is None else asked.names[1:]
         # what a student in between made of an answer would be imitated with its faults
         answer_targets = None
@@ -141,7 +142,7 @@ def run_stage(name: str, config: DistillConfig, run_dir: Path, store: ImageStore
             pool,
             stage,
             config.seed,
-            _changes_of_the_fit(augmentation, answers, len(store.indices("train", label=0))),
+            _changes_of_the_fit(augmentation, answers, normals),
             lambda e, v: record("elbo", e, v),
             work / "elbo",
         )

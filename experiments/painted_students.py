@@ -25,7 +25,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from distill.config import DistillConfig, PoolConfig
-from distill.imitation import defective_cells, painted_cross_entropy
+from distill.imitation import cells_of, painted_cross_entropy
 from distill.pool import Pool, open_pool
 from distill.stages import TURNED
 from eval.metrics import fnr_at_fpr, image_auroc
@@ -61,7 +61,7 @@ class Painted(nn.Module):
 
     def truth(self, cover: Tensor) -> Tensor:
         """(B, 32, 32) painted shares -> (B, side, side) which cells are defective."""
-        return defective_cells(F.interpolate(cover[:, None], size=(self.side, self.side), mode="area")[:, 0])
+        return cells_of(cover, self.side)
 
 
 def students() -> dict[str, StudentConfig]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import ctypes
 
+from wafer_data.allocator import set_allocator
+
 _ARENAS = 2
 _M_ARENA_MAX = -8  # of glibc's malloc.h
 
@@ -19,9 +21,7 @@ def share_arenas() -> bool:
     Returns:
         Whether the C library knows the setting; others than glibc do not.
     """
-    with contextlib.suppress(OSError, AttributeError, TypeError):
-        return bool(ctypes.CDLL(None).mallopt(_M_ARENA_MAX, _ARENAS))
-    return False
+    return set_allocator(_M_ARENA_MAX, _ARENAS)
 
 
 def give_back() -> bool:

@@ -12,8 +12,12 @@ _LARGEST = 2**31 - 1
 
 def keep_freed_memory() -> bool:
     """Tell glibc not to return freed memory; False without glibc's `mallopt` (musl, macOS)."""
+    return set_allocator(_M_MMAP_THRESHOLD, 1 << 30) and set_allocator(_M_TRIM_THRESHOLD, _LARGEST)
+
+
+def set_allocator(parameter: int, value: int) -> bool:
+    """One setting of glibc's allocator, as malloc.h numbers it; False where there is no `mallopt`, or it refuses."""
     try:
-        mallopt = ctypes.CDLL(None).mallopt
+        return bool(ctypes.CDLL(None).mallopt(parameter, value))
     except (OSError, AttributeError, TypeError):
         return False
-    return bool(mallopt(_M_MMAP_THRESHOLD, 1 << 30)) and bool(mallopt(_M_TRIM_THRESHOLD, _LARGEST))

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import signal
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,12 +15,10 @@ import sqlalchemy as sa
 
 from lifecycle.rehearsal.bad_versions import NervousCanary, offer_blind
 from lifecycle.rehearsal.brightness import Brightness
-from lifecycle.rehearsal.images import Library
 from lifecycle.rehearsal.line import WAFERS_A_LOT, Sent
 from lifecycle.rehearsal.notices import Tally
-from lifecycle.rehearsal.played_fab import DAY_S, PlayedFab, Size
+from lifecycle.rehearsal.played_fab import DAY_S, PlayedFab
 from lifecycle.rehearsal.renewal import Renewal
-from lifecycle.rehearsal.site import Site
 from lifecycle.rehearsal.timeline import (
     BLIND,
     CRASH,
@@ -45,20 +42,12 @@ class Rehearsal:
     """One rehearsal on a running site.
 
     Args:
-        site: The service, just started.
-        bundle: What it serves.
-        library: What there is to be seen.
-        size: How much is played.
-        seed: Of everything that is drawn.
-        scratch: A folder for the candidates and the frozen set.
+        fab: In which it happens.
         retraining: Settings of a retraining, for a process that changes and that a new version learns; None: none.
     """
 
-    def __init__(
-        self, site: Site, bundle: Path, library: Library, size: Size, seed: int, scratch: Path,
-        retraining: RetrainingConfig | None = None,
-    ) -> None:  # fmt: skip
-        self.fab = PlayedFab(site, bundle, library, size, seed, scratch)
+    def __init__(self, fab: PlayedFab, retraining: RetrainingConfig | None = None) -> None:
+        self.fab = fab
         self._brightness = Brightness(self.fab, process=retraining is not None)
         self._renewal = Renewal(self.fab, retraining) if retraining is not None else None
         self._canary: NervousCanary | None = None

@@ -14,7 +14,7 @@ import numpy as np
 from lifecycle.rehearsal.images import GOOD, Camera, Library
 from lifecycle.rehearsal.notices import as_text
 from lifecycle.rehearsal.play import Rehearsal
-from lifecycle.rehearsal.played_fab import Size
+from lifecycle.rehearsal.played_fab import PlayedFab, Size
 from lifecycle.rehearsal.site import running
 from lifecycle.rehearsal.timeline import TODAY_DAYS
 from lifecycle.retraining.config import RetrainingConfig
@@ -63,13 +63,14 @@ def rehearse(
         # which PASS images are audited is drawn with it: the same in every rehearsal of a seed
         write_bytes(where / "secret", hashlib.sha256(f"rehearsal {seed}".encode()).digest())
         with running(bundle.resolve(), where, workers) as site:
-            played = Rehearsal(site, bundle, library, size, seed, Path(scratch), retraining)
+            fab = PlayedFab(site, bundle, library, size, seed, Path(scratch))
             try:
+                played = Rehearsal(fab, retraining)
                 for day in track(range(size.days), "days of the fab"):
                     played.day(day)
                 figures = played.end()
             finally:
-                played.fab.close()
+                fab.close()
     took = time.monotonic() - started
     kind = "SYNTHETIC micrographs" if library.synthetic else "recorded images"
     about = (
@@ -78,10 +79,10 @@ def rehearse(
     )
     found = {
         "synthetic": library.synthetic, "size": asdict(size), "seed": seed, "workers": workers, "seconds": took,
-        "today_days": TODAY_DAYS, "events": [one.to_dict() for one in played.fab.notices],
-        "whole": {**asdict(played.fab.line.whole), "usd": played.fab.line.whole.usd}, **figures,
+        "today_days": TODAY_DAYS, "events": [one.to_dict() for one in fab.notices],
+        "whole": {**asdict(fab.line.whole), "usd": fab.line.whole.usd}, **figures,
     }  # fmt: skip
-    text = as_text(played.fab.notices, played.fab.line.whole, about)
+    text = as_text(fab.notices, fab.line.whole, about)
     alarms = figures["false_alarms_of_drift"]
     text += (
         f"\nfalse alarms of drift: {len(alarms)}; requests failed: {figures['requests_failed']}; wafers decided by two "

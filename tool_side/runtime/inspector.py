@@ -386,17 +386,19 @@ class Inspector:
 
     def _judge(self, one: UnderWay) -> Seen:
         """Fills in decision, route, scores, reasons, map, latent and times; returns what the last student saw."""
-        last = None
+        assert one.lowres is not None  # the step before this one
+        last = one.lowres
 
         def ask(stage: Route) -> float:
             nonlocal last
-            last = one.lowres if stage == Route.LOWRES and one.lowres is not None else self._asked(stage, one)
+            if stage != Route.LOWRES:
+                last = self._asked(stage, one)
             one.result.take(stage, last)
             return last.score
 
         routed = one.policy.route(ask)
         one.result.decide(routed.decision, routed.score, one.policy)
-        return Seen(one.square, *_NOTHING_SEEN) if last is None else Seen(one.square, *last[1:])
+        return Seen(one.square, *last[1:])
 
     def _name_defects(
         self,
@@ -433,9 +435,6 @@ class Inspector:
 
 def _stem(path: str | None) -> str | None:
     return None if path is None else Path(path).stem
-
-
-_NOTHING_SEEN = (np.zeros((1, 1), np.float32), np.zeros(0, np.float32))
 
 
 def _check_output(entry: ModelEntry, output: StudentOutput) -> None:
