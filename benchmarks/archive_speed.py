@@ -6,7 +6,8 @@ Takes the image files under DIR (as many as there are, then again from the first
 in Parquet shards, and scores them as `waferroute score` does, on one thread, latents kept. Prints one JSON object:
 images a second by the clock and by this process's own processor time, which other programs disturb less, and what the
 time goes into. "Without decoding" is the whole less a pass that only reads and decodes. Each pass is made `--repeats`
-times and the fastest counts. The bundle decides how many images are escalated, which is reported beside the speed.
+times and the fastest counts. The bundle decides how many images are escalated, which is reported beside the speed;
+with `--escalated SHARE` the files are taken so that it is that share, and what the quality gate refuses is left out.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -45,13 +47,22 @@ def main() -> None:
     parser.add_argument("--from", dest="source", type=Path, required=True, help="folder of image files")
     parser.add_argument("--images", type=int, default=3000)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument(
+        "--escalated", type=float, help="share of escalated images (default: as the files come)"
+    )
     args = parser.parse_args()
     files = sorted(path for path in args.source.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
     if not files:
         raise SystemExit(f"{args.source} holds no image files")
+    if args.escalated is not None:
+        files = _with_share(args.bundle, files, args.images, args.escalated)
     archive = args.work / "archive"
-    pack(args.images, lambda i: _item(files, i), archive, f"{args.source} {args.images}")
-    found: dict[str, Any] = {"images": args.images, "files": len(files), "load": round(os.getloadavg()[0], 1)}
+    pack(args.images, lambda i: _item(files, i), archive, f"{args.source} {args.images} {args.escalated}")
+    found: dict[str, Any] = {
+        "images": args.images,
+        "files": len(set(files)),
+        "load": round(os.getloadavg()[0], 1),
+    }
     summary: dict[str, Any] = {}
 
     def score() -> None:
@@ -74,6 +85,22 @@ def main() -> None:
         }
     found["ms_of_single_steps_by_processor"] = _steps(args.bundle, archive)
     print(json.dumps(found, indent=2))
+
+
+def _with_share(bundle: str, files: list[Path], images: int, share: float) -> list[Path]:
+    """`images` of the files that the gate admits, the escalated ones evenly among them; each kind again and again."""
+    inspector = Inspector(bundle)
+    found = {file: inspector.inspect(file) for file in files}
+    kinds = [[file for file in files if found[file].route == stage] for stage in (Route.LOWRES, Route.FULL)]
+    if not all(kinds):
+        raise SystemExit(
+            f"{len(kinds[1])} of the files are escalated, {len(kinds[0])} are not: some of both are needed"
+        )
+    taken, sources = [], [cycle(kind) for kind in kinds]
+    for place in range(images):
+        escalated = int((place + 1) * share) > int(place * share)
+        taken.append(next(sources[escalated]))
+    return taken
 
 
 def _item(files: list[Path], number: int) -> Item:

@@ -8,10 +8,12 @@ into pixels.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 
+from router.gate_coarse import GRID, coarse_figures, halve_columns
 from wafer_data.imaging.planes import luminance
 from wafer_data.imaging.tiling import TiledImage
 
@@ -21,13 +23,9 @@ MIN_SIDE = 12
 NOISE_CORRECTION = 1.1 / 16
 BIN = 4
 """Side of the bins, in pixels, that the coarse picture averages."""
-GRID = 8
-"""Cells a side over which the coarse figures are taken."""
-_NOISE_EVERY, _BANDS = 16, 8
+_NOISE_EVERY = 16
 _ROWS_EVERY = 13  # odd: it falls in step with no pattern of lines a few pixels apart
 _GROUP = 4
-_QUANTILES = [5, 16, 47, 58]  # of the ordered cells; beyond them a defect of some cells may lie
-_CELL_FLOOR, _ENERGY_FLOOR = 0.02, 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,30 +92,66 @@ def measure_quality(
             f"measure_quality wants a 2-D float image of at least {MIN_SIDE} x {MIN_SIDE} pixels, "
             f"got {grey.dtype} {grey.shape}"
         )
-    grey = np.ascontiguousarray(grey[: grey.shape[0] // BIN * BIN, : grey.shape[1] // BIN * BIN])
     if not checked:
-        flat = grey.reshape(-1)
+        flat = np.ascontiguousarray(grey).reshape(-1)
         with np.errstate(all="ignore"):
             finite = math.isfinite(np.vdot(flat, flat))
         if not finite:
             return QualityFigures(math.nan, math.nan, math.nan, math.nan, math.nan)
-    upper, lower = _looked_at(grey)
-    coarse = _halve_columns(upper + lower, 0.25)
-    mean = float(np.add.reduce(coarse, axis=None)) / coarse.size
-    rows = grey[::_ROWS_EVERY]
-    detail = _laplacian_energy(coarse) - NOISE_CORRECTION * _laplacian_energy(grey[None], _NOISE_EVERY)
-    large = min(grey.shape) >= BIN * GRID
-    profile, values = _coarse(upper, lower, coarse) if large and cells else (None, None)
-    return QualityFigures(
-        mean=mean,
-        std=math.sqrt(_mean_square(rows - grey.dtype.type(mean))),
-        black_share=np.count_nonzero(rows < BLACK_LEVEL) / rows.size,
-        white_share=np.count_nonzero(rows > WHITE_LEVEL) / rows.size,
-        sharpness=max(detail, 0.0) / mean**2 if mean > 0 else 0.0,
-        profile=profile,
-        cells=values,
-        binned=_halve(_halve(grey)) if binned and large else None,
+    return _together([grey], binned, cells)[0]
+
+
+def measure_images(images: Sequence[np.ndarray], *, binned: bool = True) -> list[QualityFigures]:
+    """`measure_image` of each, the same to the last bit; images whose pixels are known to be finite.
+
+    Grey ones of one size are measured together, which takes half of the time.
+    """
+    shapes = {image.shape for image in images}
+    if len(shapes) == 1 and len(*shapes) == 2:
+        return _together(images, binned, cells=True)
+    return [measure_image(image, binned=binned, checked=True) for image in images]
+
+
+def _together(images: Sequence[np.ndarray], binned: bool, cells: bool) -> list[QualityFigures]:
+    """Figures of images of one shape: what is read of their pixels one by one, what is made of that together."""
+    height, width = (side // BIN * BIN for side in images[0].shape)
+    greys = [np.ascontiguousarray(image[:height, :width]) for image in images]
+    count, kind, large = len(greys), greys[0].dtype, min(height, width) >= BIN * GRID
+    groups, bands = _bands_of(greys[0]).shape[:2]
+    upper, lower = halves = np.empty((2, count * groups, bands, width // 2), kind)
+    for place, grey in enumerate(greys):
+        four = _bands_of(grey)
+        for half in (0, 1):
+            pairs = four[:, :, 2 * half] + four[:, :, 2 * half + 1]
+            own = halves[half, place * groups : (place + 1) * groups]
+            np.add(pairs[..., 0::2], pairs[..., 1::2], out=own)
+    rows = _stacked([grey[::_ROWS_EVERY] for grey in greys])
+    above, centre, below = (
+        _stacked([grey[row : height - 2 + row : _NOISE_EVERY] for grey in greys]) for row in range(3)
     )
+    halves *= kind.type(0.25)
+    coarse = halve_columns(upper + lower, 0.25)
+    means = (np.add.reduce(coarse.reshape(count, -1), axis=1).astype(float) / (coarse.size // count)).tolist()
+    black, white = rows < BLACK_LEVEL, rows > WHITE_LEVEL
+    rows = rows - np.array(means, kind)[:, None, None]
+    detail = _laplacian_energies(coarse[:, :-2], coarse[:, 1:-1], coarse[:, 2:], count)
+    noise = _laplacian_energies(above, centre, below, count)
+    profiles, values = (
+        coarse_figures(upper, lower, coarse, count) if large and cells else ([None] * count,) * 2
+    )
+    return [
+        QualityFigures(
+            mean=mean,
+            std=math.sqrt(_mean_square(rows[i])),
+            black_share=np.count_nonzero(black[i]) / rows[i].size,
+            white_share=np.count_nonzero(white[i]) / rows[i].size,
+            sharpness=max(detail[i] - NOISE_CORRECTION * noise[i], 0.0) / mean**2 if mean > 0 else 0.0,
+            profile=profiles[i],
+            cells=values[i],
+            binned=_halve(_halve(greys[i])) if binned and large else None,
+        )
+        for i, mean in enumerate(means)
+    ]
 
 
 def measure_image(
@@ -150,60 +184,20 @@ def _measured(image: np.ndarray, binned: bool, checked: bool) -> QualityFigures:
     return replace(found, binned=np.stack([_halve(_halve(plane)) for plane in image]))
 
 
-def _looked_at(grey: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Upper and lower halves, averaged over 2 x 2 pixels, of the bands of 4 rows that are looked at.
+def _bands_of(grey: np.ndarray) -> np.ndarray:
+    """The bands of 4 rows that are looked at, (groups, bands, 4, W).
 
-    Both (groups, bands, W / 2). Every other group of 4 bands: half an image says as much about the whole one. A small
-    image, or one that cannot be cut so, is one group with all its bands.
+    Every other group of 4 bands: half an image says as much about the whole one. A small image, or one that cannot be
+    cut so, is one group with all its bands.
     """
     height, width = grey.shape
     bands = height // BIN
     split = bands % (2 * _GROUP) == 0 and bands >= 2 * _GROUP * GRID
-    groups = grey.reshape(bands // (2 * _GROUP) if split else 1, -1, BIN, width)[
-        :, : _GROUP if split else None
-    ]
-    upper, lower = (_halve_columns(groups[:, :, i] + groups[:, :, i + 1], 0.25) for i in (0, 2))
-    return upper, lower
+    return grey.reshape(bands // (2 * _GROUP) if split else 1, -1, BIN, width)[:, : _GROUP if split else None]
 
 
-def _coarse(upper: np.ndarray, lower: np.ndarray, binned: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """`profile` and `cells` from both halves of the 2x2-binned bands and the 4x4-binned ones.
-
-    Medians over parts of the image throughout: a defect, however strong, must not look like a fault of the whole.
-    """
-    groups, bands, width = binned.shape
-    planes = np.empty((3, groups, bands, width), binned.dtype)
-    planes[0] = binned
-    planes[1, :, :, 0] = planes[2, :, 0] = 0
-    np.subtract(binned[:, :, 1:], binned[:, :, :-1], out=planes[1, :, :, 1:])
-    np.subtract(binned[:, 1:], binned[:, :-1], out=planes[2, :, 1:])
-    np.multiply(planes[1:], planes[1:], out=planes[1:])
-    cells = _cell_means(planes.reshape(3, groups * bands, width)).reshape(3, -1)
-    ordered = np.sort(cells, axis=1)
-    brightness, across, down = (float(row[31] + row[32]) / 2 for row in ordered)
-    even = bands // 2 * 2
-    coarser = _halve_columns(binned[:, 0:even:2] + binned[:, 1:even:2], 0.25)
-    pairs = coarser.shape[1] // 2 * 2
-    energies = [
-        _typical_square(upper - lower),
-        _typical_square(upper[:, :, 1:] - upper[:, :, :-1]),
-        down,
-        across,
-        _typical_square(coarser[:, 1:pairs:2] - coarser[:, 0:pairs:2]),
-        _typical_square(coarser[:, :, 1:] - coarser[:, :, :-1]),
-    ]
-    middle = max(brightness, 1e-4)
-    log_middle, power = math.log(middle), middle**-2
-    profile = [log_middle]
-    profile += [0.5 * math.log(energy * power + _ENERGY_FLOOR / 10) for energy in energies]
-    profile += [math.log(float(ordered[0, k]) + _CELL_FLOOR) - log_middle for k in _QUANTILES]
-    cells[0] += np.float32(_CELL_FLOOR)
-    cells[1:] *= np.float32(power)
-    cells[1:] += np.float32(_ENERGY_FLOOR)
-    logs = np.log(cells)
-    logs[0] -= np.float32(log_middle)
-    logs[1:] *= np.float32(0.5)
-    return np.array(profile), logs.reshape(-1)
+def _stacked(parts: list[np.ndarray]) -> np.ndarray:
+    return parts[0][None] if len(parts) == 1 else np.stack(parts)
 
 
 def _mean_square(values: np.ndarray) -> float:
@@ -211,39 +205,16 @@ def _mean_square(values: np.ndarray) -> float:
     return float(np.einsum("ij,ij->", values, values)) / values.size
 
 
-def _typical_square(values: np.ndarray) -> float:
-    """Median over up to 8 bands of rows of the mean square in each; values (groups, rows, columns)."""
-    values = values.reshape(-1, values.shape[-1])
-    bands = min(_BANDS, len(values))
-    rows = values[: len(values) // bands * bands].reshape(bands, -1)
-    squares = sorted(np.einsum("ij,ij->i", rows, rows).tolist())
-    return float(squares[(bands - 1) // 2] + squares[bands // 2]) / (2 * rows.shape[1])
-
-
-def _halve_columns(values: np.ndarray, factor: float) -> np.ndarray:
-    width = values.shape[-1] // 2 * 2
-    return (values[..., 0:width:2] + values[..., 1:width:2]) * values.dtype.type(factor)
-
-
 def _halve(grey: np.ndarray) -> np.ndarray:
     height = grey.shape[0] // 2 * 2
-    return _halve_columns(grey[0:height:2] + grey[1:height:2], 0.25)
+    return halve_columns(grey[0:height:2] + grey[1:height:2], 0.25)
 
 
-def _cell_means(planes: np.ndarray) -> np.ndarray:
-    """Means of planes (3, h, w) over GRID x GRID equal cells, (3, GRID, GRID); the rest beyond them is left out."""
-    height, width = (side // GRID for side in planes.shape[1:])
-    rows = planes[:, : height * GRID, : width * GRID].reshape(3 * GRID, height, width * GRID)
-    sums = np.add.reduce(np.add.reduce(rows, axis=1).reshape(3 * GRID, GRID, width), axis=2)
-    return (sums * planes.dtype.type(1 / (height * width))).reshape(3, GRID, GRID)
-
-
-def _laplacian_energy(grey: np.ndarray, every: int = 1) -> float:
-    """Mean squared 5-point Laplacian over every `every`-th inner row of each group; grey (groups, rows, columns)."""
-    centre = grey[:, 1:-1:every]
-    laplacian = centre[:, :, 1:-1] * grey.dtype.type(4)
+def _laplacian_energies(above: np.ndarray, centre: np.ndarray, below: np.ndarray, count: int) -> list[float]:
+    """Mean squared 5-point Laplacian in each image; rows, with those above and below, (n ..., rows, columns)."""
+    laplacian = centre[:, :, 1:-1] * centre.dtype.type(4)
     laplacian -= centre[:, :, :-2]
     laplacian -= centre[:, :, 2:]
-    laplacian -= grey[:, :-2:every, 1:-1]
-    laplacian -= grey[:, 2::every, 1:-1]
-    return _mean_square(laplacian.reshape(-1, laplacian.shape[-1]))
+    laplacian -= above[:, :, 1:-1]
+    laplacian -= below[:, :, 1:-1]
+    return [_mean_square(own) for own in laplacian.reshape(count, -1, laplacian.shape[-1])]

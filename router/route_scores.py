@@ -57,13 +57,19 @@ class Look:
 
 
 def look(
-    gate: QualityGate, image: np.ndarray | TiledImage, *, binned: bool = True, checked: bool = False
+    gate: QualityGate,
+    image: np.ndarray | TiledImage,
+    *,
+    binned: bool = True,
+    checked: bool = False,
+    figures: QualityFigures | None = None,
 ) -> Look:
     """Hold an image, float32 (S, S) or (3, S, S) in [0, 1], or a large one, before the gate.
 
-    The rest: see `measure_quality`.
+    figures: what `measure_images` gave for it; None: it is measured here. The rest: see `measure_quality`.
     """
-    figures = measure_image(image, binned=binned, checked=checked)
+    if figures is None:
+        figures = measure_image(image, binned=binned, checked=checked)
     if isinstance(image, TiledImage):
         return Look(image.whole, gate, figures, gate.reasons(figures), image.tiles)
     return Look(image, gate, figures, gate.reasons(figures))

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFilter
 
 from router.gate import FIGURES, QualityFigures, QualityGate, fit_gate, measure_quality
+from router.gate_figures import measure_image, measure_images
 from wafer_data.errors import InputError
 
 
@@ -110,6 +111,31 @@ class TestMeasureQuality:
     def test_another_shape_or_type_is_a_programming_error(self, wrong: np.ndarray) -> None:
         with pytest.raises(ValueError, match="2-D float"):
             measure_quality(wrong)
+
+
+class TestMeasuredTogether:
+    @pytest.mark.parametrize(
+        ("shape", "count"), [((256, 256), 16), ((256, 256), 1), ((12, 40), 3), ((33, 70), 5), ((100, 129), 2)]
+    )
+    @pytest.mark.parametrize("binned", [True, False])
+    def test_each_image_has_the_figures_that_it_has_alone_to_the_bit(self, shape, count, binned) -> None:
+        images = [wafer(seed)[: shape[0], : shape[1]] for seed in range(count)]
+        images[0] = np.full(shape, 0.25, np.float32)
+        for image, found in zip(images, measure_images(images, binned=binned), strict=True):
+            assert _values(found) == _values(measure_quality(image, binned=binned))
+
+    def test_colour_and_images_of_several_sizes_are_measured_one_by_one(self) -> None:
+        colour = [np.stack([wafer(seed), wafer(seed + 1), wafer(seed + 2)]) for seed in range(2)]
+        for images in (colour, [wafer(0), wafer(1, 128)], []):
+            expected = [_values(measure_image(image)) for image in images]
+            assert [_values(found) for found in measure_images(images)] == expected
+
+
+def _values(figures: QualityFigures) -> list[object]:
+    arrays = (figures.profile, figures.cells, figures.binned)
+    return [getattr(figures, name) for name in FIGURES] + [
+        None if array is None else (array.dtype, array.shape, array.tobytes()) for array in arrays
+    ]
 
 
 class TestFittedGate:

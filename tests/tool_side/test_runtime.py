@@ -165,6 +165,17 @@ class TestGroups:
         assert [told(found[i]) for i in (0, 2)] == [expected[0], expected[2]]
         assert found[1].decision == "REVIEW" and found[1].reasons == ("a model failed: out of order",)
 
+    def test_where_they_cannot_be_measured_together_each_is_measured_alone(
+        self, inspector: Inspector, images: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        expected = [told(inspector.inspect(image)) for image in images[:3]]
+
+        def fails(*_: object, **__: object) -> object:
+            raise MemoryError
+
+        monkeypatch.setattr("tool_side.runtime.inspector.measure_images", fails)
+        assert [told(one) for one in inspector.inspect_group(images[:3], [None] * 3)] == expected
+
 
 class TestOutputs:
     def test_map_and_latent_are_those_of_the_deepest_model(self, results: list[Inspection]) -> None:

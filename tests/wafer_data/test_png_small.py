@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from wafer_data.imaging import png_small, read
+from wafer_data.imaging import deflate, png_small, read
 from wafer_data.imaging.read import UnreadableImage, read_grey
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -38,6 +38,14 @@ def _rows(width, height, kinds, seed=0):
     ]
 
 
+@pytest.fixture(params=["igzip", "zlib"], autouse=True)
+def _library(request, monkeypatch):
+    if request.param == "zlib":
+        monkeypatch.setattr(deflate, "fast", None)
+    elif deflate.fast is None:
+        pytest.skip("isal is not installed")
+
+
 @pytest.fixture
 def taken(monkeypatch):
     """What the short way gave, image after image."""
@@ -51,10 +59,14 @@ def _by_pillow(data):
     return np.asarray(Image.open(io.BytesIO(data)))
 
 
+@pytest.mark.parametrize("first", [None, 0, 1, 4])
 @pytest.mark.parametrize("kinds", [[0], [1], [2], [3], [4], [4, 0, 3, 1, 2], [2, 2, 4]])
 @pytest.mark.parametrize(("width", "height"), [(256, 256), (16, 40), (257, 300), (512, 19), (32, 5000)])
-def test_pixels_are_pillows_whatever_the_filters(kinds, width, height, taken):
-    data = _png(width, height, _rows(width, height, kinds), parts=3)
+def test_pixels_are_pillows_whatever_the_filters(kinds, first, width, height, taken):
+    rows = _rows(width, height, kinds)
+    if first is not None:
+        rows[0] = bytes([first]) + rows[0][1:]
+    data = _png(width, height, rows, parts=3)
     pixels = read_grey(data)
     assert taken[-1] is pixels and pixels.dtype == np.uint8 and pixels.flags.writeable
     assert np.array_equal(pixels, _by_pillow(data))

@@ -15,6 +15,7 @@ from typing import Any
 from tool_side.archive.results import BUNDLE, KEY, Totals, read_metadata, totals_of
 from tool_side.archive.score import ArchiveScorer
 from tool_side.runtime.inspector import Inspector
+from wafer_data.allocator import keep_freed_memory
 from wafer_data.errors import DataError, InputError
 from wafer_data.files import write_json
 from wafer_data.shards import Shard, open_archive
@@ -40,6 +41,7 @@ class Job:
             InputError: For a bundle that is refused, and a recipe that it does not know: every image would be REVIEW,
                 in place of results that are good.
         """
+        keep_freed_memory()  # sixteen images at a time are made and dropped again and again
         inspector = Inspector(self.bundle, public_key=self.public_key)
         if self.recipe is not None:
             inspector.policy_of(self.recipe)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from router.gate import QualityFigures
 from router.policy import RoutingPolicy
 from tool_side.runtime.inspection import Draft
 from tool_side.runtime.session import StudentOutput
@@ -28,6 +29,7 @@ class UnderWay:
         shape: (H, W) as it was taken.
         square: what the students see of it, float32 (S, S) or (3, S, S) in [0, 1].
         tiles: of a large image.
+        figures: what the quality gate measured, where that was done for several images in one go.
         lowres: what the low-resolution student gave, once it was asked.
         seconds: wall time of its own steps.
     """
@@ -39,6 +41,7 @@ class UnderWay:
     shape: tuple[int, int] = (0, 0)
     square: np.ndarray = field(default_factory=lambda: _NO_PIXELS)
     tiles: Tiles | None = None
+    figures: QualityFigures | None = None
     lowres: StudentOutput | None = None
     seconds: float = 0.0
 
