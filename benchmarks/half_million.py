@@ -122,7 +122,7 @@ def _run(work: Path, stage: str) -> subprocess.Popen[str]:
 def _kill_data(work: Path, images: int) -> dict[str, object]:
     """Kill `data` when half of its parts are done; the unfinished one is what has to be done again."""
     shards = -(-images // ROWS)
-    process = _run(work, "data")
+    started, process = time.monotonic(), _run(work, "data")
     while len(list(work.glob("data/parts/*/part.json"))) < shards // 2:
         if process.poll() is not None:
             raise SystemExit("data ended before it could be killed")
@@ -134,6 +134,7 @@ def _kill_data(work: Path, images: int) -> dict[str, object]:
     return {
         "finished_parts": len(parts),
         "parts_done_again": len(begun - parts),
+        "seconds_until_killed": round(time.monotonic() - started, 1),
         "share_lost": len(begun - parts) / shards,
     }
 

@@ -2,8 +2,9 @@
 
 Pillow inflates one row at a time. zlib's fast loop needs room for 258 bytes, which the row of an image that is 256
 pixels wide never has, so every byte takes the slow way. Here all of it is inflated at once, wrapped again without
-compression, and Pillow is left the filters of the rows, for which numpy would need a call each. Whatever is unusual
-about a file is left to Pillow as a whole, so that there is one place that knows what is damaged.
+compression, and Pillow is left the filters of the rows, for which numpy would need a call each; only rows that all add
+to the one above are summed here. Whatever is unusual about a file is left to Pillow as a whole, so that there is one
+place that knows what is damaged.
 """
 
 from __future__ import annotations
@@ -41,9 +42,9 @@ def small_grey_pixels(image: Image.Image, data: bytes, parts: Sequence[tuple[int
     rows = inflated(packed, height * (width + 1))
     if rows is None:  # Pillow says in its own words what is wrong
         return None
-    lines = np.frombuffer(rows, np.uint8).reshape(height, width + 1)
-    if lines[0, 0] <= _UP and (lines[1:, 0] == _UP).all():
-        return _summed_down(lines)
+    filters = rows[:: width + 1]
+    if filters[0] <= _UP and filters.count(_UP, 1) == height - 1:
+        return _summed_down(np.frombuffer(rows, np.uint8).reshape(height, width + 1))
     try:
         return np.array(Image.frombytes("L", image.size, _stored(rows, packed[-4:]), "zip", "L", 0))
     except ValueError:
@@ -69,9 +70,8 @@ def _summed_down(lines: np.ndarray) -> np.ndarray:
     if lines[0, 0] == _SUB:
         np.add.accumulate(found[0], out=found[0])
     other, rows = np.empty_like(found), 1
-    while rows < len(
-        found
-    ):  # each row becomes the sum of twice as many: numpy's own sums take six times as long
+    # each row becomes the sum of twice as many: numpy's own sums along columns take six times as long
+    while rows < len(found):
         other[:rows] = found[:rows]
         np.add(found[rows:], found[:-rows], out=other[rows:])
         found, other, rows = other, found, 2 * rows
