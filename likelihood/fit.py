@@ -10,7 +10,7 @@ three found far beyond the others.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -18,15 +18,13 @@ import torch
 from torch import Tensor
 
 from likelihood.config import LikelihoodConfig
+from likelihood.folds import FeatureBatches, by_fold, numbered
 from likelihood.level import FeatureLevel
 from likelihood.model import FeatureLikelihood
 from likelihood.moments import Moments, solve
 from likelihood.prototypes import CellSample, fit_prototypes
 from likelihood.whitening import whitening_of
 from wafer_data.errors import InputError
-
-FeatureBatches = Callable[[], Iterable[Tensor]]
-"""Called once a pass; yields (B, d, h, h) features, the same images in the same order each time."""
 
 FAR = 5.0
 """An image is left out by the robust fit beyond this many robust standard deviations above the median score."""
@@ -152,7 +150,7 @@ def _score_out_of_fold(
     """
     every = -(-count // MOST_DESCRIBED)
     scores, described, descriptions = np.zeros((count, len(model.level_centre)), np.float32), [], []
-    for fold, places, part in _by_fold(batches, config.folds):
+    for fold, places, part in by_fold(batches, config.folds):
         held_out_by = held_out[fold]
         level_scores, _, description = model.compare(
             part, held_out_by.residuals(part, held_out_by.encode(part))
@@ -166,33 +164,6 @@ def _score_out_of_fold(
     return OutOfFold(scores, places[order], np.concatenate(descriptions)[order])
 
 
-def _numbered(batches: FeatureBatches) -> Iterator[tuple[int, Tensor]]:
-    """Batches in float32 on the CPU, each with the number of images before it."""
-    seen = 0
-    for features in batches():
-        features = features.float().cpu()
-        yield seen, features
-        seen += len(features)
-
-
-def _by_fold(
-    batches: FeatureBatches, folds: int, kept: np.ndarray | None = None
-) -> Iterator[tuple[int, np.ndarray, Tensor]]:
-    """The images of each batch that belong to one fold: the fold, their places in the order, their features."""
-    for start, features in _numbered(batches):
-        for fold, mask in enumerate(_fold_masks(start, len(features), folds, kept)):
-            if mask.any():
-                yield fold, start + np.flatnonzero(mask.numpy()), features[mask]
-
-
-def _fold_masks(start: int, count: int, folds: int, kept: np.ndarray | None) -> list[Tensor]:
-    order = torch.arange(start, start + count) % folds
-    use = torch.ones(count, dtype=torch.bool)
-    if kept is not None:
-        use = torch.from_numpy(kept[start : start + count])
-    return [(order == fold) & use for fold in range(folds)]
-
-
 def _collect_moments(
     batches: FeatureBatches, config: LikelihoodConfig, kept: np.ndarray | None
 ) -> tuple[list[Moments], int, int, int]:
@@ -200,19 +171,21 @@ def _collect_moments(
     folds: list[Moments] = []
     shape: FeatureLikelihood | None = None
     seen = channels = size = 0
-    for start, features in _numbered(batches):
-        if not torch.isfinite(features).all():
-            raise InputError(
-                f"features of training images {start} to {start + len(features) - 1} are not finite"
-            )
+
+    def checked() -> Iterator[Tensor]:
+        nonlocal seen
+        for start, features in numbered(batches):
+            seen = start + len(features)
+            if not torch.isfinite(features).all():
+                raise InputError(f"features of training images {start} to {seen - 1} are not finite")
+            yield features
+
+    for fold, _, features in by_fold(checked, config.folds, kept):
         if shape is None:
             channels, size = features.shape[1], features.shape[2]
             shape = FeatureLikelihood(config, channels, size, 1)
             folds = [Moments.empty(config, channels, size) for _ in range(config.folds)]
-        for fold, mask in zip(folds, _fold_masks(start, len(features), config.folds, kept), strict=True):
-            if mask.any():
-                fold.add(features[mask], shape)
-        seen = start + len(features)
+        folds[fold].add(features, shape)
     if not folds:
         raise InputError("no normal images to fit the likelihood to")
     return folds, channels, size, seen
@@ -235,7 +208,7 @@ def _fit_covariances(
         for _ in held_out
     ]
     counts = [0] * len(held_out)
-    for fold, places, part in _by_fold(batches, config.folds, kept):
+    for fold, places, part in by_fold(batches, config.folds, kept):
         counts[fold] += len(part)
         if cells is not None:
             cells.add(places, model.level_list[0].average(part))

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from likelihood.config import LikelihoodConfig
 from likelihood.defect_head import fit_head
-from likelihood.fit import FeatureBatches, Fit, fit_folds
+from likelihood.fit import Fit, fit_folds
+from likelihood.folds import FeatureBatches
 from likelihood.model import FeatureLikelihood
 
 
@@ -20,7 +21,7 @@ def fit_with_labels(
     """The likelihood of normal images, with a defect head where there are labelled defects.
 
     Args:
-        batches: features of the training normals, see `likelihood.fit.FeatureBatches`.
+        batches: features of the training normals, see `likelihood.folds.FeatureBatches`.
         labelled: batches (B, d, h, h) of features of labelled defects; none, and there is no head.
         config: of the likelihood; `head_strength` is for the head.
         seed: of the head's folds.
