@@ -117,21 +117,13 @@ def _together(images: Sequence[np.ndarray], binned: bool, cells: bool) -> list[Q
     height, width = (side // BIN * BIN for side in images[0].shape)
     greys = [np.ascontiguousarray(image[:height, :width]) for image in images]
     count, kind, large = len(greys), greys[0].dtype, min(height, width) >= BIN * GRID
-    groups, bands = _bands_of(greys[0]).shape[:2]
-    upper, lower = halves = np.empty((2, count * groups, bands, width // 2), kind)
-    for place, grey in enumerate(greys):
-        four = _bands_of(grey)
-        for half in (0, 1):
-            pairs = four[:, :, 2 * half] + four[:, :, 2 * half + 1]
-            own = halves[half, place * groups : (place + 1) * groups]
-            np.add(pairs[..., 0::2], pairs[..., 1::2], out=own)
+    upper, lower = (_joined(parts) for parts in zip(*map(_looked_at, greys), strict=True))
     rows = _stacked([grey[::_ROWS_EVERY] for grey in greys])
     above, centre, below = (
         _stacked([grey[row : height - 2 + row : _NOISE_EVERY] for grey in greys]) for row in range(3)
     )
-    halves *= kind.type(0.25)
     coarse = halve_columns(upper + lower, 0.25)
-    means = (np.add.reduce(coarse.reshape(count, -1), axis=1).astype(float) / (coarse.size // count)).tolist()
+    means = [float(np.add.reduce(own, axis=None)) / own.size for own in coarse.reshape(count, -1)]
     black, white = rows < BLACK_LEVEL, rows > WHITE_LEVEL
     rows = rows - np.array(means, kind)[:, None, None]
     detail = _laplacian_energies(coarse[:, :-2], coarse[:, 1:-1], coarse[:, 2:], count)
@@ -184,19 +176,27 @@ def _measured(image: np.ndarray, binned: bool, checked: bool) -> QualityFigures:
     return replace(found, binned=np.stack([_halve(_halve(plane)) for plane in image]))
 
 
-def _bands_of(grey: np.ndarray) -> np.ndarray:
-    """The bands of 4 rows that are looked at, (groups, bands, 4, W).
+def _looked_at(grey: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Upper and lower halves, averaged over 2 x 2 pixels, of the bands of 4 rows that are looked at.
 
-    Every other group of 4 bands: half an image says as much about the whole one. A small image, or one that cannot be
-    cut so, is one group with all its bands.
+    Both (groups, bands, W / 2). Every other group of 4 bands: half an image says as much about the whole one. A small
+    image, or one that cannot be cut so, is one group with all its bands.
     """
     height, width = grey.shape
     bands = height // BIN
     split = bands % (2 * _GROUP) == 0 and bands >= 2 * _GROUP * GRID
-    return grey.reshape(bands // (2 * _GROUP) if split else 1, -1, BIN, width)[:, : _GROUP if split else None]
+    groups = grey.reshape(bands // (2 * _GROUP) if split else 1, -1, BIN, width)[
+        :, : _GROUP if split else None
+    ]
+    upper, lower = (halve_columns(groups[:, :, i] + groups[:, :, i + 1], 0.25) for i in (0, 2))
+    return upper, lower
 
 
-def _stacked(parts: list[np.ndarray]) -> np.ndarray:
+def _joined(parts: Sequence[np.ndarray]) -> np.ndarray:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def _stacked(parts: Sequence[np.ndarray]) -> np.ndarray:
     return parts[0][None] if len(parts) == 1 else np.stack(parts)
 
 

@@ -82,6 +82,12 @@ def test_files_as_pillow_writes_them_go_the_short_way(taken):
         assert np.array_equal(read_grey(file.getvalue()), grey) and taken[-1] is not None
 
 
+def test_a_file_of_nothing_but_its_pixels_is_not_opened(taken, monkeypatch):
+    monkeypatch.setattr(read, "_open", None)
+    rows = _rows(40, 20, [2])
+    assert read_grey(_png(40, 20, rows, parts=2)).shape == (20, 40) and len(taken) == 1
+
+
 def test_a_black_picture_is_complete(taken):
     assert not read_grey(_png(32, 32, [bytes(33)] * 32)).any() and taken[-1] is not None
 
@@ -91,11 +97,17 @@ def test_other_kinds_are_left_to_pillow(taken):
     four_bits = _png(32, 20, _rows(16, 20, [1]), bits=4)
     text_behind = _png(32, 20, _rows(32, 20, [1]), after=_chunk(b"tEXt", b"a\0b"))
     for data in (wide, tall, four_bits, text_behind):
-        assert np.array_equal(_by_pillow(data), read_grey(data)) and taken[-1] is None
+        assert np.array_equal(_by_pillow(data), read_grey(data)) and not taken
     file = io.BytesIO()
     Image.fromarray(np.zeros((32, 32, 3), np.uint8)).save(file, "PNG")
     read_grey(file.getvalue())
-    assert taken[-1] is None
+    assert not taken
+
+
+def _header_with(place, value):
+    """The header chunk of a grey file of 64 x 64 pixels, and the same with another value of a byte."""
+    header = struct.pack(">IIBBBBB", 64, 64, 8, 0, 0, 0, 0)
+    return _chunk(b"IHDR", header), _chunk(b"IHDR", header[:place] + bytes([value]) + header[place + 1 :])
 
 
 def _hostile():
@@ -116,6 +128,12 @@ def _hostile():
         _png(64, 64, good, before=_chunk(b"IHDR", struct.pack(">IIBBBBB", 64, 64, 4, 0, 0, 0, 0))),
     )
     yield "animated", _png(64, 64, good, before=_chunk(b"acTL", struct.pack(">II", 2, 0)))
+    yield "no width", _png(0, 64, good)
+    yield "few pixels", _png(8, 64, zlib.compress(b"".join(_rows(8, 64, [2]))))
+    yield "two pictures", _png(64, 64, good) + _png(64, 64, good)
+    yield "another compression", _png(64, 64, good).replace(*_header_with(10, 1))
+    yield "bad text before", _png(64, 64, good, before=_chunk(b"iTXt", b"\xff"))
+    yield "unknown chunk", _png(64, 64, good, before=_chunk(b"abCd", b"1"))
     yield "bad text behind", _png(64, 64, good, after=_chunk(b"iTXt", b"\xff"))
 
 

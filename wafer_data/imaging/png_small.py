@@ -27,17 +27,22 @@ _SUB, _UP = 1, 2  # filters of rows (PNG specification, 9.2)
 _STORED = b"\x78\x01"  # header of a zlib stream that is not compressed
 
 
-def small_grey_pixels(image: Image.Image, data: bytes, parts: Sequence[tuple[int, int]]) -> np.ndarray | None:
-    """Pixels of a PNG file with 8 bits of grey, uint8 (height, width); None for Pillow to decode.
+def is_small(width: int, height: int) -> bool:
+    """Whether the short way is worth its while."""
+    return width <= WIDEST and width * height <= MOST_PIXELS
+
+
+def small_grey_pixels(
+    data: bytes, parts: Sequence[tuple[int, int]], size: tuple[int, int]
+) -> np.ndarray | None:
+    """Pixels of a small PNG file with 8 bits of grey, uint8 (height, width); None for Pillow to decode.
 
     Args:
-        image: opened, not loaded.
         data: the file, complete and its checksums right.
         parts: where the compressed pixels lie in it, (start, end) in bytes.
+        size: width and height.
     """
-    width, height = image.size
-    if width > WIDEST or width * height > MOST_PIXELS or not _is_plain(image, data, parts):
-        return None
+    width, height = size
     packed = b"".join([data[start:end] for start, end in parts])
     rows = inflated(packed, height * (width + 1))
     if rows is None:  # Pillow says in its own words what is wrong
@@ -46,13 +51,16 @@ def small_grey_pixels(image: Image.Image, data: bytes, parts: Sequence[tuple[int
     if filters[0] <= _UP and filters.count(_UP, 1) == height - 1:
         return _summed_down(np.frombuffer(rows, np.uint8).reshape(height, width + 1))
     try:
-        return np.array(Image.frombytes("L", image.size, _stored(rows, packed[-4:]), "zip", "L", 0))
+        return np.array(Image.frombytes("L", size, _stored(rows, packed[-4:]), "zip", "L", 0))
     except ValueError:
         return None
 
 
-def _is_plain(image: Image.Image, data: bytes, parts: Sequence[tuple[int, int]]) -> bool:
-    """8 bits of grey, not interlaced, all compressed pixels in a row and nothing but the end behind them."""
+def is_plain_grey(image: Image.Image, data: bytes, parts: Sequence[tuple[int, int]]) -> bool:
+    """8 bits of grey, not interlaced, all compressed pixels in a row and nothing but the end behind them.
+
+    image: opened, not loaded.
+    """
     tiles = [(tile.codec_name, tile.args) for tile in image.tile]  # type: ignore[attr-defined]
     if image.mode != "L" or tiles != [("zip", "L")] or image.info.get("interlace"):
         return False

@@ -12,6 +12,7 @@ MOST_CHUNKS = 100_000
 
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _PALETTE_TYPE = 3
+_GREY_HEADER = b"\0\0\0\rIHDR\x08\0\0\0\0"  # but for its width and height
 
 
 @dataclass
@@ -25,6 +26,8 @@ class PngStructure:
         damage: What is wrong although the file is complete.
         colours: Entries of the palette; 0 where there is none.
         parts: Where the compressed pixels lie, (start, end) in bytes.
+        grey_size: Width and height of a complete file of 8 bits of grey, not interlaced, that holds nothing but a
+            header and pixels. None of any other.
     """
 
     complete: bool = False
@@ -33,12 +36,13 @@ class PngStructure:
     damage: str | None = None
     colours: int = 0
     parts: list[tuple[int, int]] = field(default_factory=list)
+    grey_size: tuple[int, int] | None = None
 
 
 def examine_png(data: bytes) -> PngStructure:
     """Walk the chunks (length, type, body, CRC-32 of type and body) up to IEND."""
     found, position, view = PngStructure(), len(PNG_SIGNATURE), memoryview(data)
-    for _ in range(MOST_CHUNKS):
+    for chunks in range(MOST_CHUNKS):
         if position + 12 > len(data):
             return found
         length, kind = struct.unpack_from(">I4s", data, position)
@@ -49,6 +53,8 @@ def examine_png(data: bytes) -> PngStructure:
             found.complete = True
             if data.startswith(PNG_SIGNATURE, end):
                 found.pictures += 1
+            elif found.parts and chunks == len(found.parts) + 1 and data[8:16] + data[24:29] == _GREY_HEADER:
+                found.grey_size = struct.unpack_from(">II", data, 16)
             if data[25] == _PALETTE_TYPE and not found.colours:
                 found.damage = "a palette is needed and missing"
             return found

@@ -23,7 +23,7 @@ from wafer_data.imaging.depth import grey_of, in_colour, smallest_type, three_eq
 from wafer_data.imaging.jpeg_structure import examine_jpeg
 from wafer_data.imaging.planes import COLOURS
 from wafer_data.imaging.png_colour import decode_wide, wide_colour
-from wafer_data.imaging.png_small import small_grey_pixels
+from wafer_data.imaging.png_small import is_plain_grey, is_small, small_grey_pixels
 from wafer_data.imaging.png_structure import examine_png, lacks_rows
 from wafer_data.imaging.refused import Refused, UnreadableImage, damaged, unsupported
 from wafer_data.imaging.signatures import other_format
@@ -178,6 +178,11 @@ def _decode(data: bytes, max_pixels: int, min_side: int, reduce_to: int | None, 
         return read_tiff(data, check_size, colour=colour)
     if structure.unsupported is not None:
         raise unsupported(structure.unsupported)
+    bare = structure.grey_size if structure.pictures == 1 else None
+    if bare is not None and is_small(*bare):  # opening it would tell nothing more
+        check_size(*bare)
+        if (found := small_grey_pixels(data, structure.parts, bare)) is not None:
+            return found
     image = _open(data, structure.image_format, max_pixels)
     check_size(*image.size)
     if not structure.complete:
@@ -187,8 +192,15 @@ def _decode(data: bytes, max_pixels: int, min_side: int, reduce_to: int | None, 
     pictures = max(structure.pictures, getattr(image, "n_frames", 1))
     if pictures > 1:
         raise Refused("several pictures in one file, and each would need a look: save one image a file")
-    if structure.parts and (small := small_grey_pixels(image, data, structure.parts)) is not None:
-        return small
+    if (
+        bare is None
+        and is_small(*image.size)
+        and structure.parts
+        and is_plain_grey(image, data, structure.parts)
+    ):
+        small = small_grey_pixels(data, structure.parts, image.size)
+        if small is not None:
+            return small
     try:
         if structure.image_format == "PNG" and (kind := wide_colour(data)) is not None:
             found = decode_wide(image, kind, _open(data, "PNG", max_pixels), colour=colour)

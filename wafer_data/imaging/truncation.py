@@ -30,6 +30,7 @@ class Structure(NamedTuple):
         missing: Bytes without pixels that its end lacks.
         damage: What is wrong with a complete file.
         parts: Where the compressed pixels of a PNG file lie, (start, end) in bytes.
+        grey_size: Of a PNG file, see `imaging.png_structure`.
     """
 
     image_format: str | None
@@ -40,6 +41,7 @@ class Structure(NamedTuple):
     missing: int = 0
     damage: str | None = None
     parts: Sequence[tuple[int, int]] = ()
+    grey_size: tuple[int, int] | None = None
 
 
 def examine(data: bytes) -> Structure:
@@ -47,7 +49,13 @@ def examine(data: bytes) -> Structure:
     if data.startswith(PNG_SIGNATURE):
         png = examine_png(data)
         return Structure(
-            "PNG", png.complete, png.trap, pictures=png.pictures, damage=png.damage, parts=png.parts
+            "PNG",
+            png.complete,
+            png.trap,
+            pictures=png.pictures,
+            damage=png.damage,
+            parts=png.parts,
+            grey_size=png.grey_size,
         )
     if data.startswith(b"\xff\xd8\xff"):
         jpeg = examine_jpeg(data)
