@@ -104,7 +104,7 @@ def measure_quality(
 def measure_images(images: Sequence[np.ndarray], *, binned: bool = True) -> list[QualityFigures]:
     """`measure_image` of each, the same to the last bit; images whose pixels are known to be finite.
 
-    Grey ones of one size are measured together, which takes half of the time.
+    Grey ones of one size are measured together: sixteen take 0.6 of the time of one after the other.
     """
     shapes = {image.shape for image in images}
     if len(shapes) == 1 and len(*shapes) == 2:
