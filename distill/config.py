@@ -15,15 +15,27 @@ _ALL = 1_000_000  # more directions than any teacher has
 STAGES = ("intermediate", "target", "full", "lowres")
 ASKED_COPIES = 3
 """Times as many copies at least, where more is asked than places: what a look tells takes more examples to learn."""
-ASKED_SHAPE: dict[str, Any] = {
-    "map_size": 32,
-    "channels": [12, 24, 48],
-    "fine_blocks": 1,
-    "deep_blocks": 2,
-    "expansion": 2,
+ASKED_SHAPES: dict[str, dict[str, Any]] = {
+    "full": {
+        "input_size": 256,
+        "map_size": 32,
+        "block": "inverted",
+        "channels": [16, 24, 48, 64],
+        "fine_blocks": 2,
+        "deep_blocks": 2,
+        "expansion": 2,
+    },
+    "lowres": {
+        "map_size": 32,
+        "channels": [12, 24, 48],
+        "fine_blocks": 1,
+        "deep_blocks": 2,
+        "expansion": 2,
+    },
 }
-"""Of the low-resolution student, where more is asked than places. At a place a cell of 16 pixels is told by what is
-expected there; wherever it may lie, a small defect in so large a cell is not (docs/LOG.md)."""
+"""Of the students, where more is asked than places. At a place a low-resolution cell of 16 pixels is told by what is
+expected there; wherever it may lie, a small defect in so large a cell is not. What a look tells takes more layers than
+residual blocks give for the same time (docs/LOG.md)."""
 
 
 class StageConfig(BaseModel):
@@ -252,17 +264,18 @@ class DistillConfig(BaseModel):
     def stage_of(self, name: str, asks_more: bool) -> StageConfig:
         """Stage `name` as it is trained, given whether its teacher asks more than places.
 
-        Then both students learn from more copies, and the low-resolution one has a map twice as fine, unless its
-        shape was chosen in the configuration.
+        Then both students learn from more copies and have the shape that `ASKED_SHAPES` gives them, unless theirs was
+        chosen in the configuration.
         """
         stage: StageConfig = getattr(self, name)
         if not asks_more or name not in STUDENTS:
             return stage
-        student, usual = stage.student, _lowres().student
-        as_usual = all(getattr(student, key) == getattr(usual, key) for key in ASKED_SHAPE)
-        # its teacher's map is as fine as the full student's, or coarser ones were wanted throughout
-        if name == "lowres" and as_usual and self.full.student.map_size >= ASKED_SHAPE["map_size"]:
-            student = student.model_copy(update=ASKED_SHAPE)
+        student, shape = stage.student, ASKED_SHAPES[name]
+        usual = {"full": _full, "lowres": _lowres}[name]().student
+        as_usual = all(getattr(student, key) == getattr(usual, key) for key in shape)
+        # their teacher's map is as fine as the full student's, or coarser ones were wanted throughout
+        if as_usual and self.full.student.map_size >= shape["map_size"]:
+            student = student.model_copy(update=shape)
         return stage.model_copy(update={"copies": max(stage.copies, ASKED_COPIES), "student": student})
 
     @model_validator(mode="after")

@@ -8,6 +8,7 @@ imitate their teacher's answers; what it is that was painted they learn, from en
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -23,8 +24,9 @@ CONTRAST = 0.35
 SMALLEST = 1e-4
 PLACE, PAINTED = "place", "painted"
 """Questions by name: the likelihood's own, and the one for which a painted defect's true answer is known."""
-FEWEST_CELLS = 2
-"""A single cell would be a noisy score."""
+SOFTNESS = 0.5
+"""Of the soft maximum over an image's cells, in standard deviations of normal cells. Towards 0 one cell decides, and
+what is faint and wide is lost; far above 1 their mean does, and what is small is lost (docs/LOG.md)."""
 
 
 class Answers(nn.Module):
@@ -33,7 +35,6 @@ class Answers(nn.Module):
     Args:
         weights: question -> weight; first "place", the likelihood's own score, 0 where that is not asked, then the Q
             answers in the order of their channels.
-        top_cells: share of cells, the most anomalous ones, whose mean is an image's answer.
     """
 
     centre: Tensor
@@ -41,12 +42,12 @@ class Answers(nn.Module):
     map_centre: Tensor
     map_spread: Tensor
 
-    def __init__(self, weights: Mapping[str, float], top_cells: float) -> None:
+    def __init__(self, weights: Mapping[str, float]) -> None:
         super().__init__()
         total = sum(weights.values())
         self.names = list(weights)
         self.weights = [weight / total for weight in weights.values()]
-        self.top_cells, count = top_cells, len(weights) - 1
+        count = len(weights) - 1
         # first the likelihood's, then those of the answers; of maps the likelihood's alone, the others are standard
         self.register_buffer("centre", torch.zeros(1 + count))
         self.register_buffer("spread", torch.ones(1 + count))
@@ -70,22 +71,13 @@ class Answers(nn.Module):
 
     def describe(self) -> dict[str, Any]:
         """What makes the same again, but for centres and standard deviations."""
-        return {"weights": dict(zip(self.names, self.weights, strict=True)), "top_cells": self.top_cells}
-
-    def top(self, cells: int) -> int:
-        """How many of an image's cells make its answer."""
-        return max(FEWEST_CELLS, round(self.top_cells * cells))
-
-    def image_scores(self, answers: Tensor) -> Tensor:
-        """(B, Q, h, h) -> (B, Q): the mean of the most anomalous cells."""
-        cells = answers.flatten(2)
-        return cells.topk(self.top(cells.shape[2]), dim=2).values.mean(2)
+        return {"weights": dict(zip(self.names, self.weights, strict=True))}
 
     def standard(self, own: Tensor, answers: Tensor) -> Tensor:
         """(B,) scores of the likelihood and (B, Q, h, h) answers -> (B, 1 + Q), about 0 +- 1 on out-of-fold normals."""
         # without the inverse hyperbolic sine a defect far outside would count by the likelihood alone: its score is
         # linear in the distance, the answers are logarithms of theirs
-        columns = torch.cat([own.asinh()[:, None], self.image_scores(answers)], 1)
+        columns = torch.cat([own.asinh()[:, None], soft_maximum(answers)], 1)
         return (columns - self.centre) / self.spread
 
     def combine(self, own: Tensor, answers: Tensor) -> Tensor:
@@ -116,6 +108,16 @@ class Answers(nn.Module):
         return (heat + SMALLEST).log()
 
 
+def soft_maximum(answers: Tensor) -> Tensor:
+    """(B, Q, h, h) -> (B, Q): the logarithm of the mean of exp(a / `SOFTNESS`) over the cells a, times `SOFTNESS`.
+
+    Boyd and Vandenberghe 2004, "Convex Optimization", 3.1.5: it lies between the largest cell and log(h h) * `SOFTNESS`
+    below it, and is the nearer to the largest the fewer cells come near that.
+    """
+    cells = answers.flatten(2)
+    return SOFTNESS * ((cells / SOFTNESS).logsumexp(2) - math.log(cells.shape[2]))
+
+
 MOST_MAPS = 256
 """Maps of at most so many normals set the centre and spread of the likelihood's heat map."""
 
@@ -138,7 +140,7 @@ def attach_answers(
     """
     scores, heats, seen = [], [], 0
     for features in batches:
-        found = answers.image_scores(features[:, : answers.count].float())
+        found = soft_maximum(features[:, : answers.count].float())
         scores.append(found.cpu().numpy())
         if seen < MOST_MAPS:
             heats.append(likelihood(features[:, answers.count :].float()).map)

@@ -164,7 +164,7 @@ def _ask(teacher: Teacher, fit: Fit, store: ImageStore, config: TeacherConfig) -
         normals = (
             torch.cat([trial.questions(part), part[:, : teacher.directions]], 1) for part in sample.batches()
         )
-        answers = Answers(trial.weights, trial.top_cells)
+        answers = Answers(trial.weights)
         attach_answers(fit.likelihood, answers, fit.normal_scores, normals, trial.known)
         teacher.questions = trial.questions.to(device)
     return trial.record

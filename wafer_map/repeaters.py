@@ -15,6 +15,9 @@ import numpy as np
 
 from wafer_data.errors import DataError
 
+LEAST_TOLERANCE_UM = 1e-3
+"""A nanometre: no stage is as exact, and cells much smaller could not be counted."""
+
 
 @dataclass(frozen=True)
 class Point:
@@ -85,8 +88,10 @@ def find_repeaters(
     Raises:
         DataError: impossible sizes, or too few permutations.
     """
-    if min(die_um) <= 0 or tolerance_um <= 0 or min(reticle) < 1:
-        raise DataError(f"die {die_um}, tolerance {tolerance_um} and reticle {reticle} must be positive")
+    if min(die_um) <= 0 or min(reticle) < 1:
+        raise DataError(f"die {die_um} and reticle {reticle} must be positive")
+    if tolerance_um < LEAST_TOLERANCE_UM:
+        raise DataError(f"tolerance {tolerance_um:g} must be at least {LEAST_TOLERANCE_UM:g} um")
     if permutations + 1 < 1 / level:
         raise DataError(
             f"level {level} needs at least {round(1 / level) - 1} permutations, got {permutations}"

@@ -63,7 +63,6 @@ REASONS = {
     "teacher.pretrain.keep_weight": _TASK,
     "teacher.questions.directions": _ASKED,
     "teacher.questions.folds": _ASKED,
-    "teacher.questions.top_cells": _ASKED,
     "teacher.questions.prototypes": _ASKED,
     "teacher.questions.hidden": _ASKED,
     "teacher.questions.steps": _ASKED,

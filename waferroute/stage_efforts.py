@@ -45,7 +45,7 @@ def student(name: str, config: RunConfig, run_dir: Path) -> float:
     stage = config.distill.stage_of(name, _asks_more(run_dir))
     normals = min(_counts(run_dir)["train_normal"], config.distill.pool.max_originals)
     pool = normals + stage.copies * config.distill.pool.generated
-    finer = stage.student != getattr(config.distill, name).student
+    finer = name == "lowres" and stage.student != getattr(config.distill, name).student
     epochs = (_FINER_MAP if finer else 1.0) * stage.epochs
     return pool * (_TARGETS * (name == "intermediate") + _EPOCH[name] * epochs) + _FIT * normals
 

@@ -108,8 +108,11 @@ def as_text(notices: Sequence[Notice], whole: Tally, about: str) -> str:
 
 
 def _as_today(one: Notice) -> str:
-    """What the same would have cost by the day on which it is noticed today, at the same rate."""
-    if one.days is None or not one.cost.images or one.days <= 0:
+    """What the same would have cost by the day on which it is noticed today, at the same rate.
+
+    Nothing of what was noticed within the hour: seconds and a dozen images are no rate.
+    """
+    if one.days is None or not one.cost.images or one.days < 1 / 24:
         return ""
     return (
         f"; at that rate {one.cost.usd * TODAY_DAYS / one.days:,.0f} USD in the {TODAY_DAYS:g} days of today"

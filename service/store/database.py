@@ -7,6 +7,7 @@ first and writes later would fail at once, whatever the time-out, when another o
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -94,7 +95,7 @@ class Database:
                     f"database {parsed.get_backend_name()!r} is not supported: use sqlite:///FILE or "
                     "postgresql://USER@HOST/NAME"
                 )
-            self._engine = sa.create_engine(parsed, **options)
+            self._engine = sa.create_engine(parsed, json_deserializer=_from_json, **options)
         except (ArgumentError, NoSuchModuleError, ValueError) as error:  # a port that is no number
             raise InputError(f"the database URL cannot be used: {error}") from error
         self.url = parsed
@@ -138,6 +139,16 @@ class Database:
     def close(self) -> None:
         """Close all connections; those that come later open new ones."""
         self._engine.dispose()
+
+
+def _from_json(text: str | bytes) -> Any:
+    """What a JSON column holds. SQLite keeps it as a text that nothing checks when it is read."""
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise DatabaseDown(
+            f"its file is damaged (JSON that cannot be read: {error}): restore a backup"
+        ) from error
 
 
 @contextlib.contextmanager

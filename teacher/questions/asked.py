@@ -31,7 +31,6 @@ def detail_config(config: QuestionsConfig, map_size: int, images: int) -> Likeli
         latent_directions=32,
         levels=[level],
         folds=config.folds,
-        top_positions=config.top_cells,
         map_smoothing=1,
         prototypes=0,
     )

@@ -41,12 +41,6 @@ class QuestionsConfig(BaseModel):
         description="a question is tried on images, and the painted one on kinds of defect, of a fold that it has not "
         "learned from",
     )
-    top_cells: float = Field(
-        0.01,
-        gt=0,
-        le=1,
-        description="share of cells, the most anomalous ones, whose mean is an image's answer",
-    )
     prototypes: int = Field(1024, ge=1, le=16384, description="nearest: appearances that are remembered")
     hidden: int = Field(32, ge=1, le=512, description="painted: hidden units of the network")
     steps: int = Field(400, ge=1, description="painted: training steps")

@@ -14,16 +14,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from likelihood.answers import PLACE, Answers
+from likelihood.answers import PLACE, soft_maximum
 from teacher.questions.asked import SMALLEST, Questions
-from teacher.questions.choice import EACH, Choice, choose
+from teacher.questions.choice import Choice, choose
 from teacher.questions.config import QuestionsConfig
 from teacher.questions.fit import Candidate, batches, fit_candidates
 from teacher.questions.sample import Sample
 
-SCHEMA = 2
-FEW_CELLS = 0.003
-"""Share of cells for defects that are smaller than a cell: three of a map of 32 x 32."""
+SCHEMA = 3
 RECORD = "questions.json"
 
 PlaceScores = Callable[[Tensor, np.ndarray], np.ndarray]
@@ -33,15 +31,13 @@ PlaceScores = Callable[[Tensor, np.ndarray], np.ndarray]
 class Trial(NamedTuple):
     """What was found: the questions that are asked (None: none but that of places), and the record in plain figures.
 
-    known: (n, Q) image scores of the answers on out-of-fold normals. top_cells: share of cells whose mean is an image's
-    answer.
+    known: (n, Q) image scores of the answers on out-of-fold normals.
     """
 
     questions: Questions | None
     known: np.ndarray
     choice: Choice
     record: dict[str, Any]
-    top_cells: float
 
     @property
     def weights(self) -> dict[str, float]:
@@ -51,15 +47,9 @@ class Trial(NamedTuple):
 
 
 def try_questions(sample: Sample, place_scores: PlaceScores, config: QuestionsConfig, seed: int) -> Trial:
-    """Fit, try and choose.
-
-    Everything is tried with the configured share of cells as an image's answer and with `FEW_CELLS`, which wins where
-    painted images are told better by more than `EACH`: what is smaller than a cell drowns in the mean of many.
-    """
+    """Fit, try and choose."""
     candidates = fit_candidates(sample, config, seed)
-    shares = sorted({config.top_cells, min(config.top_cells, FEW_CELLS)}, reverse=True)
-    readers = [Answers({PLACE: 0.0, "": 1.0}, share) for share in shares]
-    answered = {name: _answered(sample, candidate, readers) for name, candidate in candidates.items()}
+    answered = {name: _answered(sample, candidate) for name, candidate in candidates.items()}
     order = np.concatenate([sample.normals_of(fold) for fold in range(sample.folds)])
     painted_order = np.concatenate([sample.painted_of(fold) for fold in range(sample.folds)])
     folds, painted_folds = order % sample.folds, sample.source[painted_order] % sample.folds
@@ -67,39 +57,29 @@ def try_questions(sample: Sample, place_scores: PlaceScores, config: QuestionsCo
         np.arcsinh(_place(sample.normal, sample.places, place_scores)[order]),
         np.arcsinh(_place(sample.painted, sample.places[sample.source], place_scores)[painted_order]),
     )
-    choices = []
-    for i in range(len(shares)):
-        found = {PLACE: own} | {name: (a.normal[:, i], a.painted[:, i]) for name, a in answered.items()}
-        standard = {
-            name: _standard(normal, painted, folds, painted_folds)
-            for name, (normal, painted) in found.items()
-        }
-        choices.append(choose(standard, sample.kinds[painted_order], config.worth, seed))
-    best = max(range(len(shares)), key=lambda i: choices[i].together - (EACH if i else 0.0))
-    choice = choices[best]
+    found = {PLACE: own} | {name: (a.normal, a.painted) for name, a in answered.items()}
+    standard = {
+        name: _standard(normal, painted, folds, painted_folds) for name, (normal, painted) in found.items()
+    }
+    choice = choose(standard, sample.kinds[painted_order], config.worth, seed)
     asked = [name for name in choice.weights if name != PLACE]
     record = {
         "schema": SCHEMA,
         "images": len(sample.normal),
         "painted": len(sample.painted),
-        "top_cells": shares[best],
-        "together_by_top_cells": {
-            str(share): one.together for share, one in zip(shares, choices, strict=True)
-        },
         **choice.to_dict(),
     }
     if not asked:
-        return Trial(None, np.empty((0, 0)), choice, record, shares[best])
+        return Trial(None, np.empty((0, 0)), choice, record)
     questions = Questions({name: candidates[name].whole for name in asked}).eval().requires_grad_(False)
     for i, name in enumerate(asked):
         questions.centre[i], questions.spread[i] = answered[name].centre, answered[name].spread
-    centre, spread = questions.centre.numpy(), questions.spread.numpy()
-    known = (np.stack([answered[name].normal[:, best] for name in asked], 1) - centre) / spread
-    return Trial(questions, known, choice, record, shares[best])
+    known = np.stack([answered[name].normal for name in asked], 1)
+    return Trial(questions, known, choice, record)
 
 
 class Answered(NamedTuple):
-    """Image scores of normals (n, R) and painted images (m, R), fold by fold, R readers; the normals' cells."""
+    """Image scores of normals (n,) and painted images (m,), fold by fold; mean and deviation of the normals' cells."""
 
     normal: np.ndarray
     painted: np.ndarray
@@ -108,24 +88,17 @@ class Answered(NamedTuple):
 
 
 @torch.no_grad()
-def _answered(sample: Sample, candidate: Candidate, readers: list[Answers]) -> Answered:
-    def scores(maps: Tensor) -> Tensor:
-        return torch.cat([reader.image_scores(maps[:, None]) for reader in readers], 1)
-
+def _answered(sample: Sample, candidate: Candidate) -> Answered:
     normal, painted = [], []
-    total = squares = count = 0.0
     for fold, answer in enumerate(candidate.held_out):
-        for features in batches(sample.normal, sample.normals_of(fold)):
-            found = answer(features)
-            normal.append(scores(found))
-            total += float(found.sum(dtype=torch.float64))
-            squares += float(found.double().square().sum())
-            count += found.numel()
-        for features in batches(sample.painted, sample.painted_of(fold)):
-            painted.append(scores(answer(features)))
-    centre = total / count
-    spread = max(squares / count - centre**2, SMALLEST**2) ** 0.5
-    return Answered(torch.cat(normal).numpy(), torch.cat(painted).numpy(), centre, spread)
+        normal += [answer(features) for features in batches(sample.normal, sample.normals_of(fold))]
+        painted += [answer(features) for features in batches(sample.painted, sample.painted_of(fold))]
+    cells, others = torch.cat(normal), torch.cat(painted)
+    centre, spread = float(cells.mean()), max(float(cells.std()), SMALLEST)
+    of_normal, of_painted = (
+        soft_maximum((maps[:, None] - centre) / spread)[:, 0] for maps in (cells, others)
+    )
+    return Answered(of_normal.numpy(), of_painted.numpy(), centre, spread)
 
 
 def _place(features: Tensor, places: np.ndarray, scores: PlaceScores) -> np.ndarray:

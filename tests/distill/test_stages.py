@@ -132,36 +132,46 @@ def test_a_stage_may_ask_for_a_multiple_of_the_copies(tiny_run, tiny_store, tmp_
     np.testing.assert_array_equal(many.images[: len(one)], one.images)  # the first ones are the same
 
 
-def test_surfaces_that_ask_more_than_places_get_more_copies_and_a_finer_low_resolution_map():
+def test_surfaces_that_ask_more_than_places_get_more_copies_and_students_of_other_shapes():
     config = DistillConfig()
     for name in ("intermediate", "target", "full", "lowres"):
         assert config.stage_of(name, asks_more=False) == getattr(config, name)
     assert config.stage_of("target", asks_more=True) == config.target
     full, low = (config.stage_of(name, asks_more=True) for name in ("full", "lowres"))
-    assert (full.copies, full.student) == (3, config.full.student)
+    assert (full.copies, full.student.block, config.full.student.block) == (3, "inverted", "residual")
     assert (low.copies, low.student.map_size, config.lowres.student.map_size) == (3, 32, 16)
-    StudentConfig.model_validate(low.student.model_dump())  # a shape that could stand in a file
+    for stage in (full, low):
+        StudentConfig.model_validate(stage.student.model_dump())  # a shape that could stand in a file
 
 
 def test_copies_are_turned_where_looks_count_and_all_of_them_where_images_are_few_and_no_place_counts():
-    free, bound = (Answers({"place": place, "painted": 1.0}, 0.01) for place in (0.0, 0.5))
+    free, bound = (Answers({"place": place, "painted": 1.0}) for place in (0.0, 0.5))
     assert stages._turned(None, 40) == 0
     assert stages._turned(bound, 40) == stages._turned(free, 400) == stages.TURNED < 1
     assert stages._turned(free, 40) == 1
 
 
-@pytest.mark.parametrize("chosen", [{"map_size": 8, "channels": None}, {"channels": [8, 8, 16, 32]}])
-def test_a_low_resolution_shape_that_was_chosen_stays_whatever_is_asked(chosen):
-    student = DistillConfig().lowres.student.model_copy(update=chosen)
-    config = DistillConfig(lowres=DistillConfig().lowres.model_copy(update={"student": student}))
-    assert config.stage_of("lowres", asks_more=True).student == student
+@pytest.mark.parametrize(
+    ("name", "chosen"),
+    [
+        ("lowres", {"map_size": 8, "channels": None}),
+        ("lowres", {"channels": [8, 8, 16, 32]}),
+        ("full", {"fine_blocks": 3}),
+    ],
+)
+def test_a_shape_that_was_chosen_stays_whatever_is_asked(name, chosen):
+    stage = getattr(DistillConfig(), name)
+    student = stage.student.model_copy(update=chosen)
+    config = DistillConfig(**{name: stage.model_copy(update={"student": student})})
+    assert config.stage_of(name, asks_more=True).student == student
 
 
-def test_no_finer_map_than_the_full_student_has():
+def test_no_finer_map_than_a_full_student_has_whose_map_was_chosen():
     likelihood = LikelihoodConfig(levels=[LevelConfig()], prototypes=0)
     student = StudentConfig(map_size=16, likelihood=likelihood)
     config = DistillConfig(full=DistillConfig().full.model_copy(update={"student": student}))
-    assert config.stage_of("lowres", asks_more=True).student == config.lowres.student
+    for name in ("full", "lowres"):
+        assert config.stage_of(name, asks_more=True).student == getattr(config, name).student
 
 
 def test_a_student_that_does_not_fit_its_teacher_is_refused(tiny_run, tiny_store, tmp_path):

@@ -196,14 +196,13 @@ def test_what_is_asked_of_an_image_is_said_with_its_evidence(evaluation):
         "weights": {"painted": 1.0},
         "tried": {"place": 0.575, "painted": 0.898},
         "support": {"place": 0.0, "painted": 1.0},
-        "top_cells": 0.003,
         "sentences": ["painted (does it look like a painted defect?) AUROC 0.898"],
     }
     page = render_report(evaluation, Extras(questions=asked))
     section = page[page.index('id="asked"') :]
     assert "<td>1.00</td><td>0.898</td>" in section
     assert "<td>–</td><td>0.575</td>" in section
-    assert "AUROC 0.898" in section and "0.3" in section
+    assert "AUROC 0.898" in section and "soft maximum" in section
     assert 'id="asked"' not in render_report(evaluation, Extras())
 
 

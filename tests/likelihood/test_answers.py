@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
+import scipy.special
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
-from likelihood.answers import Answers, attach_answers
+from likelihood.answers import SOFTNESS, Answers, attach_answers, soft_maximum
 from likelihood.fit import fit_folds
 from tests.likelihood.synthetic import SIDE, SMALL, normal_features
 
@@ -22,13 +24,13 @@ def likelihood(request):
     """Fitted to 120 images, and one answer beside it; its own score counts with weight 0 or 0.4."""
     features = answered(120)
     fit = fit_folds(lambda: features[:, 1:].split(30), SMALL)
-    answers = Answers({"place": request.param, "context": 1.0 - request.param}, 0.05)
+    answers = Answers({"place": request.param, "context": 1.0 - request.param})
     attach_answers(fit.likelihood, answers, fit.normal_scores, features.split(30))
     return fit.likelihood
 
 
 def test_unseen_normals_score_about_one_and_their_maps_are_about_one(likelihood):
-    scores = likelihood(answered(80, seed=1))
+    scores = likelihood(answered(400, seed=1))
     # the score is exp(0.1 x) of x standard deviations
     assert abs(10 * float(scores.score.log().mean())) < 0.5
     assert float(scores.map.log().mean()) == pytest.approx(0.0, abs=0.1)
@@ -58,8 +60,8 @@ def test_directions_count_only_where_the_question_of_places_is_asked(likelihood)
 @given(st.lists(st.floats(0.01, 10.0), min_size=2, max_size=4), st.floats(0.1, 100.0))
 def test_only_the_proportion_of_weights_counts(weights, factor):
     names = ["place", "context", "nearest", "painted"][: len(weights)]
-    one = Answers(dict(zip(names, weights, strict=True)), 0.1)
-    other = Answers({name: factor * w for name, w in zip(names, weights, strict=True)}, 0.1)
+    one = Answers(dict(zip(names, weights, strict=True)))
+    other = Answers({name: factor * w for name, w in zip(names, weights, strict=True)})
     own, maps = torch.randn(5), torch.randn(5, len(weights) - 1, 6, 6)
     torch.testing.assert_close(one.combine(own, maps), other.combine(own, maps))
 
@@ -67,14 +69,28 @@ def test_only_the_proportion_of_weights_counts(weights, factor):
 def test_centres_and_spreads_are_those_of_normal_images():
     rng = np.random.default_rng(0)
     own, asked = rng.normal(3.0, 2.0, 500), rng.normal([1.0, -2.0], [0.5, 4.0], (300, 2))
-    answers = Answers({"place": 1.0, "context": 1.0, "painted": 1.0}, 0.01)
+    answers = Answers({"place": 1.0, "context": 1.0, "painted": 1.0})
     answers.fit_scores(own, asked)
     np.testing.assert_allclose(answers.centre[1:], asked.mean(0), rtol=1e-5)
     np.testing.assert_allclose(answers.spread[1:], asked.std(0), rtol=1e-5)
     assert float(answers.centre[0]) == pytest.approx(np.arcsinh(own).mean(), rel=1e-5)
 
 
-def test_a_small_map_is_scored_by_two_cells_at_least():
-    maps = torch.zeros(1, 1, 4, 4)
-    maps[0, 0, 0, 0] = 6.0
-    assert float(Answers({"place": 0.0, "context": 1.0}, 0.01).image_scores(maps)) == 3.0
+@given(arrays(np.float32, (2, 3, 4, 4), elements=st.floats(-20, 60, width=32)))
+def test_the_soft_maximum_is_that_of_scipy_and_stays_below_the_largest_cell(cells):
+    found = soft_maximum(torch.from_numpy(cells)).numpy()
+    flat = cells.reshape(2, 3, -1).astype(float)
+    expected = SOFTNESS * (scipy.special.logsumexp(flat / SOFTNESS, axis=2) - np.log(16))
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+    assert (found <= flat.max(2) + 1e-4).all()
+    assert (found >= flat.max(2) - SOFTNESS * np.log(16) - 1e-4).all()
+
+
+def test_one_cell_far_out_and_a_region_that_is_faintly_strange_both_count():
+    plain = torch.randn(200, 1, 32, 32, generator=torch.Generator().manual_seed(0))
+    speck, region = plain.clone(), plain.clone()
+    speck[:, 0, 5, 7] = 6.0
+    region[:, 0, 4:14, 4:14] += 1.5
+    limit = soft_maximum(plain).quantile(0.95)
+    for changed in (speck, region):
+        assert (soft_maximum(changed) > limit).float().mean() > 0.9

@@ -58,6 +58,15 @@ def test_a_damaged_database_is_named(data: Path, say: Say, words: str) -> None:
     )
 
 
+def test_a_damaged_json_value_is_named(data: Path, tmp_path: Path, say: Say) -> None:
+    assert main(["service", "key", "add", "T", "--data", str(data)]) == 0
+    with sqlite3.connect(data / "waferroute.db") as connection:
+        connection.execute("UPDATE api_keys SET scopes = '[\"inspect'")
+    for words in (["key", "list"], ["backup", "--out", tmp_path / "backup"]):
+        assert "its file is damaged (JSON that cannot be read" in say("service", *words, "--data", data)
+    assert not (tmp_path / "backup").exists()
+
+
 @pytest.mark.parametrize("words", [*(f"service {name}" for name in _SERVICE), "model drift"])
 def test_a_folder_without_a_database_stays_without(data: Path, say: Say, words: str) -> None:
     for path in data.glob("waferroute.db*"):

@@ -43,7 +43,7 @@ def random_student(
     config = StudentConfig(
         input_size=size, map_size=side, width=0.5, block=block, likelihood=LikelihoodConfig(**values)
     )
-    asked = Answers(answers, 0.01) if answers else None
+    asked = Answers(answers) if answers else None
     student = StudentVAE(config, CHANNELS, LATENT, has_head=has_head, prototypes=prototypes, answers=asked)
     student.train()
     with torch.no_grad():

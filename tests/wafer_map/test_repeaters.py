@@ -83,6 +83,8 @@ def test_without_a_cause_commonality_is_claimed_at_its_level_only():
 def test_impossible_input_is_refused():
     with pytest.raises(DataError):
         find_repeaters([], (0.0, 1.0))
+    with pytest.raises(DataError, match=r"tolerance 1e-300 must be at least 0\.001 um"):
+        find_repeaters([], (1.0, 1.0), tolerance_um=1e-300)
     with pytest.raises(DataError, match="permutations"):
         find_repeaters([], DIE, permutations=9)
     with pytest.raises(DataError, match="2 values for 3 wafers"):

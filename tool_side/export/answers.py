@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import torch
-from onnx import helper
+import math
 
-from likelihood.answers import CONTRAST, SMALLEST, Answers
+import torch
+
+from likelihood.answers import CONTRAST, SMALLEST, SOFTNESS, Answers
 from likelihood.model import FeatureLikelihood
 from tool_side.export.graph_builder import GraphBuilder
 
@@ -26,14 +27,12 @@ def answered(
     """`Answers.combine` (N,) and `Answers.heat_map` (N, 1, side, side); own, heat: of the likelihood."""
     cells, weights = lik.map_size**2, torch.tensor(asked.weights, dtype=torch.float64)
     centre, spread = asked.centre.double(), asked.spread.double()
-    found, places = f"top{len(b.nodes)}", f"where{len(b.nodes)}"
-    flat, count = b.reshape(answers, -1, asked.count, cells), b.constant([asked.top(cells)])
-    b.nodes.append(
-        helper.make_node("TopK", [flat, count], [found, places], name=f"n_{found}", axis=2, sorted=0)
-    )
-    means = b.node("ReduceMean", found, b.constant([2]), keepdims=0)
+    scaled = b.node("Mul", b.reshape(answers, -1, asked.count, cells), b.constant(1 / SOFTNESS))
+    # `soft_maximum` but for its factor and its constant, which the weights and the shift take
+    soft = b.node("ReduceLogSumExp", scaled, b.constant([2]), keepdims=0)
     shift = -(weights * centre / spread)
-    score = b.node("MatMul", means, b.constant((weights / spread)[1:, None]))
+    shift[1:] -= SOFTNESS * math.log(cells) * (weights / spread)[1:]
+    score = b.node("MatMul", soft, b.constant((SOFTNESS * weights / spread)[1:, None]))
     score = b.node("Add", b.reshape(score, -1), b.constant(float(shift[1:].sum())))
     mixing = b.constant((CONTRAST * weights[1:])[None, :, None, None])
     mixed = b.enlarge(b.node("Conv", answers, mixing), lik.map_side // lik.map_size)

@@ -175,7 +175,7 @@ def _questions(run_dir: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     record = read_json(path)
-    return {"questions": {key: record[key] for key in ("weights", "top_cells", "sentences") if key in record}}
+    return {"questions": {key: record[key] for key in ("weights", "sentences") if key in record}}
 
 
 def _provenance(run_dir: Path, config_sha256: str | None) -> dict[str, Any]:

@@ -140,6 +140,8 @@ def test_costs_are_those_of_the_case_study():
     text = as_text([never, late], tally, "about")
     assert "later: slow drift (2.0 days); never: lamp change" in text
     assert "at that rate 165,055 USD in the 11 days of today" in text
+    at_once = Notice("crashed worker", 3.0, 3 / 86_400, "the supervisor", "started again", tally, {})
+    assert "at that rate" not in as_text([at_once], tally, "about")
 
 
 class TestDriftAsks:
