@@ -4,10 +4,10 @@
 
 One thread, one image at a time. Every figure is measured in --rounds rounds, in turns with all others, and the median
 round is printed, so that a drift of the machine's speed falls on all; ratios are taken within a round. The networks of
-the references have random weights (see reference_networks.py): their time does not depend on them, and no accuracy is
-claimed. Images are cut to the model's 256 x 256 first, as 8-bit arrays and as PNG files of these, and a stated share
-of them is escalated whatever they show. Run it on an otherwise idle computer: it says how busy the processor was
-with other things.
+the references have random weights (see experiments/reference_networks.py): their time does not depend on them, and no
+accuracy is claimed. Images are cut to the model's 256 x 256 first, as 8-bit arrays and as PNG files of these, and a
+stated share of them is escalated whatever they show. Run it on an otherwise idle computer: it says how busy the
+processor was with other things.
 """
 
 from __future__ import annotations
@@ -61,6 +61,8 @@ def workloads(bundle: Bundle, images: BenchImages, arrays: Sequence[np.ndarray])
 def references() -> dict[str, Call]:
     """The networks of published detectors, each on one colour image."""
     import torch
+
+    sys.path.append(str(ROOT / "experiments"))
     from reference_networks import SIZE, efficient_ad_small, patchcore_features
 
     torch.set_num_threads(1)
