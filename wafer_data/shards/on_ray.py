@@ -8,6 +8,7 @@ transport are Ray's.
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from typing import Any, Generic, TypeVar
@@ -17,6 +18,9 @@ from wafer_data.errors import InputError, MissingPackageError
 
 Task = TypeVar("Task")
 LOCAL = "local"
+_ONE_ARENA = "MALLOC_ARENA_MAX"
+"""Ray Data works in a thread beside the main one, and what further arenas of glibc free goes back to the operating
+system whatever `keep_freed_memory` says. Only a process that starts with it in its environment has none."""
 
 
 _ADDRESS: ContextVar[str | None] = ContextVar("cluster", default=None)
@@ -94,6 +98,8 @@ def on_ray(
             local: dict[str, Any] = (
                 {"num_cpus": workers, "include_dashboard": False} if address == LOCAL else {}
             )
+            if address == LOCAL:
+                os.environ.setdefault(_ONE_ARENA, "1")  # inherited by the workers
             ray.init(address=None if address == LOCAL else address, log_to_driver=False, **local)
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise InputError(

@@ -16,7 +16,7 @@ pytest.importorskip("ray", reason="Ray is not installed (pip install 'waferroute
 pytest.importorskip("pandas", reason="pandas, which Ray Data needs, is not installed")
 
 from wafer_data.config import DataConfig
-from wafer_data.errors import DataError
+from wafer_data.errors import DataError, InputError
 from wafer_data.shards import Item
 from wafer_data.shards import on_ray as module
 from wafer_data.shards.on_ray import on_cluster, on_ray
@@ -51,6 +51,25 @@ def test_a_worker_keeps_freed_memory_as_a_stage_of_its_own_does(monkeypatch):
     monkeypatch.setattr(module, "keep_freed_memory", lambda: done.append("kept"))
     module._Worker(lambda: done.append("made"), [])
     assert done == ["kept", "made"]
+
+
+@pytest.mark.parametrize(("address", "arenas"), [("local", "1"), ("ray://head:10001", None)])
+def test_a_cluster_that_is_started_here_gives_its_workers_one_arena(monkeypatch, address, arenas):
+    import ray
+
+    def init(**_):
+        raise RuntimeError(f"arenas: {os.environ.get('MALLOC_ARENA_MAX')}")
+
+    monkeypatch.setenv("MALLOC_ARENA_MAX", "")  # put back afterwards
+    monkeypatch.delenv("MALLOC_ARENA_MAX")
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", init)
+    with pytest.raises(InputError, match=f"arenas: {arenas}"):
+        list(on_ray(address, _make_nothing, [0]))
+
+
+def _make_nothing():
+    return dict
 
 
 def _make_killed_once(folder):
