@@ -95,10 +95,9 @@ def on_ray(
         return
     try:
         if not ray.is_initialized():
-            local: dict[str, Any] = (
-                {"num_cpus": workers, "include_dashboard": False} if address == LOCAL else {}
-            )
+            local: dict[str, Any] = {}
             if address == LOCAL:
+                local = {"num_cpus": workers, "include_dashboard": False}
                 os.environ.setdefault(_ONE_ARENA, "1")  # inherited by the workers
             ray.init(address=None if address == LOCAL else address, log_to_driver=False, **local)
     except (ConnectionError, ValueError, RuntimeError) as error:
