@@ -21,7 +21,8 @@ from pathlib import Path
 import numpy as np
 
 from lifecycle.conductor.drift import training_sample
-from lifecycle.drift.fab import DAY_S, DAYS_A_MONTH, LONGEST_S, REFERENCE_WAFERS, look_at_fab
+from lifecycle.drift.fab import DAY_S, DAYS_A_MONTH, LONGEST_S, look_at_fab
+from lifecycle.drift.first_wafers import REFERENCE_WAFERS
 from lifecycle.drift.wafer_summary import Stream, WaferSummary
 from lifecycle.rehearsal.images import GOOD, Camera, Library, micrographs, recorded
 from lifecycle.rehearsal.timeline import IMAGES_A_MONTH, TODAY_DAYS

@@ -12,7 +12,7 @@ import numpy as np
 
 from lifecycle.conductor.drift_state import keep_look
 from lifecycle.conductor.drift_wafers import summarise_wafers, wafers_of
-from lifecycle.drift.fab import LONGEST_S, REFERENCE_WAFERS, Alarm, Budget, look_at_fab
+from lifecycle.drift.fab import LONGEST_S, Alarm, Budget, look_at_fab
 from lifecycle.drift.watches import Finding
 from service.background import Job
 from service.state import Service
@@ -45,7 +45,7 @@ def check_drift(
     """
     now = time.time() if now is None else now
     summarise_wafers(database, version, now)
-    streams = wafers_of(database, version, now - LONGEST_S, REFERENCE_WAFERS)
+    streams = wafers_of(database, version, now - LONGEST_S)
     look = look_at_fab(streams, now, lambda recipe: training_sample(inspector, recipe), budget)
     drifting = {stream for alarm in look.alarms for stream in alarm.streams}
     findings = [

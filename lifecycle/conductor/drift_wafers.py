@@ -10,6 +10,7 @@ import numpy as np
 import sqlalchemy as sa
 
 from lifecycle.conductor.drift_accepted import accepted_drift
+from lifecycle.drift.first_wafers import MOST_REFERENCE_WAFERS, REFERENCE_LOTS, REFERENCE_WAFERS
 from lifecycle.drift.wafer_summary import Stream, WaferSummary, unpack
 from service.store.database import Database
 from service.store.evidence import unpack_latent
@@ -83,29 +84,47 @@ def _groups(wafers: Sequence[Any]) -> Iterator[list[str]]:
 
 
 def wafers_of(
-    database: Database, version: str, since: float, first: int
+    database: Database, version: str, since: float
 ) -> dict[Stream, list[tuple[float, WaferSummary]]]:
     """Each stream's first wafers under a version and those since a time, with the time of their last image, in order.
 
-    Wafers from before a drift was accepted are left out.
+    First wafers are those of the reference (`lifecycle.drift.first_wafers`) and the one that begins the lot after it,
+    which says where it ends. Wafers from before a drift was accepted are left out.
 
     Args:
         database: Of the service.
         version: Name of the version.
         since: Unix time; wafers in between are not read.
-        first: So many of each stream are read however old they are.
     """
     c = drift_wafers.c
-    place = sa.func.row_number().over(partition_by=(c.tool, c.layer, c.recipe), order_by=c.at)
     found: dict[Stream, list[tuple[float, WaferSummary]]] = defaultdict(list)
     with database.read() as connection:
         past = [sa.not_(one.is_past()) for one in accepted_drift(connection, version)]
-        placed = sa.select(c.seq, c.at, place.label("place")).where(c.version == version, *past).subquery()
-        wanted = sa.select(placed.c.seq).where(sa.or_(placed.c.place <= first, placed.c.at > since))
+        known = sa.and_(c.version == version, *past)
+        wanted = sa.union(_first(known), sa.select(c.seq).where(known, c.at > since))
         for row in connection.execute(sa.select(drift_wafers).where(c.seq.in_(wanted)).order_by(c.at, c.seq)):
             summary = unpack(row.figures, row.wafer_id, row.lot, row.images, row.flagged, row.unjudged)
             found[Stream(row.tool, row.layer, row.recipe)].append((row.at, summary))
     return found
+
+
+def _first(known: sa.ColumnElement[bool]) -> sa.Select[tuple[int]]:
+    """`seq` of each stream's first wafers among the known ones."""
+    c = drift_wafers.c
+    stream = (c.tool, c.layer, c.recipe)
+    place = sa.func.row_number().over(partition_by=stream, order_by=(c.at, c.seq)).label("place")
+    placed = sa.select(c.seq, *stream, sa.func.nullif(c.lot, "").label("lot"), place).where(known).subquery()
+    # lots are looked at among the few wafers that may be first, not among all that were ever kept
+    p = placed.c
+    in_lot = sa.func.row_number().over(partition_by=(p.tool, p.layer, p.recipe, p.lot), order_by=p.place)
+    begins = sa.case((sa.or_(p.lot.is_(None), in_lot == 1), 1), else_=0).label("begins")
+    early = sa.select(placed, begins).where(p.place <= MOST_REFERENCE_WAFERS).subquery().c
+    begun = sa.func.sum(early.begins).over(
+        partition_by=(early.tool, early.layer, early.recipe), order_by=early.place, rows=(None, 0)
+    )
+    counted = sa.select(early.seq, early.place, (begun - early.begins).label("lots_before")).subquery().c
+    first = sa.or_(counted.place <= REFERENCE_WAFERS, counted.lots_before <= REFERENCE_LOTS)
+    return sa.select(counted.seq).where(first)
 
 
 def _summarise(database: Database, version: str, wafers: list[str], now: float) -> None:

@@ -41,9 +41,8 @@ def compare_distribution(
         recipe: np.searchsorted(sample, SCORE_GRID, "right") / max(len(sample), 1)
         for recipe, sample in samples.items()
     }
-    code = sides.reference.code
-    usual, _, alike, _ = _units(frame, np.flatnonzero(sides.reference.mask), code)
-    units, total, rho, size = _units(frame, sides.recent, code)
+    usual, _, alike, _ = _units(frame, np.flatnonzero(sides.reference.mask))
+    units, total, rho, size = _units(frame, sides.recent)
     asked = sides.looked & (known > 0) & (total >= 2)
     if not asked.any():
         return
@@ -68,13 +67,11 @@ def compare_distribution(
     said.reference[:, _PLACE], said.recent[:, _PLACE] = known, units
 
 
-def _units(
-    frame: Frame, chosen: np.ndarray, code: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def _units(frame: Frame, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """(units, images, correlation inside units, size-weighted mean size of a unit) of each stream."""
     sums = frame.scores[chosen]
     chosen, sums = chosen[sums[:, 0] > 0], sums[sums[:, 0] > 0]
-    owner, unit = frame.stream[chosen], code[chosen]
+    owner, unit = frame.stream[chosen], frame.unit[chosen]
     order = np.lexsort((unit, owner))
     owner, unit, sums = owner[order], unit[order], sums[order]
     starts = np.flatnonzero((np.diff(owner, prepend=-1) != 0) | (np.diff(unit, prepend=-1) != 0))

@@ -12,7 +12,7 @@ import numpy as np
 
 from lifecycle.drift.columns import APPEARANCE, WATCHES, floors
 from lifecycle.drift.distribution import compare_distribution
-from lifecycle.drift.frame import REFERENCE_WAFERS, Frame, History, Reference, Sides
+from lifecycle.drift.frame import Frame, History, Reference, Sides
 from lifecycle.drift.gain import gain_weights
 from lifecycle.drift.lot_tails import tail_freedom
 from lifecycle.drift.moderated import fit_prior
@@ -24,7 +24,6 @@ from lifecycle.drift.watches import Finding, Said, compare_means, surest
 __all__ = [
     "DAY_S",
     "LONGEST_S",
-    "REFERENCE_WAFERS",
     "Alarm",
     "Budget",
     "History",
@@ -118,7 +117,8 @@ def look_at_fab(
     """Look at every stream, and at what they have in common.
 
     Args:
-        streams: At least the first `REFERENCE_WAFERS` wafers of each and those of the last `LONGEST_S` seconds.
+        streams: At least the reference of each (`lifecycle.drift.first_wafers`), the wafer that begins the lot after
+            it, and those of the last `LONGEST_S` seconds.
         now: Unix time.
         training: Standardised scores of a recipe's calibration normals (`compare_distribution`).
         budget: False alarms that the fab accepts.
@@ -157,7 +157,7 @@ def _with_gain(frame: Frame, windows: Sequence[Sides]) -> Frame:
     known = _longest(windows)
     looks = frame.layout.columns(APPEARANCE)
     at = np.flatnonzero(known.mask)
-    units = units_of(frame.rows[at, looks.start : looks.stop - 1], frame.stream[at], known.code[at])
+    units = units_of(frame.rows[at, looks.start : looks.stop - 1], frame.stream[at], frame.unit[at])
     moments = moments_of(units, len(frame.streams))
     freedom = int(np.maximum(moments.units[:, 0] - 1, 0).sum())
     return frame.with_gain(gain_weights(units.means - moments.mean[units.owner], freedom))
@@ -174,7 +174,7 @@ def _ask(frame: Frame, windows: Sequence[Sides], training: Callable[[str], np.nd
             found.append(Said.nothing(len(frame.streams)))
             continue
         fresh, reference = sides.recent, sides.reference
-        recent = units_of(frame.rows[fresh], frame.stream[fresh], reference.code[fresh])
+        recent = units_of(frame.rows[fresh], frame.stream[fresh], frame.unit[fresh])
         floor = floors(frame.layout, reference.images)
         said = compare_means(reference.moments, recent, floor, frame.layout, prior, tails)
         compare_distribution(frame, sides, training, said)

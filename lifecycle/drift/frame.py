@@ -9,14 +9,12 @@ from functools import cached_property
 import numpy as np
 
 from lifecycle.drift.columns import GAIN, Layout, rows_of
-from lifecycle.drift.units import Moments, Units, distinct, moments_of, units_of
+from lifecycle.drift.first_wafers import LEAST_UNITS, longest_reference, lots_begun, without_endless_lots
+from lifecycle.drift.units import Moments, Units, moments_of, units_of
 from lifecycle.drift.wafer_summary import Stream, WaferSummary
 
-REFERENCE_WAFERS, LEAST_REFERENCE, LEAST_RECENT = 60, 24, 2
-"""A stream's first wafers under a version are its reference; with fewer than the second nothing is compared, and a
-single odd wafer is no drift."""
-LEAST_UNITS = 8
-"""Reference units without which nothing is compared, and lots below which wafers are the unit."""
+LEAST_REFERENCE, LEAST_RECENT = 24, 2
+"""With fewer reference wafers nothing is compared, and a single odd wafer is no drift."""
 
 History = Sequence[tuple[float, WaferSummary]]
 """A stream's wafers with the time of their last image, in its order."""
@@ -32,7 +30,7 @@ class Frame:
         stream: (N,) index of each wafer's stream.
         place: (N,) in its stream, from 0.
         at: (N,) time of its last image.
-        lot: (N,) number of its lot, the same on every stream; -1: it has none.
+        lot: (N,) number of its lot, the same on every stream; -1: it has none that ends.
         layout: Of the columns.
         rows: (N, C) see `rows_of`.
         images: (N,) of each wafer.
@@ -60,10 +58,11 @@ class Frame:
         lot = [lots.setdefault(w.lot, len(lots)) if w.lot else -1 for w in wafers]
         numbers = np.array([w.numbers for w in wafers], float).reshape(-1, 8)
         layout = Layout.of(max((len(w.latent) for w in wafers), default=0))
+        stream = np.repeat(np.arange(len(streams)), counts)
+        place = np.concatenate([np.arange(count) for count in counts]) if counts else np.empty(0, int)
         return cls(
-            streams, wafers, np.repeat(np.arange(len(streams)), counts),
-            np.concatenate([np.arange(count) for count in counts]) if counts else np.empty(0, int),
-            np.array([at for stream in streams for at, _ in histories[stream]], float), np.array(lot, int), layout,
+            streams, wafers, stream, place, np.array([at for stream in streams for at, _ in histories[stream]], float),
+            without_endless_lots(stream, place, np.array(lot, int)), layout,
             rows_of(wafers, layout, numbers), numbers[:, 4], numbers[:, 5:],
         )  # fmt: skip
 
@@ -80,33 +79,35 @@ class Frame:
         Of a young stream the first four fifths are the reference, until it has wafers enough that are older.
         """
         size = len(self.streams)
+        most = longest_reference(self.stream, self.begun, size)
         every = np.bincount(self.stream, minlength=size)
         known: dict[bytes, Reference] = {}
         found = []
         for window in windows_s:
             older = np.bincount(self.stream[self.at <= now - window], minlength=size)
-            count = np.minimum(
-                REFERENCE_WAFERS, np.maximum(older, every - np.maximum(LEAST_RECENT, every // 5))
-            )
-            count[count < LEAST_REFERENCE] = 0
+            count = np.minimum(most, np.maximum(older, every - np.maximum(LEAST_RECENT, every // 5)))
+            count[(count < LEAST_REFERENCE) | (self._lots_in(count) < LEAST_UNITS)] = 0
             recent = (self.place >= count[self.stream]) & (self.at > now - window)
             looked = (count > 0) & (np.bincount(self.stream[recent], minlength=size) >= LEAST_RECENT)
             reference = known.setdefault(count.tobytes(), Reference(self, self.place < count[self.stream]))
             found.append(Sides(looked, reference, np.flatnonzero(recent & looked[self.stream])))
         return found
 
-    def unit_codes(self, owner: np.ndarray, reference: np.ndarray, owners: int) -> np.ndarray:
-        """Which unit each wafer belongs to, (N,): its lot where its owner's reference has lots enough, else itself.
+    def _lots_in(self, count: np.ndarray) -> np.ndarray:
+        """How many lots so many first wafers of each stream hold, (S,)."""
+        last = np.flatnonzero(self.place == 0) + count - 1
+        return np.where(count > 0, self.begun[np.maximum(last, 0)], 0)
 
-        Args:
-            owner: (N,) stream or group of each wafer; -1: of none.
-            reference: (N,) bool.
-            owners: How many.
-        """
-        known = reference & (self.lot >= 0) & (owner >= 0)
-        by_lot = distinct(owner[known], self.lot[known], owners) >= LEAST_UNITS
+    @cached_property
+    def begun(self) -> np.ndarray:
+        """See `lots_begun`."""
+        return lots_begun(self.stream, self.lot)
+
+    @cached_property
+    def unit(self) -> np.ndarray:
+        """Which unit each wafer belongs to, (N,): its lot, or itself where it has none."""
         alone = np.arange(len(self.wafers)) + len(self.wafers) + 1
-        return np.where((owner >= 0) & by_lot[owner] & (self.lot >= 0), self.lot, alone)
+        return np.where(self.lot >= 0, self.lot, alone)
 
 
 @dataclass(eq=False)
@@ -121,18 +122,13 @@ class Reference:
 
     frame: Frame
     mask: np.ndarray
-    kept: dict[tuple[str, bytes], tuple[np.ndarray, Moments]] = field(default_factory=dict)
-
-    @cached_property
-    def code(self) -> np.ndarray:
-        """Unit of each wafer within its stream, (N,)."""
-        return self.frame.unit_codes(self.frame.stream, self.mask, len(self.frame.streams))
+    kept: dict[bytes, Moments] = field(default_factory=dict)
 
     @cached_property
     def units(self) -> Units:
         """Reference units of the streams."""
         at = np.flatnonzero(self.mask)
-        return units_of(self.frame.rows[at], self.frame.stream[at], self.code[at])
+        return units_of(self.frame.rows[at], self.frame.stream[at], self.frame.unit[at])
 
     @cached_property
     def moments(self) -> Moments:

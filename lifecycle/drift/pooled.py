@@ -12,7 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from lifecycle.drift.columns import SMALLEST_SPREAD, floors
-from lifecycle.drift.frame import LEAST_UNITS, Frame, Reference, Sides
+from lifecycle.drift.first_wafers import LEAST_UNITS
+from lifecycle.drift.frame import Frame, Reference, Sides
 from lifecycle.drift.lot_tails import GAUSSIAN
 from lifecycle.drift.moderated import no_prior
 from lifecycle.drift.units import moments_of, units_of
@@ -60,19 +61,17 @@ def watch_groups(frame: Frame, sides: Sides, groups: Sequence[Sequence[Stream]])
     for index, members in enumerate(groups):
         of_stream[[place[one] for one in members]] = index
     owner, size = of_stream[frame.stream], len(groups)
-    reference, key = sides.reference, ("group", of_stream.tobytes())
+    reference, key = sides.reference, of_stream.tobytes()
     if key not in reference.kept:
-        code = frame.unit_codes(owner, reference.mask, size)
         known = np.flatnonzero(reference.mask & (owner >= 0))
-        usual = units_of(_standardised(frame, reference, known), owner[known], code[known])
-        reference.kept[key] = code, moments_of(usual, size)
-    code, usual_moments = reference.kept[key]
+        usual = units_of(_standardised(frame, reference, known), owner[known], frame.unit[known])
+        reference.kept[key] = moments_of(usual, size)
     fresh = sides.recent[owner[sides.recent] >= 0]
     rows = _standardised(frame, reference, fresh)
-    recent = units_of(rows, owner[fresh], code[fresh])
+    recent = units_of(rows, owner[fresh], frame.unit[fresh])
     width = rows.shape[1]
     said = compare_means(
-        usual_moments,
+        reference.kept[key],
         recent,
         np.zeros((size, width)),
         frame.layout,

@@ -92,11 +92,3 @@ def add(values: np.ndarray, starts: np.ndarray) -> np.ndarray:
     if not len(starts):
         return np.zeros((0, *values.shape[1:]))
     return np.asarray(np.add.reduceat(values, starts, axis=0))
-
-
-def distinct(owner: np.ndarray, code: np.ndarray, owners: int) -> np.ndarray:
-    """How many distinct codes each owner has, (owners,)."""
-    if not len(code):
-        return np.zeros(owners, int)
-    many = int(code.max()) + 1
-    return np.bincount(np.unique(owner * many + code) // many, minlength=owners)

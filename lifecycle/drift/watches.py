@@ -5,7 +5,7 @@ scores against the training sample (`lifecycle.drift.distribution`), the *appear
 and the lamp's gain: a lamp or a focus drifts there before the scores do), and the shares of *flagged* and of *unjudged*
 images.
 
-None takes images for independent: means of units (lots, or wafers where lots are few) are compared. And a difference
+None takes images for independent: means of units (lots, or wafers that have none) are compared. And a difference
 that is certain but small is no drift: each watch has a least effect. All streams, or all groups, are asked at once.
 """
 
@@ -30,7 +30,7 @@ from lifecycle.drift.columns import (
     WATCHES,
     Layout,
 )
-from lifecycle.drift.frame import LEAST_UNITS
+from lifecycle.drift.first_wafers import LEAST_UNITS
 from lifecycle.drift.lot_tails import GAUSSIAN, of_means
 from lifecycle.drift.moderated import Prior
 from lifecycle.drift.units import Moments, Units, add, moments_of

@@ -354,7 +354,7 @@ class TestDrift:
         send(client, 1, "W1", first=8)
         ship(service)
         assert summarise_wafers(service.database, version, later + 3600) == 1
-        ((_, wafers),) = wafers_of_streams(service.database, version, 0.0, 60).items()
+        ((_, wafers),) = wafers_of_streams(service.database, version, 0.0).items()
         found = {wafer.wafer: wafer for _, wafer in wafers}
         assert {name: wafer.images for name, wafer in found.items()} == {"W1": 6, "W2": 3}
         assert found["W1"].flagged > 0

@@ -4,7 +4,7 @@ import numpy as np
 
 from lifecycle.drift.columns import Layout
 from lifecycle.drift.frame import Frame
-from lifecycle.drift.units import distinct, moments_of, units_of
+from lifecycle.drift.units import moments_of, units_of
 from lifecycle.drift.wafer_summary import Stream, WaferSummary
 
 
@@ -28,7 +28,6 @@ def test_units_and_their_moments_are_those_of_a_loop():
             np.testing.assert_allclose(found.within[one, column], within)
     assert np.isnan(found.mean[3]).all()
     assert found.units[3].tolist() == [0, 0, 0]
-    assert distinct(owner, code, 4).tolist() == [len(set(code[owner == one])) for one in range(4)]
 
 
 def test_a_wafer_without_latent_or_look_leaves_its_columns_empty():
