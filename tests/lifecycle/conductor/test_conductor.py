@@ -164,6 +164,10 @@ def insert(service: Service, rows: list[dict]) -> None:
         connection.execute(sa.insert(inspections), filled)
 
 
+ROLLOUT = "a-fixed-rollout"
+"""Its name draws the wafers: with another one each time, an equal version differs once in a hundred runs."""
+
+
 def rollout_rows(folder: VersionFolder, factor: float, wafers: int = 500, images: int = 20) -> list[dict]:
     pointer = folder.pointer()
     assert pointer is not None and pointer.canary is not None
@@ -184,7 +188,9 @@ class TestCanary:
         self, service: Service, folder: VersionFolder
     ):
         migrate(service.database)
-        start_canary(folder, "v1.1.0", share=0.3, days=7, by="eva", reason="try", promote=True)
+        start_canary(
+            folder, "v1.1.0", share=0.3, days=7, by="eva", reason="try", rollout=ROLLOUT, promote=True
+        )
         insert(service, rollout_rows(folder, 1.0))
         first = look(service.database, folder)
         assert first is not None and first.action == "go on"
@@ -202,7 +208,9 @@ class TestCanary:
         self, service: Service, folder: VersionFolder
     ):
         migrate(service.database)
-        start_canary(folder, "v1.1.0", share=0.3, days=7, by="eva", reason="try", promote=True)
+        start_canary(
+            folder, "v1.1.0", share=0.3, days=7, by="eva", reason="try", rollout=ROLLOUT, promote=True
+        )
         insert(service, rollout_rows(folder, 1.0))
         folder.set_gate("v1.1.0", {"passed": False, "reasons": ["it lost blowholes"]})
         look(service.database, folder, time.time() + 8 * 86400)
@@ -216,7 +224,7 @@ class TestCanary:
         self, service: Service, folder: VersionFolder
     ):
         migrate(service.database)
-        start_canary(folder, "v1.1.0", share=0.3, days=7, by="eva", reason="try")
+        start_canary(folder, "v1.1.0", share=0.3, days=7, by="eva", reason="try", rollout=ROLLOUT)
         insert(service, rollout_rows(folder, 5.0))
         judged = look(service.database, folder)
         assert judged is not None and judged.action == "roll back"
@@ -227,7 +235,7 @@ class TestCanary:
 
     def test_misses_are_counted_at_the_same_rate_as_catches(self, service: Service, folder: VersionFolder):
         migrate(service.database)
-        start_canary(folder, "v1.1.0", share=0.3, days=7, by="eva", reason="try")
+        start_canary(folder, "v1.1.0", share=0.3, days=7, by="eva", reason="try", rollout=ROLLOUT)
         rollout = folder.pointer().canary.rollout  # type: ignore[union-attr]
         caught = [
             {
@@ -274,7 +282,7 @@ class TestCanary:
     def test_no_wafer_is_decided_by_two_versions_over_a_restart(
         self, client: TestClient, service: Service, folder: VersionFolder
     ):
-        start_canary(folder, "v1.1.0", share=0.5, days=7, by="eva", reason="try")
+        start_canary(folder, "v1.1.0", share=0.5, days=7, by="eva", reason="try", rollout=ROLLOUT)
         for restart in range(2):
             Follower(folder, service.models, f"w{restart}").look()
             for w in range(6):
