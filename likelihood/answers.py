@@ -24,7 +24,7 @@ CONTRAST = 0.35
 SMALLEST = 1e-4
 PLACE, PAINTED = "place", "painted"
 """Questions by name: the likelihood's own, and the one for which a painted defect's true answer is known."""
-SOFTNESS = 0.5
+SOFTNESS = 0.35
 """Of the soft maximum over an image's cells, in standard deviations of normal cells. Towards 0 one cell decides, and
 what is faint and wide is lost; far above 1 their mean does, and what is small is lost (docs/LOG.md)."""
 

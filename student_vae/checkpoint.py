@@ -12,7 +12,7 @@ from training.tensors import load_weights, save_tensors
 from wafer_data.errors import InputError
 from wafer_data.files import read_json, write_json
 
-SCHEMA = 6
+SCHEMA = 7
 
 
 def save_student(model: StudentVAE, directory: Path, extra: dict[str, Any] | None = None) -> None:

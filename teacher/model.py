@@ -19,7 +19,7 @@ from wafer_data.errors import InputError
 from wafer_data.files import read_json, write_json
 from wafer_data.image_size import require_model_images
 
-SCHEMA = 6
+SCHEMA = 7
 
 
 class Teacher(nn.Module):

@@ -117,12 +117,12 @@ def test_a_saved_student_scores_the_same(tmp_path, changes):
             assert torch.equal(before, after)
 
 
-@pytest.mark.parametrize("schema", [1, 5, None])
+@pytest.mark.parametrize("schema", [1, 6, None])
 def test_a_student_of_another_schema_is_refused(tmp_path, schema):
     save_student(small_student(), tmp_path)
     path = tmp_path / "student.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"schema": schema}))
-    with pytest.raises(InputError, match=f"schema {schema}, expected 6"):
+    with pytest.raises(InputError, match=f"schema {schema}, expected 7"):
         load_student(tmp_path)
 
 

@@ -99,12 +99,12 @@ def test_features_that_may_not_be_kept_give_the_same_teacher(
     torch.testing.assert_close(anew.score, kept.score, rtol=1e-3, atol=1e-3)
 
 
-@pytest.mark.parametrize("schema", [1, 5])
+@pytest.mark.parametrize("schema", [1, 6])
 def test_a_teacher_of_another_schema_is_refused(teacher_dir, tmp_path, schema):
     shutil.copytree(teacher_dir, tmp_path / "teacher")
     path = tmp_path / "teacher" / "teacher.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"schema": schema}))
-    with pytest.raises(InputError, match=f"schema {schema}, expected 6"):
+    with pytest.raises(InputError, match=f"schema {schema}, expected 7"):
         load_teacher(tmp_path / "teacher")
 
 
