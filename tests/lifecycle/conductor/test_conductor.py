@@ -168,6 +168,12 @@ ROLLOUT = "a-fixed-rollout"
 """Its name draws the wafers: with another one each time, an equal version differs once in a hundred runs."""
 
 
+def begin_canary(folder: VersionFolder, share: float = 0.3, promote: bool = False) -> None:
+    start_canary(
+        folder, "v1.1.0", share=share, days=7, by="eva", reason="try", promote=promote, rollout=ROLLOUT
+    )
+
+
 def rollout_rows(folder: VersionFolder, factor: float, wafers: int = 500, images: int = 20) -> list[dict]:
     pointer = folder.pointer()
     assert pointer is not None and pointer.canary is not None
@@ -188,9 +194,7 @@ class TestCanary:
         self, service: Service, folder: VersionFolder
     ):
         migrate(service.database)
-        start_canary(
-            folder, "v1.1.0", share=0.3, days=7, by="eva", reason="try", rollout=ROLLOUT, promote=True
-        )
+        begin_canary(folder, promote=True)
         insert(service, rollout_rows(folder, 1.0))
         first = look(service.database, folder)
         assert first is not None and first.action == "go on"
@@ -208,9 +212,7 @@ class TestCanary:
         self, service: Service, folder: VersionFolder
     ):
         migrate(service.database)
-        start_canary(
-            folder, "v1.1.0", share=0.3, days=7, by="eva", reason="try", rollout=ROLLOUT, promote=True
-        )
+        begin_canary(folder, promote=True)
         insert(service, rollout_rows(folder, 1.0))
         folder.set_gate("v1.1.0", {"passed": False, "reasons": ["it lost blowholes"]})
         look(service.database, folder, time.time() + 8 * 86400)
@@ -224,7 +226,7 @@ class TestCanary:
         self, service: Service, folder: VersionFolder
     ):
         migrate(service.database)
-        start_canary(folder, "v1.1.0", share=0.3, days=7, by="eva", reason="try", rollout=ROLLOUT)
+        begin_canary(folder)
         insert(service, rollout_rows(folder, 5.0))
         judged = look(service.database, folder)
         assert judged is not None and judged.action == "roll back"
@@ -235,7 +237,7 @@ class TestCanary:
 
     def test_misses_are_counted_at_the_same_rate_as_catches(self, service: Service, folder: VersionFolder):
         migrate(service.database)
-        start_canary(folder, "v1.1.0", share=0.3, days=7, by="eva", reason="try", rollout=ROLLOUT)
+        begin_canary(folder)
         rollout = folder.pointer().canary.rollout  # type: ignore[union-attr]
         caught = [
             {
@@ -282,7 +284,7 @@ class TestCanary:
     def test_no_wafer_is_decided_by_two_versions_over_a_restart(
         self, client: TestClient, service: Service, folder: VersionFolder
     ):
-        start_canary(folder, "v1.1.0", share=0.5, days=7, by="eva", reason="try", rollout=ROLLOUT)
+        begin_canary(folder, share=0.5)
         for restart in range(2):
             Follower(folder, service.models, f"w{restart}").look()
             for w in range(6):
