@@ -23,9 +23,9 @@ from classify.features import Seen
 from classify.group import group_unknown
 from classify.learn import learn_types
 from classify.model import TypeClassifier
-from classify.parts import parts_of
 from tool_side.runtime.defect_type import describe, strongest_features
 from tool_side.runtime.inspector import Inspector
+from wafer_data.parts import parts_of
 from waferroute.classes import measure_types
 
 

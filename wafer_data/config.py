@@ -58,6 +58,19 @@ class DataConfig(BaseModel):
         description="Share of the labelled defects of each type that calibrate instead of training: no model sees "
         "them, so they may certify a miss rate. The others train.",
     )
+    same_part: str = Field(
+        "auto",
+        description="Images that show one part, or were cut from one photograph, go the same way: all train, all "
+        "calibrate or all test. auto: tiles whose names end in row and column (scan7_y0240_x1200, scan7-r3-c12), if "
+        "there are at least 10 of what they were cut from; never: every image for itself; else a regular expression: "
+        "what its first group (or all of it) finds in a file's name is the part, as in (wafer[0-9]+)_.",
+    )
+    same_part_gap: int = Field(
+        0,
+        ge=0,
+        description="> 0: what the expression same_part finds is a running number, and numbers in a row with steps up "
+        "to this one are one part.",
+    )
     expected_size: list[int] | None = Field(
         None,
         description="[height, width] in pixels that every image must have, in training and on the tool. Default: the "
@@ -126,7 +139,20 @@ class DataConfig(BaseModel):
                 "colour=true does not go with format=shards: archives are read in grey; use format=mvtec or folder"
             )
         self._possible_tiles()
+        self._possible_parts()
         return self
+
+    def _possible_parts(self) -> None:
+        if self.same_part not in ("auto", "never"):
+            try:
+                re.compile(self.same_part)
+            except re.error as error:
+                raise ValueError(
+                    "same_part must be auto, never or a regular expression that finds the part in a file's name, and "
+                    f"{self.same_part!r} is none ({error})"
+                ) from error
+        elif self.same_part_gap:
+            raise ValueError("same_part_gap goes with a regular expression as same_part only")
 
     def _possible_tiles(self) -> None:
         if self.tile_overlap % TILE_CELL:

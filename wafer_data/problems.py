@@ -43,6 +43,8 @@ _MEANING = {
     "brightness": "normal images are far brighter or darker than the others",
     "shrunk": "set of large images: small defects are lost when they are shrunk",
     "tiled": "set of large images: they are looked at in overlapping tiles",
+    "tiles of parts": "set of tiles cut from larger parts: whole parts train or calibrate",
+    "tiles of few parts": "set of tiles cut from few parts: each trains and calibrates, so thresholds promise too much",
     "another size": "images differ in size or aspect ratio from the training images: the tool gives REVIEW to such",
 }
 

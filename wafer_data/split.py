@@ -8,6 +8,7 @@ import numpy as np
 from wafer_data.checks import CheckedImage
 from wafer_data.config import DataConfig
 from wafer_data.errors import DataError
+from wafer_data.part_split import divide_parts, shown_parts
 
 Split = Literal["train", "calibration", "test"]
 
@@ -27,27 +28,41 @@ def assign_splits(images: list[CheckedImage], config: DataConfig) -> list[Split]
     calibrate on more than that: on 40 images or a third, whichever is less, since a threshold that fewer than
     some 20 images must carry cannot be had at all.
 
+    Where several images show one part (`data.same_part`), all of them go the same way, normal or labelled, and shares
+    are met as nearly as whole parts can (`divide_parts`).
+
     Images of side "test" stay there, except `labelled_defects_per_type` of each defect type, at most half of
     it, which leave it: `calibration_defect_fraction` of them to calibration, the others to train, so that no
     defect both teaches a model and certifies what it misses. A defect whose pixels occur twice never moves:
-    its copy would stay in the test.
+    its copy would stay in the test. Of parts only those move whose defects are all of one type, and no more of
+    them than make up the number asked for.
 
     Raises:
         DataError: With the counts if fewer than 20 train or 10 calibration normal images would result.
     """
     splits: list[Split] = ["test"] * len(images)
     random = np.random.default_rng(config.seed)
+    parts = shown_parts(images, config)
     for side, test_fraction in (("train", 0.0), ("any", config.test_fraction)):
         members = [i for i, image in enumerate(images) if image.candidate.side == side]
         members.sort(key=lambda i: images[i].candidate.path)
         share = _calibration_share(round(len(members) * (1 - test_fraction)), config.calibration_fraction)
-        for i, split in zip(members, _divide(len(members), test_fraction, share, random), strict=True):
+        if parts is None:
+            divided = _divide(len(members), test_fraction, share, random)
+        else:
+            shares: dict[Split, float] = {"test": test_fraction, "calibration": (1 - test_fraction) * share}
+            divided = divide_parts([parts[i] for i in members], shares, "train", random)
+        for i, split in zip(members, divided, strict=True):
             splits[i] = split
-    for chosen in _labelled(images, config.labelled_defects_per_type, random):
+    for chosen in _labelled(images, parts, config.labelled_defects_per_type, random):
         training = len(chosen) - round(len(chosen) * config.calibration_defect_fraction)
+        taught: set[int] = set()
         for place, i in enumerate(chosen):
-            splits[i] = "train" if place < training else "calibration"
-    _require_enough(images, splits)
+            part = i if parts is None else parts[i]
+            splits[i] = "train" if place < training or part in taught else "calibration"
+            if splits[i] == "train":
+                taught.add(part)
+    _require_enough(images, splits, parts)
     return splits
 
 
@@ -81,30 +96,50 @@ def _divide(
     return splits
 
 
-def _labelled(images: list[CheckedImage], per_type: int, random: np.random.Generator) -> list[list[int]]:
-    """Positions of the defects that become labelled examples, a list in random order for each type."""
+def _labelled(
+    images: list[CheckedImage], parts: list[int] | None, per_type: int, random: np.random.Generator
+) -> list[list[int]]:
+    """Positions of the defects that become labelled examples, a list in random order for each type, part by part."""
     copies = collections.Counter(image.pixels for image in images)
+    shown = list(range(len(images))) if parts is None else parts
     types: dict[str, list[int]] = collections.defaultdict(list)
+    kept: set[int] = set()  # parts that stay in the test
+    type_of: dict[int, str] = {}
     for i, image in enumerate(images):
         if image.candidate.label == 1:
-            types[image.candidate.type].append(i)
+            kind = image.candidate.type
+            types[kind].append(i)
+            if copies[image.pixels] > 1 or type_of.setdefault(shown[i], kind) != kind:
+                kept.add(shown[i])
     chosen: list[list[int]] = []
     for name in sorted(types):
         members = sorted(types[name], key=lambda i: images[i].candidate.path)
-        single = [i for i in members if copies[images[i].pixels] == 1]
-        number = min(per_type, len(members) // 2, len(single))
-        chosen.append([single[k] for k in random.permutation(len(single))[:number]])
+        moving: dict[int, list[int]] = collections.defaultdict(list)
+        for i in members:
+            if shown[i] not in kept:
+                moving[shown[i]].append(i)
+        number, drawn = min(per_type, len(members) // 2), list[int]()
+        groups = list(moving.values())
+        for k in random.permutation(len(groups)):
+            if len(drawn) + len(groups[k]) <= number:
+                drawn += groups[k]
+        chosen.append(drawn)
     return chosen
 
 
-def _require_enough(images: list[CheckedImage], splits: list[Split]) -> None:
+def _require_enough(images: list[CheckedImage], splits: list[Split], parts: list[int] | None) -> None:
     counts = collections.Counter(
         split for image, split in zip(images, splits, strict=True) if image.candidate.label == 0
     )
     train, calibration = counts["train"], counts["calibration"]
     if train < MIN_TRAIN or calibration < MIN_CALIBRATION:
+        whole = (
+            ""
+            if parts is None
+            else ", or divide them one by one, not by the part that they show (data.same_part=never)"
+        )
         raise DataError(
             f"too few normal images: {train} to train on (at least {MIN_TRAIN} are needed) and "
             f"{calibration} to calibrate on (at least {MIN_CALIBRATION}). Add images, or change "
-            "data.calibration_fraction and data.test_fraction"
+            f"data.calibration_fraction and data.test_fraction{whole}"
         )

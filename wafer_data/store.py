@@ -19,6 +19,7 @@ from wafer_data.imaging.planes import luminance, stacked
 from wafer_data.imaging.source_size import SourceSize
 from wafer_data.imaging.tiling import TiledImage, Tiles
 from wafer_data.masks import mask_to_square, read_mask
+from wafer_data.part_split import parts_said
 from wafer_data.problems import Problem, lines
 from wafer_data.sources import data_name, find_images
 from wafer_data.split import Split, assign_splits
@@ -258,11 +259,12 @@ def say(problems: list[Problem], out_dir: Path) -> None:
 
 
 def divided(images: list[CheckedImage], problems: list[Problem], config: DataConfig) -> list[Split]:
-    """The split of each image.
+    """The split of each image; `problems` grows by what was read from names.
 
     Raises:
         InputError: Too few are left; it also says what was found in the data.
     """
+    problems += parts_said(images, config)
     try:
         return assign_splits(images, config)
     except InputError as error:  # problems.json will not be there to say why so few images are left

@@ -15,7 +15,6 @@ import numpy as np
 from classify.group import group_unknown
 from classify.learn import FEWEST, add_type, learn_types
 from classify.model import FILE, TypeClassifier
-from classify.parts import parts_of
 from eval.tool_run import as_taken, plain_inspector
 from tool_side.bundle.load import LINEAGE, MANIFEST, Bundle, lineage, load_bundle
 from tool_side.runtime.inspect_files import expand_inputs
@@ -23,6 +22,7 @@ from tool_side.runtime.inspector import Inspector
 from wafer_data.errors import InputError, NotFoundError
 from wafer_data.files import new_directory, read_json, sha256_file, write_bytes, write_json
 from wafer_data.imaging.read import UnreadableImage
+from wafer_data.parts import parts_of
 from wafer_data.progress import track
 from wafer_data.store import ImageStore
 
@@ -46,8 +46,8 @@ def run_learn(
 
     Args:
         at_most: Take at most this many images of each type, the first by name.
-        same_part: Pattern that finds in a file's name which part it shows (`classify.parts`). gap: Largest step between
-            numbers of one part.
+        same_part: Pattern that finds in a file's name which part it shows (`wafer_data.parts`).
+        gap: Largest step between numbers of one part.
         level: Share of a type's defects that its sets may miss.
         recipe: Of the images.
 

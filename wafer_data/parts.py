@@ -1,11 +1,24 @@
-"""Which pictures show the same part: their names say so."""
+"""Which pictures show the same part, or were cut from the same photograph: their names say so."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from pathlib import PurePath
 
 from wafer_data.errors import ConfigurationError, InputError
+
+_COORDINATES = re.compile(
+    r"^(|.*?[ _.-])(?:(?:y|r|row)[_-]?\d+[_-](?:x|c|col|column)|(?:x|c|col|column)[_-]?\d+[_-](?:y|r|row))[_-]?\d+$",
+    re.IGNORECASE,
+)
+"""Names of tiles: what was cut, then its row and column there (`scan7_y0240_x1200`, `scan7-r3-c12`)."""
+
+
+def cut_from(path: PurePath) -> str | None:
+    """What a tile was cut from (its folder and the name before row and column); None if `path` names no tile."""
+    found = _COORDINATES.match(path.stem)
+    return None if found is None else str(path.parent / found[1])
 
 
 def parts_of(names: Sequence[str], pattern: str, gap: int = 0) -> list[int]:
