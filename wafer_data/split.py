@@ -28,8 +28,9 @@ def assign_splits(images: list[CheckedImage], config: DataConfig) -> list[Split]
     calibrate on more than that: on 40 images or a third, whichever is less, since a threshold that fewer than
     some 20 images must carry cannot be had at all.
 
-    Where several images show one part (`data.same_part`), all of them go the same way, normal or labelled, and shares
-    are met as nearly as whole parts can (`divide_parts`).
+    Where several images show one part (`data.same_part`), its normal images all go the same way, and so do its
+    labelled defects; shares are met as nearly as whole parts can (`divide_parts`). The ones do not say where the others
+    go: a defect of the test may lie on a part whose good places taught.
 
     Images of side "test" stay there, except `labelled_defects_per_type` of each defect type, at most half of
     it, which leave it: `calibration_defect_fraction` of them to calibration, the others to train, so that no
@@ -133,11 +134,7 @@ def _require_enough(images: list[CheckedImage], splits: list[Split], parts: list
     )
     train, calibration = counts["train"], counts["calibration"]
     if train < MIN_TRAIN or calibration < MIN_CALIBRATION:
-        whole = (
-            ""
-            if parts is None
-            else ", or divide them one by one, not by the part that they show (data.same_part=never)"
-        )
+        whole = "" if parts is None else ", or divide by image and not by part (data.same_part=never)"
         raise DataError(
             f"too few normal images: {train} to train on (at least {MIN_TRAIN} are needed) and "
             f"{calibration} to calibrate on (at least {MIN_CALIBRATION}). Add images, or change "
