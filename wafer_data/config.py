@@ -65,12 +65,6 @@ class DataConfig(BaseModel):
         "there are at least 10 of what they were cut from; never: every image for itself; else a regular expression: "
         "what its first group (or all of it) finds in a file's name is the part, as in (wafer[0-9]+)_.",
     )
-    same_part_gap: int = Field(
-        0,
-        ge=0,
-        description="> 0: what the expression same_part finds is a running number, and numbers in a row with steps up "
-        "to this one are one part.",
-    )
     expected_size: list[int] | None = Field(
         None,
         description="[height, width] in pixels that every image must have, in training and on the tool. Default: the "
@@ -151,8 +145,6 @@ class DataConfig(BaseModel):
                     "same_part must be auto, never or a regular expression that finds the part in a file's name, and "
                     f"{self.same_part!r} is none ({error})"
                 ) from error
-        elif self.same_part_gap:
-            raise ValueError("same_part_gap goes with a regular expression as same_part only")
 
     def _possible_tiles(self) -> None:
         if self.tile_overlap % TILE_CELL:

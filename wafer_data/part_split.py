@@ -46,7 +46,7 @@ def shown_parts(images: Sequence[CheckedImage], config: DataConfig) -> list[int]
             moving |= {i for i, image in enumerate(images) if image.candidate.label == 1}
         asked = sorted(moving)
         names = [images[i].candidate.path.name for i in asked]
-        numbers = parts_of(names, config.same_part, config.same_part_gap)
+        numbers = parts_of(names, config.same_part)
         by_image = dict(zip(asked, numbers, strict=True))
         shown = [by_image.get(i, f"image {i}") for i in range(len(images))]
     number = {part: n for n, part in enumerate(dict.fromkeys(shown))}

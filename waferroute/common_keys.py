@@ -14,6 +14,7 @@ COMMON_KEYS = (
     "data.calibration_fraction",
     "data.test_fraction",
     "data.labelled_defects_per_type",
+    "data.same_part",
     "data.expected_size",
     "data.skip_bad_images",
     "teacher.backbone",

@@ -57,6 +57,7 @@ REASONS = {
     "teacher.pretrain.weight_decay": _STEP,
     "teacher.pretrain.gradient_clip": _STEP,
     "teacher.pretrain.held_out": _STEP,
+    "teacher.pretrain.early_stopping": "the epoch with the lowest held-out loss is kept; `epochs` bounds the time",
     "teacher.pretrain.checkpoint_epochs": "an epoch is what a killed run may lose",
     "teacher.pretrain.mask_ratio": _TASK,
     "teacher.pretrain.mask_size": _TASK,
