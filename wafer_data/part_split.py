@@ -14,6 +14,7 @@ import numpy as np
 
 from wafer_data.checks import CheckedImage
 from wafer_data.config import DataConfig
+from wafer_data.errors import InputError
 from wafer_data.parts import cut_from, parts_of
 from wafer_data.problems import Problem
 
@@ -46,7 +47,10 @@ def shown_parts(images: Sequence[CheckedImage], config: DataConfig) -> list[int]
             moving |= {i for i, image in enumerate(images) if image.candidate.label == 1}
         asked = sorted(moving)
         names = [images[i].candidate.path.name for i in asked]
-        numbers = parts_of(names, config.same_part)
+        try:
+            numbers = parts_of(names, config.same_part)
+        except InputError as error:
+            raise type(error)(f"data.same_part: {error}") from error
         by_image = dict(zip(asked, numbers, strict=True))
         shown = [by_image.get(i, f"image {i}") for i in range(len(images))]
     number = {part: n for n, part in enumerate(dict.fromkeys(shown))}

@@ -148,7 +148,7 @@ class TestByPattern:
         assert assign_splits(images, config(same_part="(scan[0-9]+)"))[-2:] == ["test", "test"]
 
     def test_a_name_that_must_fit_and_does_not_is_named(self) -> None:
-        with pytest.raises(InputError, match=r"no part in the name x\.png"):
+        with pytest.raises(InputError, match=r"data\.same_part: .* no part in the name x\.png"):
             assign_splits([*tiles(30, 8), image("x.png")], config(same_part="(scan[0-9]+)"))
 
     def test_too_few_parts_say_how_to_go_on(self) -> None:
