@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from wafer_data.synthetic.blend import add, contrast
 from wafer_data.synthetic.colour import painted_in_colour
-from wafer_data.synthetic.structures import Structures, find_structures
+from wafer_data.synthetic.structures import Structures, draw_opacity, find_structures
 
 _WIDEST_GAP = 0.2  # of the shorter side: structures further apart are not neighbours
 _INSIDE = 0.12  # a pixel belongs to the defect from this share of its opacity on
@@ -25,7 +25,7 @@ def bridge(
 
     The gap, 2 pixels to 20 % of the shorter side, is looked for along rows and columns, near ones preferred;
     the bridge is 0.3-1.5 times as wide as it is long (at most 8 % of the side), thinner or thicker in its
-    middle, and 35-100 % opaque. The fine noise under it stays.
+    middle, and opaque or nearly so (`draw_opacity`). The fine noise under it stays.
     """
     structures = find_structures(image, rng)
     gap = None if structures is None else _gap(structures, _WIDEST_GAP * min(image.shape), rng)
@@ -40,12 +40,11 @@ def bridge(
     alpha = _strut(smooth.shape, row, (start - 0.5, stop - 0.5), width, rng)
     x = np.arange(smooth.shape[1], dtype=np.float32)
     grey = np.interp(x, [start, max(stop - 1, start + 1)], ends).astype(np.float32)
-    opacity = np.float32(math.exp(rng.uniform(math.log(0.35), 0)))
-    change = opacity * alpha * (grey[None] - smooth)
-    footprint = alpha > _INSIDE
+    fill = np.broadcast_to(grey, alpha.shape)
     if upright:
-        change, footprint = change.T, footprint.T
-    return add(image, change, footprint, structures.corner)
+        alpha, fill = alpha.T, fill.T
+    change = structures.misprint(draw_opacity(rng) * alpha, fill)
+    return add(image, change, alpha > _INSIDE, structures.corner)
 
 
 @painted_in_colour(own=True)
@@ -55,7 +54,7 @@ def missing_feature(
     """A structure, or a piece of a long one, erased: filled with the grey that surrounds it.
 
     Structures up to about 25 % of the shorter side vanish whole; of others a piece of 3-12 % in radius. The
-    fill is 45-100 % opaque; the fine noise under it stays.
+    fill is opaque or nearly so (`draw_opacity`); the fine noise under it stays.
     """
     structures = find_structures(image, rng)
     if structures is None:
@@ -79,9 +78,8 @@ def missing_feature(
     grown = ndimage.binary_dilation(lost, iterations=2)  # a structure's edge is a slope: take it along
     alpha = ndimage.uniform_filter(grown.astype(np.float32), 3)
     ring = ndimage.binary_dilation(grown, iterations=3) & ~near
-    grey = float(smooth[ring].mean()) if ring.sum() >= 4 else structures.surroundings
-    opacity = np.float32(math.exp(rng.uniform(math.log(0.45), 0)))
-    change = opacity * alpha * (np.float32(grey) - smooth)
+    grey = float(np.median(smooth[ring])) if ring.sum() >= 4 else structures.surroundings
+    change = structures.misprint(draw_opacity(rng) * alpha, grey, (rows, columns))
     corner = (structures.corner[0] + rows.start, structures.corner[1] + columns.start)
     return add(image, change, alpha > _INSIDE, corner)
 

@@ -15,7 +15,7 @@ from wafer_data.synthetic.blend import add
 from wafer_data.synthetic.colour import painted_in_colour
 from wafer_data.synthetic.pattern import blot
 from wafer_data.synthetic.spots import uneven_distance
-from wafer_data.synthetic.structures import Structures, find_structures
+from wafer_data.synthetic.structures import Structures, draw_opacity, find_structures
 
 _FAINTEST = 0.03
 """Of a speck, in units of grey: eight steps of 8 bits."""
@@ -65,8 +65,8 @@ def slip(
 ) -> tuple[np.ndarray, np.ndarray]:
     """A structure's outline gone wrong: protrusion, intrusion, pinhole or island, 0.8-5 % of the side in radius.
 
-    The pattern's own greys where they do not belong, 40-100 % opaque; the fine noise under them stays. Where there
-    is no place for it: a round blot.
+    The pattern's own greys where they do not belong, opaque or nearly so (`draw_opacity`); the fine noise under them
+    stays. Where there is no place for it: a round blot.
     """
     structures = find_structures(image, rng)
     if structures is None:
@@ -83,8 +83,7 @@ def slip(
     distance = uneven_distance(x, y, rng) / np.float32(radius)
     alpha = np.clip((1 - distance) * np.float32(radius) + np.float32(0.5), 0, 1)
     grey = _grey_near(structures, distance, on_structure=kind in ("protrusion", "island"))
-    opacity = np.float32(math.exp(rng.uniform(math.log(0.4), 0)))
-    change = (opacity * alpha * (np.float32(grey) - structures.smooth)).astype(np.float32)
+    change = structures.misprint(draw_opacity(rng) * alpha, grey)
     footprint = (alpha > _COVERED) & (np.abs(change) > _SEEN * float(image.std()))
     if not footprint.any():
         return blot(image, rng)

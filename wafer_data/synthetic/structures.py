@@ -1,5 +1,6 @@
 """Find the structures of an image (lines, contacts, grains): what stands out from its surroundings in grey."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,8 @@ _ATTEMPTS = 4
 _LEAST_DIFFERENCE = 0.5  # of structures and surroundings, in standard deviations of the image
 _SURROUNDS = 0.6  # a grey that covers more of the window than this is what surrounds the structures
 _BINS = 64
+_NOISE = 3.0  # robust standard deviations
+_OPAQUE, _FAINTEST = 0.6, 0.35
 
 
 @dataclass(frozen=True)
@@ -19,16 +22,34 @@ class Structures:
 
     Attributes:
         corner: The window's upper left pixel.
+        window: The window as it is, float32 (h, w).
         smooth: The window without its finest noise, float32 (h, w).
         inside: Bool (h, w), True on structures.
-        grey, surroundings: Mean grey of the structures and beside them.
+        grey, surroundings: Grey of the structures and beside them: medians away from their edges.
     """
 
     corner: tuple[int, int]
+    window: np.ndarray
     smooth: np.ndarray
     inside: np.ndarray
     grey: float
     surroundings: float
+
+    def misprint(
+        self,
+        alpha: np.ndarray,
+        grey: np.ndarray | float,
+        place: tuple[slice, ...] = (slice(None), slice(None)),
+    ) -> np.ndarray:
+        """What to add for `grey` to show through the opacity `alpha`, float32 (h, w) of `place` in the window.
+
+        The fine noise stays. An edge is no noise, though it is what smoothing takes away, too: noise is kept up to
+        three robust standard deviations, else the old outline would stand in the new grey like a ghost.
+        """
+        noise = self.window - self.smooth
+        most = np.float32(_NOISE * 1.4826 * float(np.median(np.abs(noise))))
+        fill = np.asarray(grey, np.float32) + np.clip(noise[place], -most, most)
+        return np.asarray(alpha * (fill - self.window[place]), dtype=np.float32)
 
 
 def find_structures(image: np.ndarray, rng: np.random.Generator) -> Structures | None:
@@ -50,14 +71,27 @@ def find_structures(image: np.ndarray, rng: np.random.Generator) -> Structures |
         bright = smooth > _otsu(smooth)
         if not bright.any() or bright.all():
             continue
-        light, dark = float(smooth[bright].mean()), float(smooth[~bright].mean())
+        light, dark = _grey_of(smooth, bright), _grey_of(smooth, ~bright)
         if light - dark < least:
             continue
         share = bright.mean()
         if share < _SURROUNDS and (share <= 1 - _SURROUNDS or rng.random() < 0.5):
-            return Structures((top, left), smooth, bright, light, dark)
-        return Structures((top, left), smooth, ~bright, dark, light)
+            return Structures((top, left), window, smooth, bright, light, dark)
+        return Structures((top, left), window, smooth, ~bright, dark, light)
     return None
+
+
+def draw_opacity(rng: np.random.Generator) -> np.float32:
+    """Of a misprint: six of ten are as opaque as the pattern itself, the others 35-100 % (log-uniform)."""
+    if rng.random() < _OPAQUE:
+        return np.float32(1)
+    return np.float32(math.exp(rng.uniform(math.log(_FAINTEST), 0)))
+
+
+def _grey_of(smooth: np.ndarray, region: np.ndarray) -> float:
+    """Median grey of a region away from its edges, where smoothing has mixed it with what lies beside it."""
+    inner = ndimage.binary_erosion(region)
+    return float(np.median(smooth[inner if inner.any() else region]))
 
 
 def _otsu(values: np.ndarray) -> float:
