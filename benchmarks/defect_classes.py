@@ -13,6 +13,7 @@ import json
 import os
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,8 @@ from classify.features import Seen
 from classify.group import group_unknown
 from classify.learn import learn_types
 from classify.model import TypeClassifier
-from tool_side.runtime.defect_type import describe, strongest_features
+from tool_side.bundle.load import load_bundle
+from tool_side.runtime.defect_type import Types, describe, strongest_features
 from tool_side.runtime.inspector import Inspector
 from wafer_data.parts import parts_of
 from waferroute.classes import measure_types
@@ -39,8 +41,10 @@ def main() -> None:
     parser.add_argument("--gap", type=int, default=0)
     parser.add_argument("--novel", nargs="*", help="types never labelled (default: each in turn)")
     parser.add_argument("--only", nargs="*", help="types that take part (default: all)")
+    parser.add_argument("--quick", action="store_true", help="by what the students computed, without crops")
     args = parser.parse_args()
-    inspector = Inspector(args.bundle, cells=True)
+    bundle = replace(load_bundle(args.bundle), classes=None)
+    inspector = Inspector(bundle, measuring=True, quick=args.quick)
     values, names, files = measure_types(inspector, args.folder)
     kept = [i for i, name in enumerate(names) if not args.only or name in args.only]
     values, labels, files = values[kept], np.array(names)[kept], [files[i] for i in kept]
@@ -154,14 +158,15 @@ def timed(model: TypeClassifier, inspector: Inspector, file: Path) -> None:
     output, unit = inspector.students["full"](image), inspector.map_reference("full")
     seen = Seen(image, output.map, output.latent, output.cells)
     size = (image.shape[1], image.shape[0])
-    features = strongest_features(seen, unit)
+    look = inspector.crop_look
+    features = strongest_features(seen, unit, look)
     for name, call in (
         ("sets of one defect", lambda: model.classify(features)),
-        ("defects found, measured and classified", lambda: describe(model, seen, unit, size)),
+        ("defects found, measured and classified", lambda: describe(Types(model, look), seen, unit, size)),
         ("of which finding them", lambda: describe(None, seen, unit, size)),
     ):
         times = []
-        for _ in range(1000):
+        for _ in range(300):
             start = time.perf_counter()
             call()
             times.append(time.perf_counter() - start)

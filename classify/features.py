@@ -1,6 +1,7 @@
 """What a defect looks like, as one vector: from what the full student computed already, pooled at the defect.
 
-numpy only: this runs on the inspection tool, for flagged images, in about a tenth of a millisecond.
+numpy only: this runs on the inspection tool, for flagged images, in about a tenth of a millisecond. A backbone's look
+at a crop (`classify.crops`) takes longer and tells types better.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from wafer_data.imaging.planes import luminance
 
 Cells = tuple[np.ndarray, np.ndarray]
 """Row and column of each cell of a defect on the heat map, the highest first, int (n,) each."""
-VERSION = 2
-"""Number of this way to measure; a classifier of another one is refused."""
+BY_CELLS, BY_CROPS = 2, 3
+"""Numbers of the ways to measure a defect: this module's, and that of `classify.crops`. Others are refused."""
 TOP_CELLS = 20
 """Cells of the heat map at which a defect is looked at: its highest ones."""
 _SIDE = 32
@@ -63,7 +64,7 @@ def measure(seen: Seen, defects: Sequence[Cells], reference: float) -> np.ndarra
     height, width = seen.heat.shape
     rows = []
     for row, column in defects:
-        parts = [_geometry(seen.heat, row, column, reference), _grey(seen, row[0], column[0]), shared]
+        parts = [geometry(seen.heat, row, column, reference), _grey(seen, row[0], column[0]), shared]
         row, column = row[:TOP_CELLS], column[:TOP_CELLS]
         for plane in seen.cells:
             at = plane[:, row * plane.shape[1] // height, column * plane.shape[2] // width]
@@ -88,8 +89,8 @@ def _share(count: int) -> np.ndarray:
     return np.full(count, 1 / count, dtype=np.float32)
 
 
-def _geometry(heat: np.ndarray, row: np.ndarray, column: np.ndarray, reference: float) -> np.ndarray:
-    """Size, elongation, direction, distance from the border, height: lengths in shares of the image's side."""
+def geometry(heat: np.ndarray, row: np.ndarray, column: np.ndarray, reference: float) -> np.ndarray:
+    """Size, elongation, direction, distance from the border, height: lengths in shares of the image's side, (10,)."""
     height, width = heat.shape
     y, x = (row + 0.5) / height, (column + 0.5) / width
     my, mx = float(y.mean()), float(x.mean())

@@ -10,6 +10,7 @@ import numpy as np
 from sklearn.covariance import ledoit_wolf_shrinkage
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
+from classify.features import BY_CELLS
 from classify.model import TypeClassifier, check_type, softmax
 from wafer_data.errors import DataError
 
@@ -29,6 +30,7 @@ def learn_types(
     parts: Sequence[int] | None = None,
     level: float = 0.05,
     unknown_level: float = 0.01,
+    measured: int = BY_CELLS,
     seed: int = 0,
 ) -> TypeClassifier:
     """Fit the classifier.
@@ -41,12 +43,14 @@ def learn_types(
     types together: what is promised then holds for all types on average, and not for that type alone.
 
     Args:
-        features: (n, f) of `features.measure`, or (n, v, f): of each example and of its copies of the same type.
+        features: (n, f) of `features.measure` or `crops.measure_crops`, or (n, v, f): of each example and of its
+            copies of the same type.
         labels: Type of each.
         parts: Which part each example shows; None: each another one. Pictures of one part are no independent examples:
             sets calibrated on them hold less often than they promise.
         level: Share of a type's defects that its sets may miss.
         unknown_level: Typicality below which a defect is called unknown.
+        measured: How the features were measured, `BY_CELLS` or `BY_CROPS`.
         seed: Of the folds.
 
     Returns:
@@ -78,6 +82,7 @@ def learn_types(
         typical=_by_type(distance[own], index, len(types)),
         level=level,
         unknown_level=unknown_level,
+        measured=measured,
         history=(f"learned from {len(values)} examples of {len(types)} types",),
     )
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from classify.features import VERSION
+from classify.features import BY_CELLS, BY_CROPS
 from wafer_data.defect import UNKNOWN
 from wafer_data.errors import DataError
 
@@ -75,6 +75,7 @@ class TypeClassifier:
         level: The share of a type's defects that its sets may miss. unknown_level: below this typicality the type is
             "unknown".
         history: How it was made, in words.
+        measured: How its features are measured, `BY_CELLS` or `BY_CROPS`.
     """
 
     types: tuple[str, ...]
@@ -89,6 +90,7 @@ class TypeClassifier:
     level: float = 0.05
     unknown_level: float = 0.01
     history: tuple[str, ...] = ()
+    measured: int = BY_CELLS
 
     def whitened(self, features: np.ndarray) -> np.ndarray:
         """Features (..., f) in the coordinates in which every type is a sphere, (..., r)."""
@@ -150,7 +152,7 @@ class TypeClassifier:
         arrays = {name: _rounded(getattr(self, name)) for name in _ARRAYS}
         plain = {"types": list(self.types), "counts": list(self.counts), "history": list(self.history)}
         numbers = {name: float(getattr(self, name)) for name in ("temperature", "level", "unknown_level")}
-        return {"schema": SCHEMA, "features": VERSION, **plain, **numbers, **lists, **arrays}
+        return {"schema": SCHEMA, "features": self.measured, **plain, **numbers, **lists, **arrays}
 
     @classmethod
     def from_dict(cls, content: Any) -> TypeClassifier:
@@ -159,9 +161,10 @@ class TypeClassifier:
         Raises:
             DataError: Another schema, or malformed content.
         """
-        if not isinstance(content, Mapping) or (content.get("schema"), content.get("features")) != (
-            SCHEMA,
-            VERSION,
+        if (
+            not isinstance(content, Mapping)
+            or content.get("schema") != SCHEMA
+            or content.get("features") not in (BY_CELLS, BY_CROPS)
         ):
             raise DataError(f"{FILE} is of another version of waferroute: learn the classes again")
         if set(content) != {"schema", "features", *_FIELDS}:
@@ -178,6 +181,7 @@ class TypeClassifier:
                 types, tuple(int(n) for n in content["counts"]), **arrays, **lists,
                 temperature=float(content["temperature"]), level=float(content["level"]),
                 unknown_level=float(content["unknown_level"]), history=tuple(map(str, content["history"])),
+                measured=int(content["features"]),
             )  # fmt: skip
         except (TypeError, ValueError) as error:
             raise DataError(f"{FILE} is malformed ({error})") from error

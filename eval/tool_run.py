@@ -95,14 +95,14 @@ class ToolRun:
         return float((self.total_ms - self.network_ms).mean()) + looks * full.mean
 
 
-def plain_inspector(bundle: Bundle, store: ImageStore, *, cells: bool = False) -> Inspector:
-    """The runtime for the images of a store, on one thread; cells: as of `Inspector`."""
+def plain_inspector(bundle: Bundle, store: ImageStore, *, measuring: bool = False) -> Inspector:
+    """The runtime for the images of a store, on one thread; measuring: as of `Inspector`."""
     # The store's images already are in the data set's grey levels; the tool would apply them a second time.
     # They are squares, too, whatever size their files have.
     plain = replace(bundle.preprocessing, black=0.0, white=1.0, source=None)
     if store.reduced is not None:
         plain = bundle.preprocessing  # tiles are cut from the images as they were taken
-    return Inspector(replace(bundle, preprocessing=plain), threads=1, cells=cells)
+    return Inspector(replace(bundle, preprocessing=plain), threads=1, measuring=measuring)
 
 
 def run_inspector(bundle: Bundle, store: ImageStore, indices: np.ndarray) -> ToolRun:

@@ -7,6 +7,7 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -39,6 +40,7 @@ def run_learn(
     same_part: str | None = None,
     gap: int = 0,
     level: float = 0.05,
+    quick: bool = False,
     recipe: str | None = None,
     out: TextIO | None = None,
 ) -> int:
@@ -49,6 +51,7 @@ def run_learn(
         same_part: Pattern that finds in a file's name which part it shows (`wafer_data.parts`).
         gap: Largest step between numbers of one part.
         level: Share of a type's defects that its sets may miss.
+        quick: Measure defects by what the students computed alone.
         recipe: Of the images.
 
     Raises:
@@ -60,9 +63,12 @@ def run_learn(
     if at_most is not None:
         examples = {name: files[:at_most] for name, files in examples.items()}
     of = {file: name for name, files in examples.items() for file in files}
-    values, files = _measure_files(Inspector(loaded, cells=True), list(of), recipe)
+    inspector = Inspector(replace(loaded, classes=None), measuring=True, quick=quick)
+    values, files = _measure_files(inspector, list(of), recipe)
     parts = None if same_part is None else parts_of([file.name for file in files], same_part, gap)
-    model = learn_types(values, [of[file] for file in files], parts=parts, level=level)
+    model = learn_types(
+        values, [of[file] for file in files], parts=parts, level=level, measured=inspector.measures
+    )
     _write(loaded, model, f"classes learn: {len(model.types)} types", target)
     print(f"{target}: {_said(model)}", file=out or sys.stdout)
     return 0
@@ -153,7 +159,7 @@ def learn_labelled(bundle_dir: Path, store: ImageStore) -> tuple[str, ...]:
     if sum(count >= FEWEST for count in counts.values()) < 2:
         return ()
     loaded = load_bundle(bundle_dir)
-    inspector = plain_inspector(loaded, store, cells=True)
+    inspector = plain_inspector(loaded, store, measuring=True)
     rows, names = [], []
     for i in labelled:
         with contextlib.suppress(UnreadableImage):  # what the gate refuses is never flagged by its score
@@ -163,7 +169,9 @@ def learn_labelled(bundle_dir: Path, store: ImageStore) -> tuple[str, ...]:
     kept = [i for i, name in enumerate(names) if judged[name] >= FEWEST]
     if len({names[i] for i in kept}) < 2:
         return ()
-    model = learn_types(np.stack([rows[i] for i in kept]), [names[i] for i in kept])
+    model = learn_types(
+        np.stack([rows[i] for i in kept]), [names[i] for i in kept], measured=inspector.measures
+    )
     _write(loaded, model, f"export: {len(model.types)} types of labelled defects", bundle_dir)
     return model.types
 
@@ -171,7 +179,7 @@ def learn_labelled(bundle_dir: Path, store: ImageStore) -> tuple[str, ...]:
 def measure_types(
     inspector: Inspector, folder: Path, recipe: str | None = None
 ) -> tuple[np.ndarray, list[str], list[Path]]:
-    """Features (n, 4, f) of images and their mirrored copies, types and files, of folders that name their type."""
+    """Features (n, v, f) of images and their mirrored copies, types and files, of folders that name their type."""
     found = _types_in(folder)
     values, files = _measure_files(inspector, [file for group in found.values() for file in group], recipe)
     return values, [file.relative_to(folder).parts[0] for file in files], files
@@ -191,7 +199,7 @@ def _types_in(folder: Path) -> dict[str, list[Path]]:
 def _measure_files(
     inspector: Inspector, files: Sequence[Path], recipe: str | None
 ) -> tuple[np.ndarray, list[Path]]:
-    """Features (n, 4, f) of images that can be judged; the others are named on standard error and left out."""
+    """Features (n, v, f) of images that can be judged; the others are named on standard error and left out."""
     rows, kept = [], []
     digests: Counter[str] = Counter()
     for file in track(files, "defects"):

@@ -137,13 +137,14 @@ def calibrated() -> tuple[dict, dict]:
 
 @pytest.fixture(scope="session")
 def write_bundle(calibrated: tuple[dict, dict]) -> WriteBundle:
-    """write_bundle(folder, lowres=, full=, policy=): a bundle whose graphs or policy may be replaced."""
+    """write_bundle(folder, lowres=, full=, policy=, crops=): a bundle whose graphs or policy may be replaced."""
 
     def write(
         folder: Path,
         lowres: bytes = student_graph(32),
         full: bytes = student_graph(64),
         policy: dict | None = None,
+        crops: bytes | None = None,
         **decoders: bytes,
     ) -> Path:
         folder.mkdir(parents=True)
@@ -156,6 +157,8 @@ def write_bundle(calibrated: tuple[dict, dict]) -> WriteBundle:
         for name, graph in decoders.items():
             (folder / f"{name}.onnx").write_bytes(graph)
             models[name.removesuffix("_decoder")]["decoder"] = f"{name}.onnx"
+        if crops is not None:
+            (folder / "crops.onnx").write_bytes(crops)
         policy = policy or calibrated[0]
         write_json(folder / "policy.json", policy)
         write_json(folder / "certificate.json", calibrated[1])

@@ -6,10 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
-from classify.features import Seen
+from classify.features import BY_CELLS, BY_CROPS, Seen
+from teacher.backbones import TimmBackbone
 from tool_side.bundle.load import load_bundle
+from tool_side.export.crop_graph import crop_graph
+from tool_side.export.write import to_bytes
 from tool_side.runtime import defect_type
 from tool_side.runtime.defect_bins import load_bins
 from tool_side.runtime.inspector import Inspector
@@ -69,6 +73,15 @@ def never_rejecting(
     return root / "named"
 
 
+@pytest.fixture(scope="module")
+def looking(write_bundle: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle with a backbone for crops: EfficientNet-Lite0 with random weights."""
+    torch.manual_seed(0)
+    model = crop_graph(TimmBackbone("tf_efficientnet_lite0", None, 32, ((0.5,) * 3, (0.5,) * 3)).eval())
+    assert model is not None
+    return write_bundle(tmp_path_factory.mktemp("looking") / "bundle", crops=to_bytes(model))
+
+
 def bars(folder: Path) -> list[Path]:
     return sorted((folder.parent / f"{folder.name}_bars").iterdir())
 
@@ -93,8 +106,48 @@ def test_the_box_is_in_pixels_of_the_image_and_holds_the_defect(named: Path) -> 
         np.pad(np.ones((4, 4), np.float32), ((32, 28), (48, 12))),
         np.zeros(2, np.float32),
     )
-    (found,) = defect_type.describe(classes, seen, 0.2, (384, 512))
+    (found,) = defect_type.describe(defect_type.Types(classes), seen, 0.2, (384, 512))
     assert found.box == (48 * 6, 32 * 8, 52 * 6, 36 * 8)
+
+
+class TestByCrops:
+    def test_a_bundle_with_a_backbone_tells_types_by_its_look_at_crops(
+        self, looking: Path, folder: Path, wafer: Wafer, tmp_path: Path
+    ) -> None:
+        assert main(["classes", "learn", str(looking), str(folder), "--out", str(tmp_path / "named")]) == 0
+        inspector = Inspector(tmp_path / "named")
+        assert inspector.measures == BY_CROPS and not inspector.needs_cells
+        images = [(kind, defect(wafer, 9000 + i, kind)) for i in range(10) for kind in ("bright", "dark")]
+        found = [inspector.inspect(image).evidence["defect"]["type"] for _, image in images]
+        assert sum(name == kind for name, (kind, _) in zip(found, images, strict=True)) >= 17
+
+    def test_quick_leaves_the_backbone_out(self, looking: Path, folder: Path, tmp_path: Path) -> None:
+        out = tmp_path / "named"
+        assert main(["classes", "learn", str(looking), str(folder), "--out", str(out), "--quick"]) == 0
+        assert Inspector(out).measures == BY_CELLS
+
+    def test_a_type_is_added_and_groups_are_made_as_the_others_were_measured(
+        self, looking: Path, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        named, more = tmp_path / "named", tmp_path / "more"
+        assert main(["classes", "learn", str(looking), str(folder), "--out", str(named)]) == 0
+        files = [str(file) for file in bars(folder)]
+        assert main(["classes", "group", str(named), *files, "--every", "--json"]) == 0
+        assert capsys.readouterr().out.count('"typicality"') > len(files) // 2  # the gate refuses some
+        assert main(["classes", "add", str(named), "bar", *files[:8], "--out", str(more)]) == 0
+        classes = load_bundle(more).classes
+        assert classes is not None and classes.measured == BY_CROPS and "bar" in classes.types
+
+    def test_a_classifier_without_its_backbone_is_refused(
+        self, looking: Path, folder: Path, tmp_path: Path
+    ) -> None:
+        out = tmp_path / "named"
+        assert main(["classes", "learn", str(looking), str(folder), "--out", str(out)]) == 0
+        manifest = read_json(out / "manifest.json")
+        del manifest["files"]["crops.onnx"]
+        write_json(out / "manifest.json", manifest)
+        with pytest.raises(BundleError, match=r"learned from looks at crops.*no crops\.onnx"):
+            Inspector(out)
 
 
 def test_decisions_scores_and_reasons_are_those_without_a_classifier(

@@ -33,7 +33,7 @@ from wafer_data.files import sha256_file, sha256_json, write_json
 from wafer_data.imaging.source_size import SourceSize
 
 __all__ = [
-    "CERTIFICATE", "CERTIFICATE_SCHEMA", "MANIFEST", "MODEL_NAMES", "POLICY", "SCHEMA",
+    "CERTIFICATE", "CERTIFICATE_SCHEMA", "CROPS", "MANIFEST", "MODEL_NAMES", "POLICY", "SCHEMA",
     "Bundle", "ModelEntry", "Preprocessing",
     "load_bundle", "read_manifest", "schema_problem", "thresholds_of", "verified_file", "write_manifest",
 ]  # fmt: skip
@@ -41,6 +41,8 @@ __all__ = [
 SCHEMA = 2
 
 POLICY, CERTIFICATE = "policy.json", "certificate.json"
+CROPS = "crops.onnx"
+"""Optional: the backbone's look at a crop around a defect, from which types are told."""
 CERTIFICATE_SCHEMA = 1
 LINEAGE = "lineage"
 """Section of the manifest: the id of the bundle that this one follows, and how it was made from it."""
@@ -175,7 +177,7 @@ def write_manifest(
     preprocessing_of(square)
     entries = {name: {"decoder": None, **fields} for name, fields in models.items()}
     graphs = [fields.get(key) for fields in entries.values() for key in ("file", "decoder")]
-    optional = {MONITOR} if (folder / MONITOR).is_file() else set()
+    optional = {name for name in (MONITOR, CROPS) if (folder / name).is_file()}
     names = sorted({POLICY, CERTIFICATE, *optional, *(name for name in graphs if isinstance(name, str))})
     models_of(entries, names)
     manifest = {

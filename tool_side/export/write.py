@@ -14,9 +14,11 @@ from router.monitor_reference import reference_of
 from router.policy import RoutingPolicy
 from router.route_scores import RouteScores
 from student_vae import StudentVAE, load_student
+from teacher.model import load_teacher
 from tool_side.bundle.check_pattern import record_check
-from tool_side.bundle.load import MODEL_NAMES, Preprocessing, write_manifest
+from tool_side.bundle.load import CROPS, MODEL_NAMES, Preprocessing, write_manifest
 from tool_side.bundle.recipes import MONITOR
+from tool_side.export.crop_graph import crop_graph
 from tool_side.export.graph import decoder_graph, scoring_graph
 from tool_side.export.parity import (
     Agreement,
@@ -81,6 +83,8 @@ def export_bundle(
             n: _write_student(folder, n, s, graphs[n], calibration["map_reference"][n])
             for n, s in students.items()
         }
+        if (crops := _crop_graph(run_dir / "teacher", store.channels)) is not None:
+            write_bytes(folder / CROPS, to_bytes(crops))
         write_json(folder / "policy.json", read_json(run_dir / "router" / "policy.json"))
         write_json(folder / "certificate.json", read_json(run_dir / "router" / "certificate.json"))
         certificate = read_json(folder / "certificate.json")
@@ -167,6 +171,14 @@ def _write_student(
         write_bytes(folder / f"{name}_decoder.onnx", to_bytes(decoder))
         about["decoder"] = f"{name}_decoder.onnx"
     return about
+
+
+def _crop_graph(teacher: Path, channels: int) -> onnx.ModelProto | None:
+    """The look at crops by the run's teacher, if its backbone is of a kind that can be written as a graph."""
+    about = teacher / "teacher.json"
+    if not about.is_file() or read_json(about)["backbone"]["kind"] != "timm":
+        return None  # a user's own network need not be at hand here
+    return crop_graph(load_teacher(teacher).backbone, channels)
 
 
 def _questions(run_dir: Path) -> dict[str, Any]:

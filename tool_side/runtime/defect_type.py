@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
+from classify.crops import Look, measure_crops, measure_views
 from classify.features import Seen, measure
 from classify.model import TypeClassifier, Verdict
 from wafer_data.defect import UNKNOWN, DefectFinding
@@ -18,20 +20,41 @@ MOST = 16
 """Defects of an image that are named: a heat map that shows more shows no single defects."""
 
 
-def strongest_features(seen: Seen, reference: float) -> np.ndarray:
+class Types(NamedTuple):
+    """What tells types: a classifier, and the backbone that looks at crops for it, where it was learned from these."""
+
+    classes: TypeClassifier
+    look: Look | None = None
+
+
+def strongest_features(seen: Seen, reference: float, look: Look | None = None) -> np.ndarray:
     """The features (f,) of an image's strongest defect: what its label is taken to speak of."""
-    regions = find_regions(seen.heat, reference, seen.image.shape[:-3:-1], most=1, at_least_one=True)
-    return defect_features(seen, regions, reference)[0]
+    return defect_features(seen, _strongest(seen, reference), reference, look)[0]
 
 
-def defect_features(seen: Seen, regions: Sequence[Region], reference: float) -> np.ndarray:
-    """`classify.features.measure`, silent about values that are not finite: the classifier says what follows."""
+def strongest_views(seen: Seen, reference: float, look: Look) -> np.ndarray:
+    """The same of the defect and of its turned and mirrored copies, (v, f), itself first."""
+    ((_, row, column),) = _strongest(seen, reference)
+    return measure_views(seen, (row, column), reference, look)
+
+
+def _strongest(seen: Seen, reference: float) -> list[Region]:
+    return find_regions(seen.heat, reference, seen.image.shape[:-3:-1], most=1, at_least_one=True)
+
+
+def defect_features(
+    seen: Seen, regions: Sequence[Region], reference: float, look: Look | None = None
+) -> np.ndarray:
+    """What is measured of each defect, (n, f), silent about values that are not finite: the classifier says so."""
+    defects = [(row, column) for _, row, column in regions]
     with np.errstate(all="ignore"):
-        return measure(seen, [(row, column) for _, row, column in regions], reference)
+        if look is not None:
+            return measure_crops(seen, defects, reference, look)
+        return measure(seen, defects, reference)
 
 
 def describe(
-    classes: TypeClassifier | None,
+    types: Types | None,
     seen: Seen,
     reference: float,
     size: tuple[int, int],
@@ -42,7 +65,7 @@ def describe(
     Never raises: what goes wrong here must not cost the decision that stands already. The type is then "unknown".
 
     Args:
-        classes: None: every type is "unknown".
+        types: None: every type is "unknown".
         seen: The image as the full student saw it. reference: Its `map_reference`.
         size: (width, height) of the image as it was decoded, pixels: the unit of the boxes.
         pixel_um: Width and height of a pixel in micrometres, where known.
@@ -50,19 +73,20 @@ def describe(
     try:
         regions = find_regions(seen.heat, reference, size, pixel_um=pixel_um, most=MOST, at_least_one=True)
     except InputError:
-        return [_named(whole_image(size), _nothing(classes))]
+        return [_named(whole_image(size), _nothing(types))]
     try:
         verdicts = []
-        if classes is not None:
-            verdicts = [classes.classify(one) for one in defect_features(seen, regions, reference)]
-    except (ValueError, IndexError, ArithmeticError):
+        if types is not None:
+            found = defect_features(seen, regions, reference, types.look)
+            verdicts = [types.classes.classify(one) for one in found]
+    except Exception:  # onnxruntime's exceptions share no base class but this one
         verdicts = []
-    verdicts = verdicts or [_nothing(classes)] * len(regions)
+    verdicts = verdicts or [_nothing(types)] * len(regions)
     return [_named(region[0], verdict) for region, verdict in zip(regions, verdicts, strict=True)]
 
 
-def _nothing(classes: TypeClassifier | None) -> Verdict:
-    return Verdict(UNKNOWN, None, {}, () if classes is None else (*classes.types, UNKNOWN), 0.0)
+def _nothing(types: Types | None) -> Verdict:
+    return Verdict(UNKNOWN, None, {}, () if types is None else (*types.classes.types, UNKNOWN), 0.0)
 
 
 def _named(finding: DefectFinding, verdict: Verdict) -> DefectFinding:

@@ -15,7 +15,7 @@ from time import perf_counter
 import numpy as np
 from PIL import Image
 
-from classify.features import Seen
+from classify.features import BY_CELLS, BY_CROPS, Seen
 from classify.model import FILE as CLASSES
 from classify.model import TypeClassifier
 from router.decision import PASS, REVIEW, STAGES, Route
@@ -24,11 +24,11 @@ from router.gate_figures import measure_images
 from router.policy import RoutingPolicy
 from router.recipe_names import FIRST_RECIPE
 from router.route_scores import look
-from tool_side.bundle.load import Bundle, ModelEntry, load_bundle
+from tool_side.bundle.load import CROPS, Bundle, ModelEntry, load_bundle
 from tool_side.runtime.defect_bins import DefectBins
-from tool_side.runtime.defect_type import DEFECT, DEFECTS, strongest_features
+from tool_side.runtime.defect_type import DEFECT, DEFECTS, Types, strongest_features, strongest_views
 from tool_side.runtime.inspection import APPEARANCE, IMAGE, LATENT, RECONSTRUCTION, Draft, Inspection
-from tool_side.runtime.session import DecoderGraph, StudentGraph, StudentOutput
+from tool_side.runtime.session import CropGraph, DecoderGraph, StudentGraph, StudentOutput
 from tool_side.runtime.tiles import SeenTile, describe_tiles, judge_tiles
 from tool_side.runtime.under_way import UnderWay
 from wafer_data.errors import BundleError, ConfigurationError, InputError, RecipeError
@@ -51,13 +51,15 @@ class Inspector:
     this path must be signed with (`tool_side.bundle.signature`). channel_order: of colour arrays, "rgb" or "bgr" (as
     OpenCV and many cameras' programs hand them out; an array itself does not tell). Whether colour counts is for the
     bundle to say: its models see luminance, or colour, where a grey image has three equal channels. bins: rules that
-    give the defects of flagged images a bin, and may make a decision stricter, never milder. cells: also give the full
-    student's activations to `defect_features`, whether or not the bundle has a classifier.
+    give the defects of flagged images a bin, and may make a decision stricter, never milder. measuring: also
+    be ready for `defect_features` where the bundle has no classifier. quick: measure defects for a classifier to come
+    by what the full student computed alone, though the bundle has a backbone that looks at crops of them.
 
     bundle_id: `Bundle.id`. students: what scores a prepared image at each stage of the route, by its name; an inference
     server puts its own there. source_size: the size that images of the first recipe must have, another is REVIEW; None
     for any. tiling: how large images are cut; None where each is one square. classes: the classifier of defect types
-    that flagged images are given to; None where the bundle has none.
+    that flagged images are given to; None where the bundle has none. crop_look: what looks at crops of defects; None
+    where types are told from what the full student computed.
     policy: that of the bundle's first recipe. recipes: the names of all. references: what a
     `router.monitor.Monitor` of a recipe compares with, by name, where the bundle holds it. Raises InputError
     for a bundle that is refused, or whose graphs do not run.
@@ -72,7 +74,8 @@ class Inspector:
         public_key: str | Path | None = None,
         channel_order: ChannelOrder = "rgb",
         bins: DefectBins | None = None,
-        cells: bool = False,
+        measuring: bool = False,
+        quick: bool = False,
     ) -> None:
         if threads < 1:
             raise ConfigurationError(f"threads must be at least 1, got {threads}")
@@ -99,7 +102,8 @@ class Inspector:
         self.source_size, self._further_sizes = bundle.preprocessing.source_size, dict(bundle.sizes)
         self.models = dict(bundle.models)
         self.classes, self._bins = bundle.classes, bins
-        self.needs_cells = cells or self.classes is not None
+        self.crop_look = _look_of(bundle, threads, measuring and not quick)
+        self.needs_cells = self.crop_look is None and (measuring or self.classes is not None)
         self.students: dict[str, Callable[[np.ndarray], StudentOutput]] = {}
         self._decoders: dict[str, DecoderGraph] = {}
         for name, entry in bundle.models.items():
@@ -108,6 +112,7 @@ class Inspector:
             if entry.decoder is not None:
                 self._decoders[name] = DecoderGraph(entry.decoder, bundle.contents[entry.decoder], threads)
         self._warm_up()
+        self._types = None if self.classes is None else Types(self.classes, self.crop_look)
         if self.classes is not None:
             self._check_classes(self.classes)
 
@@ -202,7 +207,7 @@ class Inspector:
     ) -> np.ndarray:
         """What the classifier of defect types would see of an image, whatever its route and decision, (f,).
 
-        mirrored: (4, f), of the image and its three mirrored copies: a mirrored defect is of the same type.
+        mirrored: (v, f), also of mirrored copies, and of crops turned ones, which are of the same type.
         Raises UnreadableImage for an image that cannot be judged, RecipeError for an unknown recipe.
         """
         policy = self.policy_of(recipe if recipe is not None else self.recipes[0])
@@ -218,13 +223,21 @@ class Inspector:
             square = max(found.tiles, key=lambda tile: self.students[Route.FULL](tile).score)
         if not mirrored:
             return self._features_of(square)
+        if self.crop_look is not None:
+            return strongest_views(self._seen(square), self.map_reference(Route.FULL), self.crop_look)
         copies = (square, square[..., ::-1], square[..., ::-1, :], square[..., ::-1, ::-1])
         return np.stack([self._features_of(np.ascontiguousarray(copy)) for copy in copies])
 
+    @property
+    def measures(self) -> int:
+        """How `defect_features` measures: `classify.features.BY_CELLS` or `BY_CROPS`."""
+        return BY_CELLS if self.crop_look is None else BY_CROPS
+
     def _features_of(self, square: np.ndarray) -> np.ndarray:
-        output = self.students[Route.FULL](square)
-        seen = Seen(square, output.map, output.latent, output.cells)
-        return strongest_features(seen, self.map_reference(Route.FULL))
+        return strongest_features(self._seen(square), self.map_reference(Route.FULL), self.crop_look)
+
+    def _seen(self, square: np.ndarray) -> Seen:
+        return Seen(square, *self.students[Route.FULL](square)[1:])
 
     def map_reference(self, route: str) -> float:
         """Unit of the fixed heat-map scale of a stage of the route."""
@@ -430,7 +443,7 @@ class Inspector:
             return
         size, recipe = (shape[1], shape[0]), result.recipe
         pixel_um = None if bins is None else bins.pixel_um(recipe)
-        found = describe_tiles(self.classes, shown, self.map_reference(Route.FULL), size, pixel_um)
+        found = describe_tiles(self._types, shown, self.map_reference(Route.FULL), size, pixel_um)
         if bins is not None:
             found, result.decision, reasons = bins.assign(
                 found, result.decision, recipe=recipe, site=ref.site or _stem(ref.path), size=size
@@ -447,6 +460,20 @@ class Inspector:
         if decoder is not None and latent is not None:
             result.evidence[RECONSTRUCTION] = _resize(decoder(latent), square.shape[-1])
         result.seconds["reconstruction"] = perf_counter() - clock
+
+
+def _look_of(bundle: Bundle, threads: int, wanted: bool) -> CropGraph | None:
+    """The backbone that looks at crops of defects; None where nothing asks for it, or nothing has to.
+
+    Raises BundleError where the classifier was learned from its looks and the bundle does not have it.
+    """
+    needed = bundle.classes is not None and bundle.classes.measured == BY_CROPS
+    wanted = needed if bundle.classes is not None else wanted
+    if needed and CROPS not in bundle.contents:
+        raise BundleError(
+            f"{CLASSES} was learned from looks at crops, and the bundle has no {CROPS} for them"
+        )
+    return CropGraph(CROPS, bundle.contents[CROPS], threads) if wanted and CROPS in bundle.contents else None
 
 
 def _stem(path: str | None) -> str | None:

@@ -14,6 +14,7 @@ STUDENT_OUTPUTS = ("score", "map", "latent")
 CELL_OUTPUTS = ("fine", "deep")
 """Optional ones: the trunk's activations, which the classifier of defect types looks at."""
 DECODER_OUTPUTS = ("reconstruction",)
+CROP_INPUT, CROP_OUTPUTS = "crops", ("looks",)
 
 
 class StudentOutput(NamedTuple):
@@ -92,6 +93,17 @@ class DecoderGraph(_Graph):
     def __call__(self, latent: np.ndarray) -> np.ndarray:
         """latent: float32 (k,). Returns float32 (R, R), of colour (3, R, R)."""
         return _one(self._run({"latent": latent[np.newaxis]})[0][0])
+
+
+class CropGraph(_Graph):
+    """`crops` float32 [N, C, s, s] in [0, 1] -> `looks` float32 [N, f]. Thread-safe."""
+
+    def __init__(self, name: str, data: bytes, threads: int) -> None:
+        super().__init__(name, data, (CROP_INPUT,), CROP_OUTPUTS, threads)
+
+    def __call__(self, crops: np.ndarray) -> np.ndarray:
+        """crops: float32 (n, C, s, s). Returns float32 (n, f); one after the other, the same to the last bit."""
+        return np.concatenate([self._run({CROP_INPUT: crops[i : i + 1]})[0] for i in range(len(crops))])
 
 
 def _one(planes: np.ndarray) -> np.ndarray:

@@ -13,11 +13,10 @@ from time import perf_counter
 import numpy as np
 
 from classify.features import Seen
-from classify.model import TypeClassifier
 from router.decision import PASS, Decision, Route
 from router.policy import RoutingPolicy
 from router.route_scores import RouteScores, deciding_tiles
-from tool_side.runtime.defect_type import MOST, describe
+from tool_side.runtime.defect_type import MOST, Types, describe
 from tool_side.runtime.inspection import TILES, Draft
 from tool_side.runtime.session import StudentOutput
 from wafer_data.defect import DefectFinding
@@ -107,7 +106,7 @@ def judge_tiles(
 
 
 def describe_tiles(
-    classes: TypeClassifier | None,
+    types: Types | None,
     shown: Sequence[SeenTile],
     reference: float,
     size: tuple[int, int],
@@ -119,11 +118,11 @@ def describe_tiles(
     deeper in.
     """
     if shown[0].box is None:
-        return describe(classes, shown[0].seen, reference, size, pixel_um)
+        return describe(types, shown[0].seen, reference, size, pixel_um)
     found = []
     for place, part in enumerate(shown):
         assert part.box is not None
-        for one in describe(classes, part.seen, reference, part.box[2:], pixel_um):
+        for one in describe(types, part.seen, reference, part.box[2:], pixel_um):
             here = _moved(one, *part.box[:2])
             deepest = max(range(len(shown)), key=lambda i: shown[i].depth(here.center))
             found.append((deepest == place, here))
