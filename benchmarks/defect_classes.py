@@ -20,15 +20,15 @@ import numpy as np
 from scipy.stats import binomtest
 from sklearn.metrics import f1_score, roc_auc_score
 
-from classify.features import Seen
+from classify.crops import PLACES, Example, look_at, peaks
+from classify.features import BY_CROPS, Seen
 from classify.group import group_unknown
-from classify.learn import learn_types
 from classify.model import TypeClassifier
 from tool_side.bundle.load import load_bundle
 from tool_side.runtime.defect_type import Types, describe, strongest_features
 from tool_side.runtime.inspector import Inspector
 from wafer_data.parts import parts_of
-from waferroute.classes import measure_types
+from waferroute.classes import learn_examples, measure_types
 
 
 def main() -> None:
@@ -45,15 +45,16 @@ def main() -> None:
     args = parser.parse_args()
     bundle = replace(load_bundle(args.bundle), classes=None)
     inspector = Inspector(bundle, measuring=True, quick=args.quick)
-    values, names, files = measure_types(inspector, args.folder)
+    every, names, files = measure_types(inspector, args.folder)
     kept = [i for i, name in enumerate(names) if not args.only or name in args.only]
-    values, labels, files = values[kept], np.array(names)[kept], [files[i] for i in kept]
+    found, labels, files = [every[i] for i in kept], np.array(names)[kept], [files[i] for i in kept]
     flagged = np.array([inspector.inspect(file).decision.value != "PASS" for file in files])
     shown = np.arange(len(files))
     if args.part:
         shown = np.array(parts_of([file.name for file in files], args.part, args.gap))
     print(
-        f"{len(files)} images of {len(np.unique(shown))} parts, {flagged.sum()} flagged, {values.shape[2]} features"
+        f"{len(files)} images of {len(np.unique(shown))} parts, {flagged.sum()} flagged, "
+        f"{found[0].views.shape[1]} features; {sum(len(one.nothing) for one in found)} places beside defects"
     )
     print("types:", dict(Counter(labels.tolist())))
     always = np.isin(labels, args.novel or [])
@@ -61,19 +62,33 @@ def main() -> None:
     for seed in range(args.seeds):
         learned, fresh = draw(labels, shown, args.labels, seed)
         learned &= ~always
-        model = learn_types(
-            values[learned], labels[learned].tolist(), parts=shown[learned].tolist(), seed=seed
-        )
+        model = learned_from(found, labels, shown, learned, seed)
         for name, test in (("all", fresh & ~always), ("flagged", fresh & flagged & ~always)):
-            found = figures_of(model, values[test, 0], labels[test])
-            print(f"seed {seed}, {name}: {said(found)}")
+            row = figures_of(model, chosen(model, found, test), labels[test])
+            print(f"seed {seed}, {name}: {said(row)}")
             if name == "flagged":
-                figures.append(found)
+                figures.append(row)
     print("flagged, mean:", said({key: float(np.mean([one[key] for one in figures])) for key in figures[0]}))
     groups = [args.novel] if args.novel else [[name] for name in np.unique(labels)]
     for left in groups:
-        unknown(values, labels, shown, flagged, left, args.labels, args.seeds)
+        unknown(found, labels, shown, flagged, left, args.labels, args.seeds)
     timed(model, inspector, files[0])
+
+
+def learned_from(
+    found: list[Example], labels: np.ndarray, shown: np.ndarray, learned: np.ndarray, seed: int
+) -> TypeClassifier:
+    rows = np.flatnonzero(learned)
+    parts = shown[learned].tolist()
+    return learn_examples(
+        [found[i] for i in rows], labels[learned].tolist(), measured=BY_CROPS, parts=parts, seed=seed
+    )
+
+
+def chosen(model: TypeClassifier, found: list[Example], test: np.ndarray) -> np.ndarray:
+    """What the classifier looks at of each image, (n, f): the most telling of the places that are offered."""
+    offered = [found[i].offered for i in np.flatnonzero(test)]
+    return np.stack([one[model.most_telling(one)] for one in offered])
 
 
 def draw(labels: np.ndarray, shown: np.ndarray, most: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -107,7 +122,7 @@ def figures_of(model: TypeClassifier, values: np.ndarray, labels: np.ndarray) ->
 
 
 def unknown(
-    values: np.ndarray,
+    found: list[Example],
     labels: np.ndarray,
     shown: np.ndarray,
     flagged: np.ndarray,
@@ -121,16 +136,15 @@ def unknown(
     for seed in range(seeds):
         learned, fresh = draw(labels, shown, most, seed)
         learned &= ~novel
-        model = learn_types(
-            values[learned], labels[learned].tolist(), parts=shown[learned].tolist(), seed=seed
-        )
+        model = learned_from(found, labels, shown, learned, seed)
         test = flagged & (fresh | novel) & ~learned
-        verdicts = [model.classify(one) for one in values[test, 0]]
+        values = chosen(model, found, test)
+        verdicts = [model.classify(one) for one in values]
         areas.append(roc_auc_score(novel[test], [-verdict.typicality for verdict in verdicts]))
         strange = np.array(["unknown" in verdict.set for verdict in verdicts])
         recognised.append(np.mean(strange[novel[test]]))
         if strange.sum() >= 5:
-            purity, share = purity_of(model, values[test][strange, 0], labels[test][strange])
+            purity, share = purity_of(model, values[strange], labels[test][strange])
             purities.append(purity)
             grouped.append(share)
     print(
@@ -159,7 +173,10 @@ def timed(model: TypeClassifier, inspector: Inspector, file: Path) -> None:
     seen = Seen(image, output.map, output.latent, output.cells)
     size = (image.shape[1], image.shape[0])
     look = inspector.crop_look
-    features = strongest_features(seen, unit, look)
+    places = peaks(output.map, PLACES, image.shape[-1])
+    features = (
+        strongest_features(seen, unit) if look is None else look_at(image, output.map, places[:1], look)[0]
+    )
     for name, call in (
         ("sets of one defect", lambda: model.classify(features)),
         ("defects found, measured and classified", lambda: describe(Types(model, look), seen, unit, size)),

@@ -64,7 +64,7 @@ def measure(seen: Seen, defects: Sequence[Cells], reference: float) -> np.ndarra
     height, width = seen.heat.shape
     rows = []
     for row, column in defects:
-        parts = [geometry(seen.heat, row, column, reference), _grey(seen, row[0], column[0]), shared]
+        parts = [_geometry(seen.heat, row, column, reference), _grey(seen, row[0], column[0]), shared]
         row, column = row[:TOP_CELLS], column[:TOP_CELLS]
         for plane in seen.cells:
             at = plane[:, row * plane.shape[1] // height, column * plane.shape[2] // width]
@@ -89,7 +89,7 @@ def _share(count: int) -> np.ndarray:
     return np.full(count, 1 / count, dtype=np.float32)
 
 
-def geometry(heat: np.ndarray, row: np.ndarray, column: np.ndarray, reference: float) -> np.ndarray:
+def _geometry(heat: np.ndarray, row: np.ndarray, column: np.ndarray, reference: float) -> np.ndarray:
     """Size, elongation, direction, distance from the border, height: lengths in shares of the image's side, (10,)."""
     height, width = heat.shape
     y, x = (row + 0.5) / height, (column + 0.5) / width

@@ -31,6 +31,8 @@ def learn_types(
     level: float = 0.05,
     unknown_level: float = 0.01,
     measured: int = BY_CELLS,
+    offered: Sequence[np.ndarray] | None = None,
+    nothing: Sequence[np.ndarray] | None = None,
     seed: int = 0,
 ) -> TypeClassifier:
     """Fit the classifier.
@@ -51,6 +53,10 @@ def learn_types(
         level: Share of a type's defects that its sets may miss.
         unknown_level: Typicality below which a defect is called unknown.
         measured: How the features were measured, `BY_CELLS` or `BY_CROPS`.
+        offered: Of each example the places (k, f) among which the tool will choose (`TypeClassifier.most_telling`);
+            what is promised rests on the one that a classifier chooses which has not seen the example. None: that of
+            the first of its features.
+        nothing: Of each example the features (m, w, f) of places beside its defect, m >= 0. None: nobody knows any.
         seed: Of the folds.
 
     Returns:
@@ -69,14 +75,16 @@ def learn_types(
         )
     types = tuple(sorted(map(check_type, counts)))
     index = np.searchsorted(types, names)
-    distance = _out_of_fold(values, index, types, parts, seed)
+    beside = _beside(nothing, len(values), values.shape[2])
+    shown = [one[:1] for one in values] if offered is None else offered
+    distance = _out_of_fold(values, index, types, parts, seed, shown, beside)
     temperature = _temperature(distance, index)
     chance = softmax(distance, temperature)
     own = np.arange(len(values)), index
     calibration = _by_type(1 - chance[own], index, len(types))
     together, needed = np.sort(np.concatenate(calibration)), 1 / level - 1
     return replace(
-        _fit(values, index, types),
+        _fit(values, index, types, beside[0]),
         temperature=temperature,
         calibration=tuple(scores if scores.size >= needed else together for scores in calibration),
         typical=_by_type(distance[own], index, len(types)),
@@ -87,8 +95,20 @@ def learn_types(
     )
 
 
+def _beside(nothing: Sequence[np.ndarray] | None, count: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Features (m, f) of all places beside defects, and which example each is of."""
+    rows = [np.empty((0, width))] * count if nothing is None else [one.reshape(-1, width) for one in nothing]
+    return np.concatenate(rows).astype(np.float64), np.repeat(np.arange(count), [len(one) for one in rows])
+
+
 def _out_of_fold(
-    values: np.ndarray, index: np.ndarray, types: tuple[str, ...], parts: Sequence[int] | None, seed: int
+    values: np.ndarray,
+    index: np.ndarray,
+    types: tuple[str, ...],
+    parts: Sequence[int] | None,
+    seed: int,
+    offered: Sequence[np.ndarray],
+    beside: tuple[np.ndarray, np.ndarray],
 ) -> np.ndarray:
     """Distances (n, c) of each example by a classifier that saw neither it nor another picture of its part."""
     counts = np.bincount(index)
@@ -107,8 +127,12 @@ def _out_of_fold(
     distance = np.full((len(values), len(types)), _FAR)
     for seen, unseen in splits:
         known = np.unique(index[seen])  # a fold may hold every part of a type
-        fitted = _fit(values[seen], np.searchsorted(known, index[seen]), tuple(types[c] for c in known))
-        distance[np.ix_(unseen, known)] = fitted.distances(values[unseen, 0])
+        names = tuple(types[c] for c in known)
+        fitted = _fit(
+            values[seen], np.searchsorted(known, index[seen]), names, beside[0][np.isin(beside[1], seen)]
+        )
+        chosen = np.stack([offered[i][fitted.most_telling(offered[i])] for i in unseen])
+        distance[np.ix_(unseen, known)] = fitted.distances(chosen)
     return distance
 
 
@@ -152,23 +176,28 @@ def add_type(model: TypeClassifier, name: str, features: np.ndarray) -> TypeClas
     )
 
 
-def _fit(values: np.ndarray, index: np.ndarray, types: tuple[str, ...]) -> TypeClassifier:
+def _fit(values: np.ndarray, index: np.ndarray, types: tuple[str, ...], beside: np.ndarray) -> TypeClassifier:
     """Means and whitening of examples (n, v, f); what has to come from unseen ones is left empty.
+
+    What lies beside defects, (m, f), is one class more of the discriminant analysis, though no type.
 
     Of the whitened space are kept the directions in which the types' means differ, all that a linear discriminant
     analysis looks at, and those of the largest spread within types.
     """
     counts = np.bincount(index, minlength=len(types))
-    copies = values.shape[1]
-    flat, index = values.reshape(-1, values.shape[2]), np.repeat(index, copies)
+    classes = len(types) + (len(beside) > 0)
+    flat = np.concatenate([values.reshape(-1, values.shape[2]), beside])
+    index = np.concatenate([np.repeat(index, values.shape[1]), np.full(len(beside), len(types))])
+    rows = np.bincount(index, minlength=classes)
     center = flat.mean(axis=0)
-    means = np.stack([flat[index == c].mean(axis=0) for c in range(len(types))])
+    means = np.stack([flat[index == c].mean(axis=0) for c in range(classes)])
     scale = (flat - means[index]).std(axis=0)
     scale = np.where(scale > 1e-6 * (1 + np.abs(center)), scale, 1.0)
     standard = (flat - center) / scale
     means = (means - center) / scale
-    # each type with the same weight; n - 1 because its mean was taken from the same examples
-    weight = np.sqrt(len(values) / (len(types) * np.maximum(counts - 1, 1)))[index]
+    # each class with the same weight; n - 1 because its mean was taken from the same examples
+    lost = np.append(counts / np.maximum(counts - 1, 1), 1.0)[:classes]
+    weight = np.sqrt(lost * len(flat) / (classes * rows))[index]
     within = (standard - means[index]) * weight[:, None]
     shrinkage = ledoit_wolf_shrinkage(within, assume_centered=True)
     covariance = within.T @ within / len(within)
@@ -179,10 +208,11 @@ def _fit(values: np.ndarray, index: np.ndarray, types: tuple[str, ...]) -> TypeC
     apart = means @ whiten
     differences = (apart - apart.mean(axis=0))[:-1]  # their sum is zero: the last adds nothing
     whiten = whiten @ np.linalg.qr(np.hstack([differences.T, np.eye(len(size))[:, :_KEPT]]))[0]
-    empty = (np.empty(0),) * len(types)
+    empty, means = (np.empty(0),) * len(types), means @ whiten
     return TypeClassifier(
-        types, tuple(counts.tolist()), center, scale, whiten, means @ whiten, 1.0, empty, empty
-    )
+        types, tuple(counts.tolist()), center, scale, whiten, means[: len(types)], 1.0, empty, empty,
+        nothing=means[-1] if classes > len(types) else None,
+    )  # fmt: skip
 
 
 def _temperature(distance: np.ndarray, index: np.ndarray) -> float:

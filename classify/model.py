@@ -21,6 +21,7 @@ FILE = "classes.json"
 """Its name in a bundle."""
 SCHEMA = 1
 _LONGEST = 64
+_NOTHING = "nothing"
 _ARRAYS = ("center", "scale", "whiten", "means")
 _FIELDS = (
     "types", "counts", *_ARRAYS, "temperature", "calibration", "typical", "level", "unknown_level", "history"
@@ -76,6 +77,7 @@ class TypeClassifier:
             "unknown".
         history: How it was made, in words.
         measured: How its features are measured, `BY_CELLS` or `BY_CROPS`.
+        nothing: Mean of what is no defect in whitened features, (r,); None where it learned nothing of that.
     """
 
     types: tuple[str, ...]
@@ -91,6 +93,7 @@ class TypeClassifier:
     unknown_level: float = 0.01
     history: tuple[str, ...] = ()
     measured: int = BY_CELLS
+    nothing: np.ndarray | None = None
 
     def whitened(self, features: np.ndarray) -> np.ndarray:
         """Features (..., f) in the coordinates in which every type is a sphere, (..., r)."""
@@ -100,6 +103,21 @@ class TypeClassifier:
     def distances(self, features: np.ndarray) -> np.ndarray:
         """Squared Mahalanobis distances (..., c) of features (..., f) from each type's mean."""
         return np.square(self.whitened(features)[..., None, :] - self.means).sum(axis=-1)
+
+    def most_telling(self, offered: np.ndarray) -> int:
+        """Which of some places (k, f) of an image looks least like no defect at all; the first where that is unknown.
+
+        The odds of "nothing" against all types together; every one counts the same, as the covariance has it.
+        """
+        if self.nothing is None or len(offered) < 2:
+            return 0
+        white = self.whitened(offered)
+        beside = np.square(white - self.nothing).sum(axis=-1)
+        nearest = np.square(white[:, None] - self.means).sum(axis=-1)
+        least = nearest.min(axis=1, keepdims=True)
+        soft = least[:, 0] - 2 * np.log(np.exp((least - nearest) / 2).sum(axis=1))
+        odds = np.nan_to_num(beside - soft, nan=-np.inf)
+        return int(np.argmax(odds))
 
     def classify(self, features: np.ndarray) -> Verdict:
         """The type of a defect from its features (f,); of values that are not finite nothing is known."""
@@ -152,7 +170,8 @@ class TypeClassifier:
         arrays = {name: _rounded(getattr(self, name)) for name in _ARRAYS}
         plain = {"types": list(self.types), "counts": list(self.counts), "history": list(self.history)}
         numbers = {name: float(getattr(self, name)) for name in ("temperature", "level", "unknown_level")}
-        return {"schema": SCHEMA, "features": self.measured, **plain, **numbers, **lists, **arrays}
+        nothing = {} if self.nothing is None else {_NOTHING: _rounded(self.nothing)}
+        return {"schema": SCHEMA, "features": self.measured, **plain, **numbers, **lists, **arrays, **nothing}
 
     @classmethod
     def from_dict(cls, content: Any) -> TypeClassifier:
@@ -167,8 +186,8 @@ class TypeClassifier:
             or content.get("features") not in (BY_CELLS, BY_CROPS)
         ):
             raise DataError(f"{FILE} is of another version of waferroute: learn the classes again")
-        if set(content) != {"schema", "features", *_FIELDS}:
-            odd = sorted(set(content) ^ {"schema", "features", *_FIELDS})
+        if set(content) - {_NOTHING} != {"schema", "features", *_FIELDS}:
+            odd = sorted(set(content) - {_NOTHING} ^ {"schema", "features", *_FIELDS})
             raise DataError(f"{FILE}: missing or unknown: {', '.join(odd)}")
         try:
             types = tuple(check_type(name) for name in content["types"])
@@ -182,6 +201,7 @@ class TypeClassifier:
                 temperature=float(content["temperature"]), level=float(content["level"]),
                 unknown_level=float(content["unknown_level"]), history=tuple(map(str, content["history"])),
                 measured=int(content["features"]),
+                nothing=None if _NOTHING not in content else np.asarray(content[_NOTHING], dtype=np.float64),
             )  # fmt: skip
         except (TypeError, ValueError) as error:
             raise DataError(f"{FILE} is malformed ({error})") from error
@@ -200,6 +220,8 @@ class TypeClassifier:
         good &= all(
             getattr(self, n).shape == shapes[n] and np.isfinite(getattr(self, n)).all() for n in _ARRAYS
         )
+        if self.nothing is not None:
+            good &= self.nothing.shape == (rank,) and bool(np.isfinite(self.nothing).all())
         good &= bool((self.scale > 0).all()) and 0 < self.temperature < math.inf
         good &= 0 < self.level < 1 and 0 < self.unknown_level < 1
         for lists in (self.calibration, self.typical):

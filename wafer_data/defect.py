@@ -24,7 +24,7 @@ class DefectFinding:
         area: square pixels. length, width: axes of the ellipse of the same second moments, pixels.
         angle: of its long axis, degrees counter-clockwise from the x axis, in (-90, 90].
         peak: highest value of the heat map on it, in units of the model's `map_reference` (1 is the 99.9 % quantile of
-            normal wafers). faint: no cell reached 1; the box is that of the highest cell alone.
+            normal wafers). faint: its cell did not reach 1; the box is that of the cell alone.
         area_um2, length_um, width_um: the same in micrometres; None where the pixel size is not known.
         die: (column, row) of the die. on_die: (x, y) on it, micrometres from its lower left corner, y up.
         on_wafer: (x, y), micrometres from the wafer's centre, y up. None where the stage map is not known.

@@ -66,9 +66,32 @@ def find_regions(
     found = [_region(rows, columns, relative, image_size, pixel_um) for rows, columns in cells]
     if not found and at_least_one:
         row, column = np.unravel_index(np.argmax(relative), values.shape)
-        one = _region(np.array([row]), np.array([column]), relative, image_size, pixel_um)
-        found = [(one[0].with_(faint=True), *one[1:])]
+        found = [_one_cell(int(row), int(column), relative, image_size, pixel_um)]
     return found
+
+
+def faint_region(
+    anomaly_map: np.ndarray,
+    reference: float,
+    image_size: tuple[int, int],
+    place: tuple[int, int],
+    *,
+    pixel_um: tuple[float, float] | None = None,
+) -> Region:
+    """The defect that one cell (row, column) of a heat map is taken for by something else than its height, `faint`."""
+    relative = np.nan_to_num(np.asarray(anomaly_map, dtype=np.float64) / reference, nan=1e6, posinf=1e6)
+    return _one_cell(*place, relative, image_size, pixel_um)
+
+
+def _one_cell(
+    row: int,
+    column: int,
+    relative: np.ndarray,
+    image_size: tuple[int, int],
+    pixel_um: tuple[float, float] | None,
+) -> Region:
+    finding, rows, columns = _region(np.array([row]), np.array([column]), relative, image_size, pixel_um)
+    return finding.with_(faint=True), rows, columns
 
 
 def _region(

@@ -6,13 +6,14 @@ import contextlib
 import json
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TextIO
 
 import numpy as np
 
+from classify.crops import Example
 from classify.group import group_unknown
 from classify.learn import FEWEST, add_type, learn_types
 from classify.model import FILE, TypeClassifier
@@ -23,8 +24,10 @@ from tool_side.runtime.inspector import Inspector
 from wafer_data.errors import InputError, NotFoundError
 from wafer_data.files import new_directory, read_json, sha256_file, write_bytes, write_json
 from wafer_data.imaging.read import UnreadableImage
+from wafer_data.masks import read_mask
 from wafer_data.parts import parts_of
 from wafer_data.progress import track
+from wafer_data.sources.mask_files import find_masks
 from wafer_data.store import ImageStore
 
 NORMAL = "good"
@@ -64,10 +67,10 @@ def run_learn(
         examples = {name: files[:at_most] for name, files in examples.items()}
     of = {file: name for name, files in examples.items() for file in files}
     inspector = Inspector(replace(loaded, classes=None), measuring=True, quick=quick)
-    values, files = _measure_files(inspector, list(of), recipe)
+    found, files = _measure_files(inspector, list(of), recipe, _masks_of(Path(folder), list(of)))
     parts = None if same_part is None else parts_of([file.name for file in files], same_part, gap)
-    model = learn_types(
-        values, [of[file] for file in files], parts=parts, level=level, measured=inspector.measures
+    model = learn_examples(
+        found, [of[file] for file in files], parts=parts, level=level, measured=inspector.measures
     )
     _write(loaded, model, f"classes learn: {len(model.types)} types", target)
     print(f"{target}: {_said(model)}", file=out or sys.stdout)
@@ -90,8 +93,8 @@ def run_add(
     """
     loaded, target = load_bundle(bundle), _target(out_dir)
     known = _known(loaded)
-    values, _ = _measure_files(Inspector(loaded), [file.path for file in expand_inputs(images)], recipe)
-    model = add_type(known, name, values)
+    found, _ = _measure_files(Inspector(loaded), [file.path for file in expand_inputs(images)], recipe)
+    model = add_type(known, name, np.stack([one.views for one in found]))
     _write(loaded, model, f"classes add {name}", target)
     print(f"{target}: {_said(model)}", file=out or sys.stdout)
     return 0
@@ -118,8 +121,8 @@ def run_group(
     """
     loaded, out = load_bundle(bundle), out or sys.stdout
     known, inspector = _known(loaded), Inspector(loaded)
-    copies, files = _measure_files(inspector, [file.path for file in expand_inputs(images)], recipe)
-    values = copies[:, 0]
+    found, files = _measure_files(inspector, [file.path for file in expand_inputs(images)], recipe)
+    values = np.stack([one.views[0] for one in found])
     verdicts = [known.classify(one) for one in values]
     strange = [i for i, verdict in enumerate(verdicts) if every or "unknown" in verdict.set]
     if len(strange) < fewest:
@@ -127,9 +130,9 @@ def run_group(
             f"{len(strange)} of {len(files)} images may be of an unknown type: a group has at least {fewest} "
             "(--every groups all images)"
         )
-    found = group_unknown(known.whitened(values[strange]), fewest=fewest)
-    for place in found.order.tolist():
-        group, image = int(found.groups[place]), strange[place]
+    grouped = group_unknown(known.whitened(values[strange]), fewest=fewest)
+    for place in grouped.order.tolist():
+        group, image = int(grouped.groups[place]), strange[place]
         if json_output:
             row: dict[str, Any] = {"source": str(files[image]), "group": group if group >= 0 else None}
             print(json.dumps(row | {"typicality": verdicts[image].typicality}), file=out)
@@ -137,8 +140,8 @@ def run_group(
             print(f"{'group ' + str(group + 1) if group >= 0 else 'no group':<9}  {files[image]}", file=out)
     if not json_output:
         print(
-            f"{found.count} groups among {len(strange)} images of {len(files)}; name one with: waferroute classes add "
-            "BUNDLE NAME IMAGES --out NEW_BUNDLE",
+            f"{grouped.count} groups among {len(strange)} images of {len(files)}; name one with: waferroute classes "
+            "add BUNDLE NAME IMAGES --out NEW_BUNDLE",
             file=out,
         )
     return 0
@@ -163,26 +166,53 @@ def learn_labelled(bundle_dir: Path, store: ImageStore) -> tuple[str, ...]:
     rows, names = [], []
     for i in labelled:
         with contextlib.suppress(UnreadableImage):  # what the gate refuses is never flagged by its score
-            rows.append(inspector.defect_features(as_taken(store, i, loaded), mirrored=True))
+            mask = store.mask(i) if store.reduced is None else None
+            rows.append(inspector.example(as_taken(store, i, loaded), mask=mask))
             names.append(store.records[i].type)
     judged = Counter(names)
     kept = [i for i, name in enumerate(names) if judged[name] >= FEWEST]
     if len({names[i] for i in kept}) < 2:
         return ()
-    model = learn_types(
-        np.stack([rows[i] for i in kept]), [names[i] for i in kept], measured=inspector.measures
-    )
+    model = learn_examples([rows[i] for i in kept], [names[i] for i in kept], measured=inspector.measures)
     _write(loaded, model, f"export: {len(model.types)} types of labelled defects", bundle_dir)
     return model.types
 
 
 def measure_types(
     inspector: Inspector, folder: Path, recipe: str | None = None
-) -> tuple[np.ndarray, list[str], list[Path]]:
-    """Features (n, v, f) of images and their mirrored copies, types and files, of folders that name their type."""
-    found = _types_in(folder)
-    values, files = _measure_files(inspector, [file for group in found.values() for file in group], recipe)
-    return values, [file.relative_to(folder).parts[0] for file in files], files
+) -> tuple[list[Example], list[str], list[Path]]:
+    """Examples, types and files of folders that name their type."""
+    images = [file for group in _types_in(folder).values() for file in group]
+    found, files = _measure_files(inspector, images, recipe, _masks_of(folder, images))
+    return found, [file.relative_to(folder).parts[0] for file in files], files
+
+
+def learn_examples(
+    found: Sequence[Example],
+    labels: Sequence[str],
+    *,
+    measured: int,
+    parts: Sequence[int] | None = None,
+    level: float = 0.05,
+    seed: int = 0,
+) -> TypeClassifier:
+    """`classify.learn.learn_types` of labelled images as they were measured."""
+    return learn_types(
+        np.stack([one.views for one in found]),
+        labels,
+        parts=parts,
+        level=level,
+        measured=measured,
+        offered=[one.offered for one in found],
+        nothing=[one.nothing for one in found],
+        seed=seed,
+    )
+
+
+def _masks_of(folder: Path, images: list[Path]) -> dict[Path, Path]:
+    """The masks of images below `DATA/test`, where `DATA/ground_truth` holds any."""
+    masks = folder.parent / "ground_truth"
+    return find_masks(images, folder, [masks], []) if masks.is_dir() else {}
 
 
 def _types_in(folder: Path) -> dict[str, list[Path]]:
@@ -197,10 +227,14 @@ def _types_in(folder: Path) -> dict[str, list[Path]]:
 
 
 def _measure_files(
-    inspector: Inspector, files: Sequence[Path], recipe: str | None
-) -> tuple[np.ndarray, list[Path]]:
-    """Features (n, v, f) of images that can be judged; the others are named on standard error and left out."""
+    inspector: Inspector,
+    files: Sequence[Path],
+    recipe: str | None,
+    masks: Mapping[Path, Path] | None = None,
+) -> tuple[list[Example], list[Path]]:
+    """Examples of images that can be judged; the others are named on standard error and left out."""
     rows, kept = [], []
+    most = inspector.preprocessing.max_pixels
     digests: Counter[str] = Counter()
     for file in track(files, "defects"):
         digests[digest := sha256_file(file)] += 1
@@ -208,13 +242,15 @@ def _measure_files(
             print(f"left out: {file} is byte for byte an earlier image", file=sys.stderr)
             continue
         try:
-            rows.append(inspector.defect_features(file, recipe=recipe, mirrored=True))
+            mask = (masks or {}).get(file)
+            on_defect = None if mask is None else read_mask(mask, None, max_pixels=most)
+            rows.append(inspector.example(file, recipe=recipe, mask=on_defect))
             kept.append(file)
         except UnreadableImage as error:
             print(f"left out: {error}", file=sys.stderr)
     if not rows:
         raise InputError("none of the images can be judged")
-    return np.stack(rows), kept
+    return rows, kept
 
 
 def _known(bundle: Bundle) -> TypeClassifier:

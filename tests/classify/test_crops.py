@@ -1,12 +1,10 @@
 """Crops around a defect: where they lie, and which views of them show the same defect."""
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from classify.crops import SIDE, VIEWS, crop_at, measure_crops, measure_views, views
-from classify.features import Cells, Seen, geometry
+from classify.crops import APART, PLACES, SIDE, VIEWS, crop_at, example_of, look_at, peaks, views
 
 IMAGE, CELLS = 256, 64
 HALF = SIDE // 2
@@ -14,20 +12,6 @@ HALF = SIDE // 2
 
 def picture() -> np.ndarray:
     return np.random.default_rng(0).random((IMAGE, IMAGE)).astype(np.float32)
-
-
-def stroke(row: int, column: int) -> tuple[np.ndarray, Cells]:
-    """A heat map with a lying stroke of 3 x 9 cells, the highest in its middle; its cells, the highest first."""
-    heat = np.zeros((CELLS, CELLS), np.float32)
-    heat[row - 1 : row + 2, column - 4 : column + 5] = 1
-    heat[row, column] = 2
-    return heat, highest(heat)
-
-
-def highest(heat: np.ndarray) -> Cells:
-    rows, columns = np.nonzero(heat > 0)
-    order = np.argsort(-heat[rows, columns], kind="stable")
-    return rows[order], columns[order]
 
 
 def mean_look(crops: np.ndarray) -> np.ndarray:
@@ -68,32 +52,63 @@ class TestViews:
         for one in found:
             np.testing.assert_array_equal(np.sort(one, axis=None), np.sort(crop, axis=None))
 
-    def test_the_first_is_what_the_defect_itself_is_measured_as(self) -> None:
-        heat, cells = stroke(20, 30)
-        seen = Seen(picture(), heat, np.zeros(2, np.float32))
-        own = measure_crops(seen, [cells], 0.5, mean_look)
-        every = measure_views(seen, cells, 0.5, mean_look)
-        np.testing.assert_array_equal(own[0], every[0])
-        assert every.shape == (VIEWS, 4 + 10)
 
-    @pytest.mark.parametrize("view", range(VIEWS))
-    def test_each_is_measured_as_the_turned_image_would_be(self, view: int) -> None:
-        heat, cells = stroke(20, 30)
-        image = picture()
+class TestPeaks:
+    def test_they_are_the_highest_cells_that_lie_apart(self) -> None:
+        heat = np.zeros((CELLS, CELLS))
+        heat[10, 10], heat[10, 12], heat[40, 40], heat[60, 5] = (
+            4,
+            3,
+            2,
+            1,
+        )  # the second is 8 pixels from the first
+        assert peaks(heat, 3, IMAGE) == [(10, 10), (40, 40), (60, 5)]
 
-        def turned(plane: np.ndarray) -> np.ndarray:
-            plane = np.rot90(plane, view % 4)
-            return np.ascontiguousarray(plane[:, ::-1] if view >= 4 else plane)
+    @given(seed=st.integers(0, 1000), cells=st.sampled_from([8, 16, 32, 64]), most=st.integers(1, 6))
+    def test_any_map_has_at_least_one_and_none_are_close(self, seed: int, cells: int, most: int) -> None:
+        heat = np.random.default_rng(seed).random((cells, cells))
+        found = peaks(heat, most, IMAGE)
+        assert 1 <= len(found) <= most and heat[found[0]] == heat.max()
+        distances = [np.hypot(*np.subtract(a, b)) for i, a in enumerate(found) for b in found[:i]]
+        assert all(distance * IMAGE / cells >= APART for distance in distances)
 
-        seen = Seen(image, heat, np.zeros(2, np.float32))
-        shape = measure_views(seen, cells, 0.5, mean_look)[view, 4:]
-        expected = geometry(turned(heat), *highest(turned(heat)), 0.5)
-        np.testing.assert_allclose(shape, expected, atol=1e-6)
+    def test_what_is_not_a_number_counts_as_high(self) -> None:
+        heat = np.zeros((CELLS, CELLS))
+        heat[3, 4] = np.nan
+        assert peaks(heat, 1, IMAGE) == [(3, 4)]
 
 
-def test_each_defect_of_an_image_is_looked_at() -> None:
-    heat, first = stroke(20, 30)
-    second = stroke(50, 12)[1]
-    seen = Seen(picture(), heat, np.zeros(2, np.float32))
-    found = measure_crops(seen, [first, second], 0.5, mean_look)
-    assert found.shape == (2, 14) and not np.allclose(found[0, :4], found[1, :4])
+class TestExample:
+    """A heat map that is highest beside the defect, and second highest on it."""
+
+    image, heat = picture(), np.zeros((CELLS, CELLS), np.float32)
+    mask = np.zeros((IMAGE, IMAGE), bool)
+    heat[10, 10], heat[40, 40], heat[60, 5] = 3, 2, 1
+    mask[150:170, 158:170] = True
+
+    def test_without_a_mask_it_is_the_highest_place(self) -> None:
+        found = example_of(self.image, self.heat, None, None, mean_look)
+        assert found.views.shape == (2 * VIEWS, 4) and found.nothing.shape == (0, VIEWS, 4)
+        np.testing.assert_array_equal(
+            found.views[0], look_at(self.image, self.heat, [(10, 10)], mean_look)[0]
+        )
+        np.testing.assert_array_equal(found.views[:VIEWS], found.views[VIEWS:])
+
+    def test_with_a_mask_it_is_seen_from_its_middle_and_from_the_highest_place_on_it(self) -> None:
+        found = example_of(self.image, self.heat, None, self.mask, mean_look)
+        np.testing.assert_allclose(
+            found.views[0], mean_look(crop_at(self.image, 159, 163)[None])[0], atol=0.01
+        )
+        np.testing.assert_array_equal(
+            found.views[VIEWS], look_at(self.image, self.heat, [(40, 40)], mean_look)[0]
+        )
+
+    def test_places_beside_the_mask_are_no_defect(self) -> None:
+        found = example_of(self.image, self.heat, None, self.mask, mean_look)
+        expected = look_at(self.image, self.heat, [(10, 10), (60, 5)], mean_look)
+        np.testing.assert_array_equal(found.nothing[:2, 0], expected)
+
+    def test_offered_is_what_the_tool_will_choose_from(self) -> None:
+        found = example_of(self.image, self.heat, None, self.mask, mean_look)
+        expected = look_at(self.image, self.heat, peaks(self.heat, PLACES, IMAGE), mean_look)
+        np.testing.assert_array_equal(found.offered, expected)

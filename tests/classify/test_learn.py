@@ -1,5 +1,6 @@
 """Learning types: accuracy, calibration, coverage, the unknown, and a new type from few examples."""
 
+import json
 from collections.abc import Callable
 
 import numpy as np
@@ -158,3 +159,53 @@ def test_copies_teach_but_do_not_calibrate(draw: Draw) -> None:
     model = learn_types(np.stack([values, mirrored], axis=1), labels)
     assert model.counts == (40,) * 4 and all(len(one) == 40 for one in model.calibration)
     assert [model.classify(one).type for one in mirrored[:5]] == labels[:5]
+
+
+class TestNothing:
+    """Every image offers three places, and the defect is at any of them; the others look like no type at all."""
+
+    @staticmethod
+    def images(
+        draw: Draw, counts: dict[str, int], seed: int
+    ) -> tuple[np.ndarray, list[str], list[np.ndarray], list[np.ndarray]]:
+        values, labels = draw(counts, seed=seed, apart=6.0)
+        rng = np.random.default_rng(seed)
+        beside = rng.normal(size=(len(values), 2, values.shape[1])) + 4 * np.sin(np.arange(values.shape[1]))
+        offered = [
+            rng.permutation(np.vstack([one[None], two])) for one, two in zip(values, beside, strict=True)
+        ]
+        return values, labels, offered, [one[:, None] for one in beside]
+
+    def test_the_place_of_the_defect_is_chosen(self, draw: Draw) -> None:
+        values, labels, offered, beside = self.images(draw, FORTY, 0)
+        model = learn_types(values, labels, offered=offered, nothing=beside)
+        values, labels, offered, _ = self.images(draw, MANY, 1)
+        chosen = [one[model.most_telling(one)] for one in offered]
+        assert np.mean([np.array_equal(*pair) for pair in zip(chosen, values, strict=True)]) > 0.99
+        right = [next(iter(model.classify(one).probabilities)) for one in chosen]
+        blind = learn_types(*draw(FORTY, apart=6.0))
+        first = [next(iter(blind.classify(one[blind.most_telling(one)]).probabilities)) for one in offered]
+        assert np.mean(np.array(right) == labels) > 0.95 > 0.7 > np.mean(np.array(first) == labels)
+
+    def test_sets_hold_what_they_promise_although_the_wrong_place_may_be_chosen(self, draw: Draw) -> None:
+        """Nothing is known of what lies beside defects: two of three images are looked at in the wrong place."""
+        values, labels, offered, _ = self.images(draw, FORTY, 0)
+        model = learn_types(values, labels, offered=offered)
+        _, labels, offered, _ = self.images(draw, MANY, 1)
+        sets = [model.classify(one[model.most_telling(one)]).set for one in offered]
+        assert np.mean([label in found for label, found in zip(labels, sets, strict=True)]) > 0.93
+
+    def test_it_is_no_type_and_comes_back_from_json(self, draw: Draw) -> None:
+        values, labels, offered, beside = self.images(draw, FORTY, 0)
+        model = learn_types(values, labels, offered=offered, nothing=beside)
+        again = TypeClassifier.from_dict(json.loads(json.dumps(model.to_dict())))
+        assert again.types == ("a", "b", "c", "d") and again.nothing is not None
+        assert [again.most_telling(one) for one in offered] == [model.most_telling(one) for one in offered]
+        with pytest.raises(DataError, match="malformed"):
+            TypeClassifier.from_dict(model.to_dict() | {"nothing": [1.0]})
+
+    def test_a_place_that_is_no_number_is_not_chosen(self, draw: Draw) -> None:
+        values, labels, offered, beside = self.images(draw, FORTY, 0)
+        model = learn_types(values, labels, offered=offered, nothing=beside)
+        broken = np.vstack([np.full_like(values[:1], np.nan), values[:1]])
+        assert model.most_telling(broken) == 1

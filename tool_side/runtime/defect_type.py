@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from classify.crops import Look, measure_crops, measure_views
+from classify.crops import PLACES, Look, Place, look_at, peaks
 from classify.features import Seen, measure
 from classify.model import TypeClassifier, Verdict
 from wafer_data.defect import UNKNOWN, DefectFinding
 from wafer_data.errors import InputError
-from wafer_map.geometry import Region, find_regions
+from wafer_map.geometry import Region, faint_region, find_regions
 
 DEFECT, DEFECTS = "defect", "defects"
 """Names among an inspection's evidence: the strongest defect, and all that were found, the strongest first."""
@@ -27,30 +27,19 @@ class Types(NamedTuple):
     look: Look | None = None
 
 
-def strongest_features(seen: Seen, reference: float, look: Look | None = None) -> np.ndarray:
-    """The features (f,) of an image's strongest defect: what its label is taken to speak of."""
-    return defect_features(seen, _strongest(seen, reference), reference, look)[0]
+Told = tuple[Region, Verdict]
 
 
-def strongest_views(seen: Seen, reference: float, look: Look) -> np.ndarray:
-    """The same of the defect and of its turned and mirrored copies, (v, f), itself first."""
-    ((_, row, column),) = _strongest(seen, reference)
-    return measure_views(seen, (row, column), reference, look)
+def strongest_features(seen: Seen, reference: float) -> np.ndarray:
+    """The features (f,) of an image's strongest defect, from what the full student computed."""
+    regions = find_regions(seen.heat, reference, seen.image.shape[:-3:-1], most=1, at_least_one=True)
+    return defect_features(seen, regions, reference)[0]
 
 
-def _strongest(seen: Seen, reference: float) -> list[Region]:
-    return find_regions(seen.heat, reference, seen.image.shape[:-3:-1], most=1, at_least_one=True)
-
-
-def defect_features(
-    seen: Seen, regions: Sequence[Region], reference: float, look: Look | None = None
-) -> np.ndarray:
-    """What is measured of each defect, (n, f), silent about values that are not finite: the classifier says so."""
-    defects = [(row, column) for _, row, column in regions]
+def defect_features(seen: Seen, regions: Sequence[Region], reference: float) -> np.ndarray:
+    """`classify.features.measure`, silent about values that are not finite: the classifier says what follows."""
     with np.errstate(all="ignore"):
-        if look is not None:
-            return measure_crops(seen, defects, reference, look)
-        return measure(seen, defects, reference)
+        return measure(seen, [(row, column) for _, row, column in regions], reference)
 
 
 def describe(
@@ -61,6 +50,9 @@ def describe(
     pixel_um: tuple[float, float] | None = None,
 ) -> list[DefectFinding]:
     """The defects of an image, each with its own type, the strongest first; at least one.
+
+    Where the classifier knows what no defect looks like, the first is the one that looks least like that among the
+    highest places of the map.
 
     Never raises: what goes wrong here must not cost the decision that stands already. The type is then "unknown".
 
@@ -74,15 +66,44 @@ def describe(
         regions = find_regions(seen.heat, reference, size, pixel_um=pixel_um, most=MOST, at_least_one=True)
     except InputError:
         return [_named(whole_image(size), _nothing(types))]
+    told: list[Told] = []
     try:
-        verdicts = []
-        if types is not None:
-            found = defect_features(seen, regions, reference, types.look)
-            verdicts = [types.classes.classify(one) for one in found]
+        if types is not None and types.look is not None:
+            told = _by_crops(types.classes, types.look, seen, regions, (reference, size, pixel_um))
+        elif types is not None:
+            found = defect_features(seen, regions, reference)
+            told = [(region, types.classes.classify(one)) for region, one in zip(regions, found, strict=True)]
     except Exception:  # onnxruntime's exceptions share no base class but this one
-        verdicts = []
-    verdicts = verdicts or [_nothing(types)] * len(regions)
-    return [_named(region[0], verdict) for region, verdict in zip(regions, verdicts, strict=True)]
+        told = []
+    told = told or [(region, _nothing(types)) for region in regions]
+    return [_named(region[0], verdict) for region, verdict in told]
+
+
+def _by_crops(
+    classes: TypeClassifier,
+    look: Look,
+    seen: Seen,
+    regions: list[Region],
+    frame: tuple[float, tuple[int, int], tuple[float, float] | None],
+) -> list[Told]:
+    """The regions and their types, that of the most telling place first, which may be one that no region holds."""
+    places = peaks(seen.heat, PLACES if classes.nothing is not None else 1, seen.image.shape[-1])
+    looks = look_at(seen.image, seen.heat, places, look)
+    best = classes.most_telling(looks)
+    reference, size, pixel_um = frame
+    first = next((region for region in regions if _holds(region, places[best])), None)
+    if first is None:
+        first = faint_region(seen.heat, reference, size, places[best], pixel_um=pixel_um)
+    others = [region for region in regions if region is not first][: MOST - 1]
+    told = [(first, classes.classify(looks[best]))]
+    if others:
+        highest = [(int(row[0]), int(column[0])) for _, row, column in others]
+        told += zip(others, map(classes.classify, look_at(seen.image, seen.heat, highest, look)), strict=True)
+    return told
+
+
+def _holds(region: Region, place: Place) -> bool:
+    return bool(((region[1] == place[0]) & (region[2] == place[1])).any())
 
 
 def _nothing(types: Types | None) -> Verdict:

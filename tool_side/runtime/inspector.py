@@ -15,6 +15,7 @@ from time import perf_counter
 import numpy as np
 from PIL import Image
 
+from classify.crops import PLACES, Example, example_of, look_at, peaks
 from classify.features import BY_CELLS, BY_CROPS, Seen
 from classify.model import FILE as CLASSES
 from classify.model import TypeClassifier
@@ -26,7 +27,7 @@ from router.recipe_names import FIRST_RECIPE
 from router.route_scores import look
 from tool_side.bundle.load import CROPS, Bundle, ModelEntry, load_bundle
 from tool_side.runtime.defect_bins import DefectBins
-from tool_side.runtime.defect_type import DEFECT, DEFECTS, Types, strongest_features, strongest_views
+from tool_side.runtime.defect_type import DEFECT, DEFECTS, Types, strongest_features
 from tool_side.runtime.inspection import APPEARANCE, IMAGE, LATENT, RECONSTRUCTION, Draft, Inspection
 from tool_side.runtime.session import CropGraph, DecoderGraph, StudentGraph, StudentOutput
 from tool_side.runtime.tiles import SeenTile, describe_tiles, judge_tiles
@@ -36,6 +37,7 @@ from wafer_data.image_ref import ImageRef, ImageSource
 from wafer_data.imaging.arrays import ChannelOrder, image_from_array, image_from_picture
 from wafer_data.imaging.read import UnreadableImage, read_image, to_square
 from wafer_data.imaging.tiling import TiledImage, Tiles, Tiling
+from wafer_data.masks import mask_to_square
 
 GROUP = 16
 """Images that :meth:`Inspector.inspect_group` takes to advantage: their inputs are 4 MB; more gain nothing."""
@@ -52,7 +54,7 @@ class Inspector:
     OpenCV and many cameras' programs hand them out; an array itself does not tell). Whether colour counts is for the
     bundle to say: its models see luminance, or colour, where a grey image has three equal channels. bins: rules that
     give the defects of flagged images a bin, and may make a decision stricter, never milder. measuring: also
-    be ready for `defect_features` where the bundle has no classifier. quick: measure defects for a classifier to come
+    be ready for `example` where the bundle has no classifier. quick: measure defects for a classifier to come
     by what the full student computed alone, though the bundle has a backbone that looks at crops of them.
 
     bundle_id: `Bundle.id`. students: what scores a prepared image at each stage of the route, by its name; an inference
@@ -202,12 +204,13 @@ class Inspector:
         low, full = (self.students[stage](square).score for stage in STAGES)
         return low, full
 
-    def defect_features(
-        self, image: ImageSource, *, recipe: str | None = None, mirrored: bool = False
-    ) -> np.ndarray:
-        """What the classifier of defect types would see of an image, whatever its route and decision, (f,).
+    def example(
+        self, image: ImageSource, *, recipe: str | None = None, mask: np.ndarray | None = None
+    ) -> Example:
+        """What a classifier of defect types learns from a labelled image, whatever its route and decision.
 
-        mirrored: (v, f), also of mirrored copies, and of crops turned ones, which are of the same type.
+        mask: bool, of the image's own height and width, True on the defect; None where it is not known. Of an image
+        that is cut into tiles the tile of the highest score is taken, and its mask is not used.
         Raises UnreadableImage for an image that cannot be judged, RecipeError for an unknown recipe.
         """
         policy = self.policy_of(recipe if recipe is not None else self.recipes[0])
@@ -220,24 +223,29 @@ class Inspector:
             raise UnreadableImage(ImageRef.of(image).source, "; ".join(found.reasons))
         square = found.seen
         if found.tiles is not None:
-            square = max(found.tiles, key=lambda tile: self.students[Route.FULL](tile).score)
-        if not mirrored:
-            return self._features_of(square)
-        if self.crop_look is not None:
-            return strongest_views(self._seen(square), self.map_reference(Route.FULL), self.crop_look)
-        copies = (square, square[..., ::-1], square[..., ::-1, :], square[..., ::-1, ::-1])
-        return np.stack([self._features_of(np.ascontiguousarray(copy)) for copy in copies])
+            square, mask = max(found.tiles, key=lambda tile: self.students[Route.FULL](tile).score), None
+        if self.crop_look is None:
+            copies = (square, square[..., ::-1], square[..., ::-1, :], square[..., ::-1, ::-1])
+            views = np.stack([self._features_of(np.ascontiguousarray(copy)) for copy in copies])
+            return Example(views, views[:1], np.empty((0, *views.shape), np.float32))
+        heat, size = self.students[Route.FULL](square).map, square.shape[-1]
+        if mask is not None:
+            return example_of(square, heat, None, mask_to_square(mask, size), self.crop_look)
+        places = peaks(heat, PLACES, size)
+        best = 0
+        if self.classes is not None:
+            best = self.classes.most_telling(look_at(square, heat, places, self.crop_look))
+        return example_of(square, heat, places[best], None, self.crop_look)
 
     @property
     def measures(self) -> int:
-        """How `defect_features` measures: `classify.features.BY_CELLS` or `BY_CROPS`."""
+        """How `example` measures: `classify.features.BY_CELLS` or `BY_CROPS`."""
         return BY_CELLS if self.crop_look is None else BY_CROPS
 
     def _features_of(self, square: np.ndarray) -> np.ndarray:
-        return strongest_features(self._seen(square), self.map_reference(Route.FULL), self.crop_look)
-
-    def _seen(self, square: np.ndarray) -> Seen:
-        return Seen(square, *self.students[Route.FULL](square)[1:])
+        """By what the full student computed, (f,)."""
+        seen = Seen(square, *self.students[Route.FULL](square)[1:])
+        return strongest_features(seen, self.map_reference(Route.FULL))
 
     def map_reference(self, route: str) -> float:
         """Unit of the fixed heat-map scale of a stage of the route."""
@@ -257,7 +265,11 @@ class Inspector:
                 raise BundleError(f"model {name} of the bundle does not run: {error}") from error
 
     def _check_classes(self, classes: TypeClassifier) -> None:
-        given = self._features_of(np.full(self.preprocessing.shape, 0.5, dtype=np.float32)).size
+        blank = np.full(self.preprocessing.shape, 0.5, dtype=np.float32)
+        if self.crop_look is None:
+            given = self._features_of(blank).size
+        else:
+            given = look_at(blank, np.zeros((8, 8)), [(4, 4)], self.crop_look).size
         if classes.center.size != given:
             raise BundleError(
                 f"{CLASSES} was learned with other students: it takes {classes.center.size} features, these "
