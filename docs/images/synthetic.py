@@ -76,11 +76,15 @@ def draw_anomalies(path: Path) -> None:
         normal_image(MicrographConfig(size=160, layout="contacts"), 0, 4),
         textured_surface(160, 1),
     ]
-    fig, axes = plt.subplots(5, 6, figsize=(11, 10), dpi=110)
+    rows = -(-len(GENERATORS) // 2)
+    fig, axes = plt.subplots(rows, 6, figsize=(11, 2 * rows), dpi=110)
+    for ax in axes.ravel():
+        ax.axis("off")
     for number, (name, generator) in enumerate(GENERATORS.items()):
         for k, (surface, donor) in enumerate(zip(surfaces, donors, strict=True)):
             image, mask = clearest(generator, surface, donor, first=DRAWS * (k + 3 * number))
-            ax = axes[number % 5, 3 * (number // 5) + k]
+            ax = axes[number % rows, 3 * (number // rows) + k]
+            ax.axis("on")
             show(ax, image, mask, name if k == 1 else "")
     fig.subplots_adjust(left=0.005, right=0.995, top=0.945, bottom=0.005, wspace=0.03, hspace=0.13)
     fig.suptitle("Synthetic anomalies on SYNTHETIC surfaces (mask outlined)", fontsize=11, color=INK, y=0.985)
