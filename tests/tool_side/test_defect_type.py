@@ -82,6 +82,31 @@ def looking(write_bundle: Callable[..., Path], tmp_path_factory: pytest.TempPath
     return write_bundle(tmp_path_factory.mktemp("looking") / "bundle", crops=to_bytes(model))
 
 
+def crossed(wafer: Wafer, kind: str, seed: int) -> tuple[np.ndarray, tuple[int, int]]:
+    """A spot, bright or dark, and a brighter cross elsewhere (synthetic); the place of the spot."""
+    rng = np.random.default_rng(seed)
+    image = wafer(seed).copy()
+    rows, columns = np.mgrid[: image.shape[0], : image.shape[1]]
+    row, column = int(rng.integers(40, 100)), int(rng.integers(40, 216))
+    spot = np.hypot(rows - row, columns - column) < 7
+    image[spot] = 200 if kind == "bright" else 60
+    down, right = int(rng.integers(160, 220)), int(rng.integers(40, 216))
+    image[down - 9 : down + 9, right - 3 : right + 3] = 255
+    image[down - 3 : down + 3, right - 9 : right + 9] = 255
+    return image, (row, column)
+
+
+def write_crossed(data: Path, kind: str, seed: int, wafer: Wafer, *, mask: bool) -> None:
+    image, (row, column) = crossed(wafer, kind, seed)
+    (data / "test" / kind).mkdir(parents=True, exist_ok=True)
+    Image.fromarray(image).save(data / "test" / kind / f"{seed:03d}.png")
+    if mask:
+        (data / "ground_truth" / kind).mkdir(parents=True, exist_ok=True)
+        rows, columns = np.mgrid[: image.shape[0], : image.shape[1]]
+        on = np.hypot(rows - row, columns - column) < 7
+        Image.fromarray(255 * on.astype(np.uint8)).save(data / "ground_truth" / kind / f"{seed:03d}_mask.png")
+
+
 def bars(folder: Path) -> list[Path]:
     return sorted((folder.parent / f"{folder.name}_bars").iterdir())
 
@@ -137,6 +162,33 @@ class TestByCrops:
         assert main(["classes", "add", str(named), "bar", *files[:8], "--out", str(more)]) == 0
         classes = load_bundle(more).classes
         assert classes is not None and classes.measured == BY_CROPS and "bar" in classes.types
+
+    def test_masks_teach_which_bright_places_are_no_defect(
+        self, looking: Path, wafer: Wafer, tmp_path: Path
+    ) -> None:
+        """A cross that stands out more than the defect is on every image: without masks it hides the type."""
+        right = {}
+        for name, masks in (("masked", True), ("blind", False)):
+            data, out = tmp_path / name, tmp_path / f"{name}_bundle"
+            for i in range(24):
+                for kind in ("bright", "dark"):
+                    write_crossed(data, kind, i, wafer, mask=masks)
+            assert main(["classes", "learn", str(looking), str(data / "test"), "--out", str(out)]) == 0
+            inspector = Inspector(out)
+            classes = inspector.classes
+            assert classes is not None and (classes.nothing is not None) == masks
+            found = []
+            for i in range(100, 112):
+                for kind in ("bright", "dark"):
+                    image, (row, column) = crossed(wafer, kind, i)
+                    first = inspector.inspect(image).evidence["defect"]
+                    left, top, end, bottom = first["box"]
+                    on_it = left - 24 < column < end + 24 and top - 24 < row < bottom + 24
+                    found.append(
+                        on_it and max(first["probabilities"], key=first["probabilities"].get) == kind
+                    )
+            right[name] = sum(found)
+        assert right["masked"] >= 20 > right["blind"] + 5
 
     def test_a_classifier_without_its_backbone_is_refused(
         self, looking: Path, folder: Path, tmp_path: Path
