@@ -92,7 +92,7 @@ def test_the_frame_is_masked_and_hot_pixels_would_change_a_score(run):
     student = {name: on_arrays(load_student(run / name)) for name in ("lowres", "full")}
     whole = QualityGate(gate.ranges, gate.fitted_on)
     ours, raw = (route_scores(one, [grey], student).full[0] for one in (gate, whole))
-    assert abs(ours / raw - 1) > 1e-4
+    assert abs(ours / raw - 1) > 1e-5  # rounding is a tenth of that
 
 
 def test_the_report_says_what_the_tool_does_with_the_files(run, images):
