@@ -45,7 +45,7 @@ def learn_types(
     types together: what is promised then holds for all types on average, and not for that type alone.
 
     Args:
-        features: (n, f) of `features.measure` or `crops.measure_crops`, or (n, v, f): of each example and of its
+        features: (n, f) of `features.measure` or `crops.look_at`, or (n, v, f): of each example and of its
             copies of the same type.
         labels: Type of each.
         parts: Which part each example shows; None: each another one. Pictures of one part are no independent examples:

@@ -10,6 +10,7 @@ import ctypes
 import hashlib
 import os
 import re
+import threading
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
@@ -65,7 +66,8 @@ class ImageFiles:
             if self._is_whole(path, sha256):
                 continue
             path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = path.with_name(f".{sha256}.{os.getpid()}.part")
+            # two threads of a process may keep the same image at once
+            temporary = path.with_name(f".{sha256}.{os.getpid()}.{threading.get_ident()}.part")
             try:
                 temporary.write_bytes(data)
                 temporary.replace(path)
