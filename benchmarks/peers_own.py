@@ -29,9 +29,7 @@ def main() -> None:
     images = np.load(images_file, mmap_mode="r", allow_pickle=False)
     labels = np.load(labels_file, allow_pickle=False)
     loaded = load_bundle(bundle)
-    # The arrays are the data's squares, in its grey levels already, whatever size and levels its files have.
-    plain = replace(loaded.preprocessing, black=0.0, white=1.0, source=None)
-    inspector = Inspector(replace(loaded, preprocessing=plain), threads=1)
+    inspector = Inspector(replace(loaded, preprocessing=loaded.preprocessing.of_prepared()), threads=1)
     for image in images[:WARM_UP]:
         inspector.inspect(np.array(image[0]))
     rows, refused = [], 0

@@ -97,9 +97,8 @@ class ToolRun:
 
 def plain_inspector(bundle: Bundle, store: ImageStore, *, measuring: bool = False) -> Inspector:
     """The runtime for the images of a store, on one thread; measuring: as of `Inspector`."""
-    # The store's images already are in the data set's grey levels; the tool would apply them a second time.
-    # They are squares, too, whatever size their files have.
-    plain = replace(bundle.preprocessing, black=0.0, white=1.0, source=None)
+    # The store's images already are squares in the data set's grey levels; the tool would apply these a second time.
+    plain = bundle.preprocessing.of_prepared()
     if store.reduced is not None:
         plain = bundle.preprocessing  # tiles are cut from the images as they were taken
     return Inspector(replace(bundle, preprocessing=plain), threads=1, measuring=measuring)

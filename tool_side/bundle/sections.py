@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Container, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from router.decision import STAGES
@@ -43,6 +43,10 @@ class Preprocessing:
     def tiles(self) -> Tiling | None:
         """How large images are cut; None where each is one square."""
         return None if self.tiling is None else Tiling.from_dict(self.tiling)
+
+    def of_prepared(self) -> Preprocessing:
+        """For images that are squares in the data's grey levels already, whatever size and levels their files have."""
+        return replace(self, black=0.0, white=1.0, source=None)
 
     def require_squares(self, what: str) -> None:
         """For what is only there for images that are one square each.

@@ -95,11 +95,12 @@ def _by_crops(
     if first is None:
         first = faint_region(seen.heat, reference, size, places[best], pixel_um=pixel_um)
     others = [region for region in regions if region is not first][: MOST - 1]
-    told = [(first, classes.classify(looks[best]))]
-    if others:
-        highest = [(int(row[0]), int(column[0])) for _, row, column in others]
-        told += zip(others, map(classes.classify, look_at(seen.image, seen.heat, highest, look)), strict=True)
-    return told
+    seen_at = dict(zip(places, looks, strict=True))
+    highest = [(int(row[0]), int(column[0])) for _, row, column in others]
+    if further := [place for place in highest if place not in seen_at]:
+        seen_at |= zip(further, look_at(seen.image, seen.heat, further, look), strict=True)
+    verdicts = [classes.classify(seen_at[place]) for place in (places[best], *highest)]
+    return list(zip((first, *others), verdicts, strict=True))
 
 
 def _holds(region: Region, place: Place) -> bool:
