@@ -26,6 +26,7 @@ from likelihood.answers import PAINTED, SMALLEST, Answers, attach_answers
 from likelihood.labels import fit_with_labels
 from student_vae import StudentVAE, save_student
 from teacher.model import teacher_answers
+from teacher.symmetry_record import loosely_placed
 from training.checkpoints import FORMAT, forget_other_work
 from training.tracking import LossLog, WandbRun
 from wafer_data.errors import InputError
@@ -143,6 +144,7 @@ def run_stage(name: str, config: DistillConfig, run_dir: Path, store: ImageStore
             stage,
             config.seed,
             _changes_of_the_fit(augmentation, answers, normals),
+            answers is None and loosely_placed(run_dir / "teacher"),
             lambda e, v: record("elbo", e, v),
             work / "elbo",
         )
@@ -262,6 +264,7 @@ def _fit_and_decode(
     stage: StageConfig,
     seed: int,
     changes: list[Change],
+    loose: bool,
     on_epoch: OnEpoch,
     work: Path,
 ) -> StudentVAE:
@@ -280,7 +283,7 @@ def _fit_and_decode(
     fit = fit_with_labels(
         lambda: (part[:, count:] for part in features_of(normals, changes)),
         (part[:, count:] for part in features_of(defects, [SAME])),
-        config.for_images(len(normals), len(changes)),
+        config.for_images(len(normals), len(changes), loose),
         seed,
     )
     likelihood = fit.likelihood

@@ -149,16 +149,19 @@ class LikelihoodConfig(BaseModel):
         """How many principal coordinates the conditional mean may use: the latent and those beyond it."""
         return self.latent + self.extra_coordinates
 
-    def for_images(self, images: int, copies: int = 1) -> LikelihoodConfig:
+    def for_images(self, images: int, copies: int = 1, loose: bool = False) -> LikelihoodConfig:
         """The same with as many coordinates as a fit to `images` images, each in `copies` ways round, can use.
 
         A surface that is met in four or eight ways round is so many surfaces: two and three times the coordinates
-        tell them apart. More than three quarters of the images would learn the images; copies make them go further,
-        to as many as there are images (docs/LOG.md has the figures).
+        tell them apart. So is one that is `loose`, placed a little otherwise in every image: three times. More than
+        three quarters of the images would learn the images; copies make them go further, to as many as there are
+        images (docs/LOG.md has the figures).
         """
         wanted, bound = self.coordinates, 3 * images // 4
         if copies >= 4:
             wanted, bound = wanted * (1 + copies // 4), images
+        if loose:
+            wanted = 3 * self.coordinates
         most = max(1, min(wanted, bound))
         latent = min(self.latent, most)
         return self.model_copy(update={"latent": latent, "extra_coordinates": most - latent})

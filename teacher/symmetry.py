@@ -24,7 +24,7 @@ from likelihood.model import FeatureLikelihood
 from teacher.config import TeacherConfig
 from teacher.model import Teacher
 from teacher.project import project_images
-from teacher.symmetry_record import FEWEST_JUDGED, SCHEMA, exact_symmetries
+from teacher.symmetry_record import FEWEST_JUDGED, LOOSE, SCHEMA, SHIFT, SHIFT_PIXELS, exact_symmetries
 from wafer_data.progress import track
 from wafer_data.store import ImageStore
 
@@ -41,6 +41,17 @@ CHANGES: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {
 """(image (C, S, S), its place among those judged) -> changed image; named as in `wafer_data.augment.AugmentConfig`."""
 
 
+def _shifted(image: np.ndarray, place: int) -> np.ndarray:
+    """By `SHIFT_PIXELS` in one of the four directions, in turns; what comes in is mirrored at the border."""
+    by, side = SHIFT_PIXELS, image.shape[-1]
+    rows, columns = [(0, by), (2 * by, by), (by, 0), (by, 2 * by)][place % 4]
+    wider = np.pad(image, ((0, 0), (by, by), (by, by)), mode="reflect")
+    return wider[:, rows : rows + side, columns : columns + side]
+
+
+_JUDGED = CHANGES | {SHIFT: _shifted}
+
+
 def measure_symmetries(
     teacher: Teacher,
     store: ImageStore,
@@ -50,7 +61,7 @@ def measure_symmetries(
 ) -> dict[str, Any]:
     """How well changed normals are told from unchanged ones, for each of `CHANGES`; what `symmetries.json` holds.
 
-    At most 400 normals take part, so at most 600 passes of the backbone, and 400 more where `known` is not given.
+    At most 400 normals take part, so at most 800 passes of the backbone, and 400 more where `known` is not given.
 
     Args:
         teacher: its projection is fitted; its likelihood is not used.
@@ -60,7 +71,8 @@ def measure_symmetries(
     Returns:
         schema, `fitted` and `judged` (numbers of images), `changes`: name -> `auroc` in [0, 1], 0.5 where a changed
         image looks as normal as an unchanged one, and its `interval95`, both None with fewer than `FEWEST_JUDGED`
-        images to judge; and `exact`, the names of `exact_symmetries`.
+        images to judge; `exact`, the names of `exact_symmetries`; `shift`, the same figures of images shifted by
+        `SHIFT_PIXELS`, and `loose`, whether those are hardly told from others.
     """
     normals = store.indices("train", label=0)
     chosen = np.linspace(0, len(normals) - 1, min(len(normals), MOST_IMAGES)).round().astype(int)
@@ -73,8 +85,8 @@ def measure_symmetries(
     judged = sum(len(judges) for _, judges in turns)
     result: dict[str, Any] = {"schema": SCHEMA, "fitted": len(halves[0]), "judged": judged}
     if len(halves[1]) < FEWEST_JUDGED:
-        undecided = {name: {"auroc": None, "interval95": None} for name in CHANGES}
-        return result | {"changes": undecided, "exact": []}
+        undecided = {name: {"auroc": None, "interval95": None} for name in _JUDGED}
+        return result | _concluded(undecided, config)
 
     def images(positions: np.ndarray) -> Tensor:
         return torch.from_numpy(store.batch(normals[positions]))
@@ -86,22 +98,33 @@ def measure_symmetries(
     ordinary = [_score(likelihoods[turn], coarse[1 - turn]) for turn in range(len(turns))]
     work = [
         (name, turn, start)
-        for name in CHANGES
+        for name in _JUDGED
         for turn, (_, judges) in enumerate(turns)
         for start in range(0, len(judges), size)
     ]
     scores: dict[tuple[str, int], list[np.ndarray]] = {(name, turn): [] for name, turn, _ in work}
     for name, turn, start in track(work, "symmetries of the surface"):
         batch = images(turns[turn][1][start : start + size]).numpy()
-        changed = np.stack([CHANGES[name](image, start + place) for place, image in enumerate(batch)])
+        changed = np.stack([_JUDGED[name](image, start + place) for place, image in enumerate(batch)])
         features = project_images(teacher, torch.from_numpy(changed), config)
         scores[name, turn].append(_score(likelihoods[turn], _coarse(features)))
     changes = {}
-    for name in CHANGES:
+    for name in _JUDGED:
         pairs = [(before, np.concatenate(scores[name, turn])) for turn, before in enumerate(ordinary)]
         auroc, interval = paired_auroc(pairs)
         changes[name] = {"auroc": auroc, "interval95": list(interval)}
-    return result | {"changes": changes, "exact": exact_symmetries(changes, config.exact_symmetry)}
+    return result | _concluded(changes, config)
+
+
+def _concluded(changes: dict[str, Any], config: TeacherConfig) -> dict[str, Any]:
+    """What follows from the figures of `_JUDGED`."""
+    shift = changes.pop(SHIFT)
+    return {
+        "changes": changes,
+        "exact": exact_symmetries(changes, config.exact_symmetry),
+        SHIFT: shift,
+        "loose": bool(exact_symmetries({SHIFT: shift}, LOOSE)),
+    }
 
 
 def paired_auroc(pairs: list[tuple[np.ndarray, np.ndarray]]) -> tuple[float, tuple[float, float]]:

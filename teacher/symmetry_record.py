@@ -9,7 +9,12 @@ from wafer_data.errors import InputError
 from wafer_data.files import read_json
 
 SYMMETRIES = "symmetries.json"
-SCHEMA = 2
+SCHEMA = 3
+SHIFT = "shift"
+"""The change that tells whether every image shows the same place: by `SHIFT_PIXELS` up, down, left or right."""
+SHIFT_PIXELS = 16
+LOOSE = 0.7
+"""An AUROC of shifted normals against others below which a surface is placed a little otherwise in every image."""
 
 FEWEST_JUDGED = 20
 """With fewer images the 95 % interval of the AUROC reaches 0.18 and more to either side, and nothing is concluded."""
@@ -31,6 +36,15 @@ def exact_symmetries(changes: dict[str, Any], limit: float) -> list[str]:
         for name, found in changes.items()
         if found["auroc"] is not None and found["auroc"] < limit and found["interval95"][1] < limit + UNSURE
     ]
+
+
+def loosely_placed(teacher_dir: Path) -> bool:
+    """Whether the surface lies a little otherwise in every image; False where nothing was measured.
+
+    Raises:
+        InputError: `symmetries.json` is broken or of another schema.
+    """
+    return (teacher_dir / SYMMETRIES).is_file() and bool(read_symmetries(teacher_dir)["loose"])
 
 
 def read_symmetries(teacher_dir: Path) -> dict[str, Any]:

@@ -22,7 +22,7 @@ def measured(tmp_path):
             name: {"auroc": a, "interval95": None if a is None else [a - 0.02, a + 0.02]}
             for name, a in zip(FLIPS, aurocs, strict=True)
         }
-        content = {"schema": 2, "fitted": 14, "judged": 14, "changes": changes, "exact": []}
+        content = {"schema": 3, "fitted": 14, "judged": 14, "changes": changes, "exact": []}
         (tmp_path / "symmetries.json").write_text(json.dumps(content))
         return tmp_path
 

@@ -17,7 +17,7 @@ def test_changes_that_the_teacher_found_exact_enter_the_fit(tmp_path):
         name: {"auroc": 0.55, "interval95": [0.5, 0.6]} for name in ("horizontal_flip", "vertical_flip")
     }
     changes["rotate90"] = {"auroc": 0.99, "interval95": [0.98, 1.0]}
-    content = {"schema": 2, "fitted": 200, "judged": 200, "changes": changes, "exact": ["horizontal_flip"]}
+    content = {"schema": 3, "fitted": 200, "judged": 200, "changes": changes, "exact": ["horizontal_flip"]}
     (tmp_path / "symmetries.json").write_text(json.dumps(content))
     found = choose_augmentation(PoolConfig(), tmp_path)
     assert found.exact == ("horizontal_flip",)

@@ -13,7 +13,13 @@ from teacher.config import TeacherConfig
 from teacher.fit import fit_teacher
 from teacher.model import Teacher
 from teacher.symmetry import CHANGES, measure_symmetries, paired_auroc
-from teacher.symmetry_record import FEWEST_JUDGED, exact_symmetries, read_symmetries
+from teacher.symmetry_record import (
+    FEWEST_JUDGED,
+    SCHEMA,
+    exact_symmetries,
+    loosely_placed,
+    read_symmetries,
+)
 from wafer_data.errors import InputError
 from wafer_data.image_size import IMAGE_SIZE
 
@@ -52,7 +58,10 @@ class Normals:
 
 
 def surface(kind: str, count: int = 120) -> Normals:
-    """Noise over nothing, over a slope from left to right, or over bars that look alike from all four sides."""
+    """Noise over nothing, over a slope from left to right, or over bars that look alike from all four sides.
+
+    Jittered bars lie up to a quarter of the side to the left or right.
+    """
     rng = np.random.default_rng(0)
     images = 0.5 + 0.05 * rng.standard_normal((count, SIDE, SIDE))
     along = np.linspace(-0.2, 0.2, SIDE)
@@ -60,6 +69,9 @@ def surface(kind: str, count: int = 120) -> Normals:
         images += along
     elif kind == "bars":
         images += 0.2 * (np.abs(along) < 0.05)
+    elif kind == "jittered bars":
+        for image, by in zip(images, rng.integers(-SIDE // 4, SIDE // 4 + 1, count), strict=True):
+            image += 0.2 * np.roll(np.abs(along) < 0.05, by)
     return Normals(images.clip(0, 1).astype(np.float32))
 
 
@@ -91,6 +103,22 @@ def test_bars_may_be_mirrored_but_not_turned():
     assert found["horizontal_flip"] < 0.7 and found["vertical_flip"] < 0.7
 
 
+@pytest.mark.parametrize(
+    ("kind", "loose"), [("noise", True), ("jittered bars", True), ("bars", False), ("slope", False)]
+)
+def test_loose_is_a_surface_that_lies_otherwise_in_every_image(kind, loose):
+    found = measure_symmetries(teacher(), surface(kind), CONFIG, 0)
+    assert found["loose"] == loose, found["shift"]
+    assert "shift" not in found["changes"], "no copies are made of it"
+
+
+def test_the_record_says_whether_the_surface_is_loose(tmp_path):
+    assert not loosely_placed(tmp_path), "nothing was measured"
+    for loose in (True, False):
+        (tmp_path / "symmetries.json").write_text(json.dumps({"schema": SCHEMA, "loose": loose}))
+        assert loosely_placed(tmp_path) == loose
+
+
 def test_the_interval_holds_the_estimate_and_the_seed_draws_the_halves():
     first, again, other = (
         measure_symmetries(teacher(), surface("noise"), CONFIG, seed) for seed in (0, 0, 1)
@@ -110,22 +138,23 @@ def test_features_at_hand_are_not_computed_again():
     features = teacher().features(images)
     known = measure_symmetries(with_known, store, CONFIG, 0, lambda rows: features[rows])
     assert known == alone
-    assert (ours.backbone.seen, with_known.backbone.seen) == (100 + 3 * 100, 3 * 100)
+    assert (ours.backbone.seen, with_known.backbone.seen) == (100 + 4 * 100, 4 * 100)
 
 
-def test_never_more_than_600_passes_beside_the_features_at_hand():
+def test_never_more_than_800_passes_beside_the_features_at_hand():
     store = surface("noise", 1000)
     ours = teacher()
     features = teacher().features(torch.from_numpy(store.batch(store.indices("train", 0))))
     found = measure_symmetries(ours, store, CONFIG, 0, lambda rows: features[rows])
     assert (found["fitted"], found["judged"]) == (200, 200)
-    assert ours.backbone.seen == 600
+    assert ours.backbone.seen == 800
 
 
 @pytest.mark.parametrize("count", [2, 2 * FEWEST_JUDGED - 2])
 def test_too_few_images_leave_it_undecided(count):
     found = measure_symmetries(teacher(), surface("slope", count), CONFIG, 0)
-    assert found["judged"] == count and found["exact"] == []
+    assert found["judged"] == count and found["exact"] == [] and not found["loose"]
+    assert found["shift"] == {"auroc": None, "interval95": None}
     assert all(v == {"auroc": None, "interval95": None} for v in found["changes"].values())
 
 
@@ -160,7 +189,7 @@ def test_the_interval_covers_the_truth_as_often_as_it_says(shared, sets):
 def test_a_fitted_teacher_has_its_symmetries_beside_it(tiny_store, tiny_teacher_config, tmp_path):
     fit_teacher(tiny_teacher_config, tiny_store, tmp_path / "teacher")
     found = read_symmetries(tmp_path / "teacher")
-    assert found["schema"] == 2 and set(found["changes"]) == set(CHANGES)
+    assert found["schema"] == SCHEMA and set(found["changes"]) == set(CHANGES)
     assert found["judged"] == len(tiny_store.indices("train", label=0))
 
 
@@ -168,7 +197,7 @@ def test_a_teacher_without_them_or_of_another_schema_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"adapt the teacher again.*distill\.pool\.flips"):
         read_symmetries(tmp_path)
     (tmp_path / "symmetries.json").write_text('{"schema": 99}')
-    with pytest.raises(InputError, match="schema 99, expected 2"):
+    with pytest.raises(InputError, match=f"schema 99, expected {SCHEMA}"):
         read_symmetries(tmp_path)
 
 
