@@ -121,9 +121,7 @@ def fit_teacher(
 
     def fitted(loose: bool) -> Fit:
         likelihood = config.likelihood.for_images(len(normals), len(changes), loose)
-        return fit_with_labels(
-            residuals, _labelled(teacher, store, compute, config), likelihood, config.seed
-        )
+        return fit_with_labels(residuals, _labelled(teacher, store, compute, config), likelihood, config.seed)
 
     fit = fitted(loose=False)
     teacher.likelihood = fit.likelihood

@@ -8,6 +8,7 @@ from distill import stages
 from distill.augmentation import choose_augmentation
 from distill.config import PoolConfig
 from distill.stages import run_stage
+from student_vae import load_student
 from tests.conftest import tiny_distill_config
 from tests.distill.test_stages import copy_of
 
@@ -59,3 +60,17 @@ def test_a_symmetric_surface_is_fitted_to_its_copies(
     whole = count // likelihood.folds * likelihood.folds
     assert seen == [(count + (copies - 1) * whole, min(coordinates, count if copies > 2 else 3 * count // 4))]
     assert json.loads((run_dir / "lowres" / "augmentation.json").read_text())["in_the_fit"] == flips
+
+
+@pytest.mark.parametrize(("loose", "more"), [(True, 3), (False, 1)])
+def test_a_loosely_placed_surface_has_more_coordinates(tiny_run, tiny_store, tmp_path, loose, more):
+    run_dir = copy_of(tiny_run, tmp_path, without=["lowres"])
+    path = run_dir / "teacher" / "symmetries.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"loose": loose}))
+    config = tiny_distill_config()
+    run_stage("lowres", config, run_dir, tiny_store)
+    count, configured = (
+        len(tiny_store.indices("train", label=0)),
+        config.lowres.student.likelihood.coordinates,
+    )
+    assert load_student(run_dir / "lowres").likelihood.coordinates == min(more * configured, 3 * count // 4)

@@ -226,3 +226,17 @@ def test_a_teacher_of_a_symmetric_surface_is_fitted_to_its_copies(
     with torch.no_grad():
         gain = [(t.score(mirrored).score.mean() / t.score(images).score.mean()) for t in (symmetric, plain)]
     assert gain[0] < gain[1], "mirrored images are as ordinary to it as the others"
+
+
+def test_a_teacher_of_a_loosely_placed_surface_has_more_coordinates_where_places_alone_are_asked(
+    tiny_store, tiny_teacher_config, tmp_path, monkeypatch
+):
+    real = fit.measure_symmetries
+    configured = tiny_teacher_config.likelihood.coordinates
+    most = 3 * len(tiny_store.indices("train", label=0)) // 4
+    for loose, more in ((True, 3), (False, 1)):
+        monkeypatch.setattr(
+            fit, "measure_symmetries", lambda *args, loose=loose: real(*args) | {"loose": loose}
+        )
+        fitted = fit_teacher(tiny_teacher_config, tiny_store, tmp_path / str(loose))
+        assert fitted.likelihood.coordinates == min(most, more * configured)
