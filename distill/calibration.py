@@ -15,7 +15,9 @@ import numpy as np
 from likelihood.arrays import ArrayScores, on_arrays
 from router.calibrate import calibrate_policy
 from router.calibrate_tiles import calibrate_tiled_policy
+from router.certificate_parts import parts_statement
 from router.config import RouterConfig
+from router.decision import PASS
 from router.gate import QualityGate, fit_gate_images
 from router.route_scores import STUDENTS, RouteScores, ScoredBatch, score_batches
 from router.samples import PICK_EVERY
@@ -23,6 +25,7 @@ from student_vae import load_student
 from wafer_data.errors import InputError
 from wafer_data.files import new_directory, write_json
 from wafer_data.imaging.tiling import TiledImage
+from wafer_data.parts import parts_named
 from wafer_data.progress import track
 from wafer_data.spread import spread
 from wafer_data.store import ImageStore
@@ -32,8 +35,14 @@ GATE_IMAGES, GATE_PLANTED = 2000, 200
 SYNTHETIC_SEED = 20_000
 
 
-def calibrate_run(run_dir: Path, store: ImageStore, config: RouterConfig) -> None:
+def calibrate_run(run_dir: Path, store: ImageStore, config: RouterConfig, same_part: str = "auto") -> None:
     """Write `router/policy.json`, `router/certificate.json` and `router/calibration.json` of a run.
+
+    Args:
+        run_dir: Of the run; it holds both students.
+        store: Its images.
+        config: Which rates are asked for.
+        same_part: Which images show one part, as `data.same_part`: the certificate says what that takes from it.
 
     Raises:
         InputError: students missing, too few calibration images for the configured rates, or a `router.max_fnr`
@@ -79,6 +88,12 @@ def calibrate_run(run_dir: Path, store: ImageStore, config: RouterConfig) -> Non
             defect_full=known.full if len(defects) else None,
             **more,
         )
+    parts = parts_named([Path(store.records[int(i)].path) for i in usable], same_part)
+    if parts is not None and 1 < len(set(parts)) < len(parts):
+        escalated = policy.escalate(admitted.lowres)
+        decisions = policy.decide(policy.routed_score(admitted.lowres, admitted.full), escalated)
+        outcomes = {"escalation": escalated, "flag": decisions != PASS}
+        certificate["parts"] = parts_statement(outcomes, parts, config.confidence)
     with new_directory(run_dir / "router") as folder:
         write_json(folder / "policy.json", policy.to_dict())
         write_json(folder / "certificate.json", certificate)

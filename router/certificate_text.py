@@ -50,6 +50,7 @@ def certificate_summary(certificate: Mapping[str, Any]) -> list[str]:
             *_budget(certificate["escalation"]),
             *_rate("Normal images flagged (REVIEW or REJECT)", certificate["flag"]),
             *_rate("Normal images rejected without a person", certificate["reject"]),
+            *_parts(certificate.get("parts")),
             *_misses(certificate["fnr"]),
             *(f"Needed: {row['text']}." for row in certificate["needs"]),
             *_synthetic(certificate.get("synthetic")),
@@ -100,6 +101,23 @@ def _budget(stated: Mapping[str, Any]) -> Sequence[str]:
     more = f"; about {needed} normal images would make it {stated['confidence']:.0%}" if needed else ""
     return [
         f"The chance that escalation lies within its budget of {low:.1%} to {high:.1%} is {chance:.0%}{more}."
+    ]
+
+
+def _parts(stated: Mapping[str, Any] | None) -> Sequence[str]:
+    if not stated:
+        return []
+    rates = []
+    for name, word in (("escalation", "escalated"), ("flag", "flagged")):
+        low, high = stated[name]["interval"]
+        rates.append(
+            f"between {low:.2%} and {high:.2%} {word} (they prove as much as {stated[name]['worth']:.0f} "
+            "independent images)"
+        )
+    return [
+        f"The normal images show {stated['parts']} parts, and images of one part are alike. Taking that into account: "
+        f"{'; '.join(rates)}; with {stated['confidence']:.0%} confidence. The intervals above take every image for "
+        "independent."
     ]
 
 

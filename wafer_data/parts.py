@@ -21,6 +21,17 @@ def cut_from(path: PurePath) -> str | None:
     return None if found is None else str(path.parent / found[1])
 
 
+def parts_named(paths: Sequence[PurePath], same_part: str) -> list[int] | None:
+    """Number of the part that each picture shows, as `data.same_part` has it; None: each shows one of its own."""
+    if same_part == "never":
+        return None
+    if same_part != "auto":
+        return parts_of([path.name for path in paths], same_part)
+    cut = [cut_from(path) for path in paths]
+    number = {part: i for i, part in enumerate(dict.fromkeys(cut))}
+    return None if None in number else [number[part] for part in cut]
+
+
 def parts_of(names: Sequence[str], pattern: str, gap: int = 0) -> list[int]:
     """Number of the part that each picture shows.
 

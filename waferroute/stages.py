@@ -240,7 +240,7 @@ def _calibrate(config: RunConfig, run_dir: Path) -> None:
     from distill.calibration import calibrate_run
     from distill.targets import drop_cache
 
-    calibrate_run(run_dir, _store(run_dir), config.router)
+    calibrate_run(run_dir, _store(run_dir), config.router, config.data.same_part)
     if not config.distill.keep_cache:  # every student that could use it is trained
         drop_cache(run_dir)
 

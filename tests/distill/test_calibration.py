@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from distill.calibration import calibrate_run, synthetic_anomaly
-from router.certificate_text import matches_sample
+from router.certificate_text import certificate_summary, matches_sample
 from router.config import RouterConfig
 from router.samples import PICK_EVERY
 from wafer_data.config import DataConfig
@@ -94,3 +94,23 @@ def test_synthetic_anomalies_keep_the_parts_of_the_sample_apart(
         synthetic_anomaly(tiny_store, normals, place)
         assert len(read) == 2
         assert set(read) <= {int(i) for i in normals[place % PICK_EVERY :: PICK_EVERY]}
+
+
+@pytest.mark.parametrize(
+    ("same_part", "parts"), [("never", None), ("auto", None), (r"(\d)\.png", 10), (r"([0-9]+)\.png", None)]
+)
+def test_images_that_share_a_part_prove_less_and_the_certificate_says_so(
+    labelled_run: MakeRun, same_part: str, parts: int | None
+) -> None:
+    run_dir, store = labelled_run(1.0)
+    calibrate_run(run_dir, store, RouterConfig(**RATES), same_part)
+    certificate = read_json(run_dir / "router" / "certificate.json")
+    said = [line for line in certificate_summary(certificate) if "parts" in line]
+    if parts is None:
+        assert "parts" not in certificate and not said
+        return
+    stated = certificate["parts"]
+    assert 1 < stated["parts"] <= parts < stated["images"] == len(store.indices("calibration", label=0))
+    assert stated["escalation"]["worth"] <= stated["images"]
+    assert len(said) == 1 and f"show {stated['parts']} parts" in said[0]
+    assert f"{stated['flag']['interval'][1]:.2%} flagged" in said[0]

@@ -5,7 +5,7 @@ from pathlib import PurePosixPath
 import pytest
 
 from wafer_data.errors import ConfigurationError, InputError
-from wafer_data.parts import cut_from, parts_of
+from wafer_data.parts import cut_from, parts_named, parts_of
 
 
 def test_what_the_pattern_finds_is_the_part() -> None:
@@ -67,3 +67,17 @@ def test_tiles_of_a_folder_without_further_name_are_cut_from_one_image() -> None
 )
 def test_other_names_name_no_tile(name: str) -> None:
     assert cut_from(PurePosixPath(name)) is None
+
+
+def test_parts_are_named_as_the_configuration_has_it():
+    tiles = [
+        PurePosixPath("a/scan1_y0_x0.png"),
+        PurePosixPath("a/scan2_y0_x0.png"),
+        PurePosixPath("a/scan1_y0_x8.png"),
+    ]
+    assert parts_named(tiles, "auto") == [0, 1, 0]
+    assert parts_named(tiles, "never") is None
+    assert parts_named(tiles, "x([0-9]+)") == [0, 0, 1]
+    assert parts_named([*tiles, PurePosixPath("a/whole.png")], "auto") is None, (
+        "one name says nothing of a part"
+    )
