@@ -119,16 +119,16 @@ def fit_teacher(
     elif len(changes) > 1:
         residuals = _with_copies(teacher, store, replace(passes, changes=tuple(changes)), work, key).batches
 
-    def fitted(loose: bool) -> Fit:
+    def likelihood_fit(loose: bool) -> Fit:
         likelihood = config.likelihood.for_images(len(normals), len(changes), loose)
         return fit_with_labels(residuals, _labelled(teacher, store, compute, config), likelihood, config.seed)
 
-    fit = fitted(loose=False)
+    fit = likelihood_fit(loose=False)
     teacher.likelihood = fit.likelihood
     record = _ask(teacher, fit, store, config)
     if teacher.questions is None and teacher.decoder is None and symmetries["loose"]:
         # after the choice: tried is what other folds say, and fewer images are no match for so many coordinates
-        teacher.likelihood = fitted(loose=True).likelihood
+        teacher.likelihood = likelihood_fit(loose=True).likelihood
     teacher = teacher.cpu().eval()
     with new_directory(out_dir) as folder:
         save_teacher(teacher, config.likelihood, folder)
