@@ -90,9 +90,8 @@ def calibrate_run(run_dir: Path, store: ImageStore, config: RouterConfig, same_p
         )
     parts = parts_named([Path(store.records[int(i)].path) for i in usable], same_part)
     if parts is not None and 1 < len(set(parts)) < len(parts):
-        escalated = policy.escalate(admitted.lowres)
-        decisions = policy.decide(policy.routed_score(admitted.lowres, admitted.full), escalated)
-        outcomes = {"escalation": escalated, "flag": decisions != PASS}
+        routed = admitted.under(policy)
+        outcomes = {"escalation": routed.escalated, "flag": routed.decisions != PASS}
         certificate["parts"] = parts_statement(outcomes, parts, config.confidence)
     with new_directory(run_dir / "router") as folder:
         write_json(folder / "policy.json", policy.to_dict())

@@ -93,10 +93,11 @@ def images_for_budget(target: float, low: float, high: float, confidence: float)
     return enough
 
 
-def miss_rate_upper(misses: int, count: int, confidence: float) -> float:
+def miss_rate_upper(misses: float, count: float, confidence: float) -> float:
     """One-sided upper confidence limit of a rate after `misses` in `count` trials (Clopper & Pearson 1934).
 
-    1 when every trial missed, also when there was none.
+    1 when every trial missed, also when there was none. Neither number need be whole: of images that are alike there
+    are fewer than were counted (`router.certificate_parts`).
 
     Raises:
         ValueError: Unless 0 <= misses <= count.

@@ -10,7 +10,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from scipy.special import betaincinv, stdtrit
+from scipy.special import stdtrit
+
+from router.bounds import miss_rate_upper
 
 
 def parts_statement(
@@ -68,8 +70,6 @@ def effective_images(hits: np.ndarray, parts: Sequence[int], confidence: float) 
 
 
 def _interval(share: float, images: float, confidence: float) -> tuple[float, float]:
-    """The interval of Clopper and Pearson for a share of so many images, which need not be a whole number."""
-    tail, hits = (1 - confidence) / 2, share * images
-    low = float(betaincinv(hits, images - hits + 1, tail)) if share > 0 else 0.0
-    high = float(betaincinv(hits + 1, images - hits, 1 - tail)) if share < 1 else 1.0
-    return low, high
+    """The two-sided interval for a share of so many images, which need not be a whole number."""
+    one_sided, hits = (1 + confidence) / 2, share * images
+    return 1 - miss_rate_upper(images - hits, images, one_sided), miss_rate_upper(hits, images, one_sided)

@@ -108,17 +108,17 @@ def measure_symmetries(
         changed = np.stack([_JUDGED[name](image, start + place) for place, image in enumerate(batch)])
         features = project_images(teacher, torch.from_numpy(changed), config)
         scores[name, turn].append(_score(likelihoods[turn], _coarse(features)))
-    changes = {}
+    figures = {}
     for name in _JUDGED:
         pairs = [(before, np.concatenate(scores[name, turn])) for turn, before in enumerate(ordinary)]
         auroc, interval = paired_auroc(pairs)
-        changes[name] = {"auroc": auroc, "interval95": list(interval)}
-    return result | _concluded(changes, config)
+        figures[name] = {"auroc": auroc, "interval95": list(interval)}
+    return result | _concluded(figures, config)
 
 
-def _concluded(changes: dict[str, Any], config: TeacherConfig) -> dict[str, Any]:
+def _concluded(figures: dict[str, Any], config: TeacherConfig) -> dict[str, Any]:
     """What follows from the figures of `_JUDGED`."""
-    shift = changes.pop(SHIFT)
+    changes, shift = {name: figures[name] for name in CHANGES}, figures[SHIFT]
     return {
         "changes": changes,
         "exact": exact_symmetries(changes, config.exact_symmetry),

@@ -15,7 +15,7 @@ import numpy as np
 from wafer_data.checks import CheckedImage
 from wafer_data.config import DataConfig
 from wafer_data.errors import InputError
-from wafer_data.parts import cut_from, parts_of
+from wafer_data.parts import cut_from, numbered, parts_of
 from wafer_data.problems import Problem
 
 FEWEST_PARTS = 10
@@ -53,8 +53,7 @@ def shown_parts(images: Sequence[CheckedImage], config: DataConfig) -> list[int]
             raise type(error)(f"data.same_part: {error}") from error
         by_image = dict(zip(asked, numbers, strict=True))
         shown = [by_image.get(i, f"image {i}") for i in range(len(images))]
-    number = {part: n for n, part in enumerate(dict.fromkeys(shown))}
-    return [number[part] for part in shown]
+    return numbered(shown)
 
 
 def parts_said(images: Sequence[CheckedImage], config: DataConfig) -> list[Problem]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from pathlib import PurePath
 
 from wafer_data.errors import ConfigurationError, InputError
@@ -28,8 +28,13 @@ def parts_named(paths: Sequence[PurePath], same_part: str) -> list[int] | None:
     if same_part != "auto":
         return parts_of([path.name for path in paths], same_part)
     cut = [cut_from(path) for path in paths]
-    number = {part: i for i, part in enumerate(dict.fromkeys(cut))}
-    return None if None in number else [number[part] for part in cut]
+    return None if None in cut else numbered(cut)
+
+
+def numbered(parts: Sequence[Hashable]) -> list[int]:
+    """Parts by number, 0, 1, ... in the order in which they first appear."""
+    number = {part: i for i, part in enumerate(dict.fromkeys(parts))}
+    return [number[part] for part in parts]
 
 
 def parts_of(names: Sequence[str], pattern: str, gap: int = 0) -> list[int]:
@@ -62,8 +67,7 @@ def parts_of(names: Sequence[str], pattern: str, gap: int = 0) -> list[int]:
             )
         found.append(text)
     if not gap:
-        number = {text: i for i, text in enumerate(dict.fromkeys(found))}
-        return [number[text] for text in found]
+        return numbered(found)
     order = sorted(range(len(found)), key=lambda i: int(found[i]))
     parts, part = [0] * len(found), 0
     for last, i in zip([order[0], *order] if order else [], order, strict=False):
