@@ -36,6 +36,14 @@ ASKED_SHAPES: dict[str, dict[str, Any]] = {
 """Of the students, where more is asked than places. At a place a low-resolution cell of 16 pixels is told by what is
 expected there; wherever it may lie, a small defect in so large a cell is not. What a look tells takes more layers than
 residual blocks give for the same time (docs/LOG.md)."""
+LOOSE_LIKELIHOOD: dict[str, Any] = {
+    "latent_grid": 4,
+    "latent_directions": None,
+    "levels": [LevelConfig(directions=16), LevelConfig(grid=16, directions=3, mean_grid=16)],
+}
+"""Of the low-resolution student's likelihood, where a surface lies otherwise in every image. Cells of the coarse level
+tell where they are when all of them show the same place; which place it is, is told by all directions of wider ones
+(docs/LOG.md)."""
 
 
 class StageConfig(BaseModel):
@@ -261,13 +269,21 @@ class DistillConfig(BaseModel):
         """The pool that one stage trains on."""
         return self.pool.model_copy(update={"generated": stage.copies * self.pool.generated})
 
-    def stage_of(self, name: str, asks_more: bool) -> StageConfig:
-        """Stage `name` as it is trained, given whether its teacher asks more than places.
+    def stage_of(self, name: str, asks_more: bool, loose: bool = False) -> StageConfig:
+        """Stage `name` as it is trained, given what its teacher found.
 
-        Then both students learn from more copies and have the shape that `ASKED_SHAPES` gives them, unless theirs was
-        chosen in the configuration.
+        Args:
+            name: One of `STAGES`.
+            asks_more: The teacher asks more than places. Then both students learn from more copies and have the shape
+                that `ASKED_SHAPES` gives them, unless theirs was chosen in the configuration.
+            loose: It asks for places alone, and the surface lies otherwise in every image. Then the low-resolution
+                student has `LOOSE_LIKELIHOOD`, unless its likelihood was chosen.
         """
         stage: StageConfig = getattr(self, name)
+        if loose and name == "lowres" and stage.student.likelihood == _lowres().student.likelihood:
+            likelihood = stage.student.likelihood.model_copy(update=LOOSE_LIKELIHOOD)
+            student = stage.student.model_copy(update={"likelihood": likelihood})
+            return stage.model_copy(update={"student": student})
         if not asks_more or name not in STUDENTS:
             return stage
         student, shape = stage.student, ASKED_SHAPES[name]

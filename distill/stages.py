@@ -73,7 +73,8 @@ def run_stage(name: str, config: DistillConfig, run_dir: Path, store: ImageStore
     if name not in STAGES:
         raise InputError(f"no stage called {name}; stages are {', '.join(STAGES)}")
     asked = teacher_answers(run_dir / "teacher")
-    stage = config.stage_of(name, asked is not None)
+    loose = asked is None and loosely_placed(run_dir / "teacher")
+    stage = config.stage_of(name, asked is not None, loose)
     store = store.tiles(stage.student.likelihood.folds)
     cache = run_dir / CACHE
     accelerator = Accelerator(mixed_precision=config.mixed_precision)
@@ -144,7 +145,7 @@ def run_stage(name: str, config: DistillConfig, run_dir: Path, store: ImageStore
             stage,
             config.seed,
             _changes_of_the_fit(augmentation, answers, normals),
-            answers is None and loosely_placed(run_dir / "teacher"),
+            loose,
             lambda e, v: record("elbo", e, v),
             work / "elbo",
         )

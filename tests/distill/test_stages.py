@@ -166,6 +166,20 @@ def test_a_shape_that_was_chosen_stays_whatever_is_asked(name, chosen):
     assert config.stage_of(name, asks_more=True).student == student
 
 
+def test_where_places_lie_otherwise_in_every_image_the_low_resolution_latent_is_taken_from_all_directions():
+    config = DistillConfig()
+    for name in ("intermediate", "target", "full"):
+        assert config.stage_of(name, asks_more=False, loose=True) == getattr(config, name)
+    low, usual = config.stage_of("lowres", asks_more=False, loose=True), config.lowres
+    StudentConfig.model_validate(low.student.model_dump())  # a likelihood that could stand in a file
+    assert low.student.likelihood.latent_directions is None is not usual.student.likelihood.latent_directions
+    kept = usual.model_copy(update={"student": low.student})
+    assert low == kept and low.student.map_size == usual.student.map_size
+    chosen = usual.student.likelihood.model_copy(update={"top_positions": 0.1})
+    own = usual.model_copy(update={"student": usual.student.model_copy(update={"likelihood": chosen})})
+    assert config.model_copy(update={"lowres": own}).stage_of("lowres", asks_more=False, loose=True) == own
+
+
 def test_no_finer_map_than_a_full_student_has_whose_map_was_chosen():
     likelihood = LikelihoodConfig(levels=[LevelConfig()], prototypes=0)
     student = StudentConfig(map_size=16, likelihood=likelihood)
