@@ -21,7 +21,7 @@ from scipy.stats import binomtest
 from sklearn.metrics import f1_score, roc_auc_score
 
 from classify.crops import PLACES, Example, look_at, peaks
-from classify.features import BY_CROPS, Seen
+from classify.features import Seen
 from classify.group import group_unknown
 from classify.model import TypeClassifier
 from tool_side.bundle.load import load_bundle
@@ -62,7 +62,7 @@ def main() -> None:
     for seed in range(args.seeds):
         learned, fresh = draw(labels, shown, args.labels, seed)
         learned &= ~always
-        model = learned_from(found, labels, shown, learned, seed)
+        model = learned_from(found, labels, shown, learned, seed, inspector.measures)
         for name, test in (("all", fresh & ~always), ("flagged", fresh & flagged & ~always)):
             row = figures_of(model, chosen(model, found, test), labels[test])
             print(f"seed {seed}, {name}: {said(row)}")
@@ -71,17 +71,22 @@ def main() -> None:
     print("flagged, mean:", said({key: float(np.mean([one[key] for one in figures])) for key in figures[0]}))
     groups = [args.novel] if args.novel else [[name] for name in np.unique(labels)]
     for left in groups:
-        unknown(found, labels, shown, flagged, left, args.labels, args.seeds)
+        unknown(found, labels, shown, flagged, left, args.labels, args.seeds, inspector.measures)
     timed(model, inspector, files[0])
 
 
 def learned_from(
-    found: list[Example], labels: np.ndarray, shown: np.ndarray, learned: np.ndarray, seed: int
+    found: list[Example],
+    labels: np.ndarray,
+    shown: np.ndarray,
+    learned: np.ndarray,
+    seed: int,
+    measures: int,
 ) -> TypeClassifier:
     rows = np.flatnonzero(learned)
     parts = shown[learned].tolist()
     return learn_examples(
-        [found[i] for i in rows], labels[learned].tolist(), measured=BY_CROPS, parts=parts, seed=seed
+        [found[i] for i in rows], labels[learned].tolist(), measured=measures, parts=parts, seed=seed
     )
 
 
@@ -129,6 +134,7 @@ def unknown(
     left: list[str],
     most: int,
     seeds: int,
+    measures: int,
 ) -> None:
     """Types that are never labelled: are they recognised, and are groups of what may be unknown of one type?"""
     novel = np.isin(labels, left)
@@ -136,7 +142,7 @@ def unknown(
     for seed in range(seeds):
         learned, fresh = draw(labels, shown, most, seed)
         learned &= ~novel
-        model = learned_from(found, labels, shown, learned, seed)
+        model = learned_from(found, labels, shown, learned, seed, measures)
         test = flagged & (fresh | novel) & ~learned
         values = chosen(model, found, test)
         verdicts = [model.classify(one) for one in values]

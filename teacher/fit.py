@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from likelihood.answers import PLACE, Answers, attach_answers
+from likelihood.config import LikelihoodConfig
 from likelihood.fit import Fit
 from likelihood.labels import fit_with_labels
 from teacher.backbones import Backbone, build_backbone
@@ -119,16 +120,18 @@ def fit_teacher(
     elif len(changes) > 1:
         residuals = _with_copies(teacher, store, replace(passes, changes=tuple(changes)), work, key).batches
 
-    def likelihood_fit(loose: bool) -> Fit:
-        likelihood = config.likelihood.for_images(len(normals), len(changes), loose)
+    usual, loose = (config.likelihood.for_images(len(normals), len(changes), one) for one in (False, True))
+
+    def likelihood_fit(likelihood: LikelihoodConfig) -> Fit:
         return fit_with_labels(residuals, _labelled(teacher, store, compute, config), likelihood, config.seed)
 
-    fit = likelihood_fit(loose=False)
+    fit = likelihood_fit(usual)
     teacher.likelihood = fit.likelihood
     record = _ask(teacher, fit, store, config)
-    if teacher.questions is None and teacher.decoder is None and symmetries["loose"]:
+    only_places = teacher.questions is None and teacher.decoder is None
+    if only_places and symmetries["loose"] and loose != usual:
         # after the choice: tried is what other folds say, and fewer images are no match for so many coordinates
-        teacher.likelihood = likelihood_fit(loose=True).likelihood
+        teacher.likelihood = likelihood_fit(loose).likelihood
     teacher = teacher.cpu().eval()
     with new_directory(out_dir) as folder:
         save_teacher(teacher, config.likelihood, folder)
