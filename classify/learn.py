@@ -38,7 +38,7 @@ def learn_types(
     """Fit the classifier.
 
     The covariance common to all types is that within types, every type with the same weight, shrunk towards the
-    identity (Ledoit and Wolf 2004). Temperature, conformal scores and distances come from examples that the
+    identity (Ledoit and Wolf 2004). Temperature, conformal scores and strangeness come from examples that the
     classifier which predicted them had not seen (10 stratified folds), nor other pictures of the same part.
 
     A type with too few examples for a set to exclude it (fewer than 1 / level - 1) takes the conformal scores of all
@@ -77,7 +77,7 @@ def learn_types(
     index = np.searchsorted(types, names)
     beside = _beside(nothing, len(values), values.shape[2])
     shown = [one[:1] for one in values] if offered is None else offered
-    distance = _out_of_fold(values, index, types, parts, seed, shown, beside)
+    distance, strangeness = _out_of_fold(values, index, types, parts, seed, shown, beside)
     temperature = _temperature(distance, index)
     chance = softmax(distance, temperature)
     own = np.arange(len(values)), index
@@ -87,7 +87,7 @@ def learn_types(
         _fit(values, index, types, beside[0]),
         temperature=temperature,
         calibration=tuple(scores if scores.size >= needed else together for scores in calibration),
-        typical=_by_type(distance[own], index, len(types)),
+        typical=_by_type(strangeness, index, len(types)),
         level=level,
         unknown_level=unknown_level,
         measured=measured,
@@ -109,8 +109,8 @@ def _out_of_fold(
     seed: int,
     offered: Sequence[np.ndarray],
     beside: tuple[np.ndarray, np.ndarray],
-) -> np.ndarray:
-    """Distances (n, c) of each example by a classifier that saw neither it nor another picture of its part."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """Distances (n, c) and strangeness (n,) of each by a classifier that saw neither it nor its part's pictures."""
     counts = np.bincount(index)
     if parts is None:
         folds = StratifiedKFold(min(_FOLDS, int(counts.min())), shuffle=True, random_state=seed)
@@ -124,7 +124,7 @@ def _out_of_fold(
             )
         grouped = StratifiedGroupKFold(min(_FOLDS, min(several)), shuffle=True, random_state=seed)
         splits = grouped.split(values[:, 0], index, shown)
-    distance = np.full((len(values), len(types)), _FAR)
+    distance, strangeness = np.full((len(values), len(types)), _FAR), np.zeros(len(values))
     for seen, unseen in splits:
         known = np.unique(index[seen])  # a fold may hold every part of a type
         names = tuple(types[c] for c in known)
@@ -133,7 +133,8 @@ def _out_of_fold(
         )
         chosen = np.stack([offered[i][fitted.most_telling(offered[i])] for i in unseen])
         distance[np.ix_(unseen, known)] = fitted.distances(chosen)
-    return distance
+        strangeness[unseen] = fitted.strangeness(chosen)
+    return distance, strangeness
 
 
 def add_type(model: TypeClassifier, name: str, features: np.ndarray) -> TypeClassifier:
@@ -161,17 +162,19 @@ def add_type(model: TypeClassifier, name: str, features: np.ndarray) -> TypeClas
         )
     white = model.whitened(copies[:, 0])
     mean = model.whitened(copies).mean(axis=(0, 1))
-    others = np.square(white[:, None] - model.means).sum(axis=-1)
     left_out = (white.sum(axis=0) - white) / (len(white) - 1)
-    own = np.square(white - left_out).sum(axis=-1)
-    chance = softmax(np.column_stack([others, own]), model.temperature)[:, -1]
+    chance, strangeness = np.empty(len(white)), np.empty(len(white))
+    for place, (one, rest) in enumerate(zip(copies[:, 0], left_out, strict=True)):
+        without = replace(model, types=(*model.types, name), means=np.vstack([model.means, rest]))
+        chance[place] = softmax(without.distances(one), model.temperature)[-1]
+        strangeness[place] = without.strangeness(one)
     return replace(
         model,
         types=(*model.types, name),
         counts=(*model.counts, len(white)),
         means=np.vstack([model.means, mean]),
         calibration=(*model.calibration, np.sort(1 - chance)),
-        typical=(*model.typical, np.sort(own)),
+        typical=(*model.typical, np.sort(strangeness)),
         history=(*model.history, f"{name} added from {len(white)} examples"),
     )
 

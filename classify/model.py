@@ -19,7 +19,7 @@ from wafer_data.errors import DataError
 
 FILE = "classes.json"
 """Its name in a bundle."""
-SCHEMA = 1
+SCHEMA = 2
 _LONGEST = 64
 _NOTHING = "nothing"
 _ARRAYS = ("center", "scale", "whiten", "means")
@@ -72,7 +72,7 @@ class TypeClassifier:
         temperature: > 0.
         calibration: For each type 1 - probability of its own type of its out-of-fold examples, ascending; of a type
             that has too few of its own, those of all types (`classify.learn`).
-        typical: For each type the out-of-fold distances d^2 to its own mean, ascending.
+        typical: For each type the `strangeness` of its out-of-fold examples, ascending.
         level: The share of a type's defects that its sets may miss. unknown_level: below this typicality the type is
             "unknown".
         history: How it was made, in words.
@@ -104,6 +104,23 @@ class TypeClassifier:
         """Squared Mahalanobis distances (..., c) of features (..., f) from each type's mean."""
         return np.square(self.whitened(features)[..., None, :] - self.means).sum(axis=-1)
 
+    def strangeness(self, features: np.ndarray) -> np.ndarray:
+        """How little features (..., f) resemble any type, from 0 to 1 + 1 / c: (...).
+
+        The squared distance from the nearest type's mean as a share of the mean of those from all types, and from what
+        is no defect. A defect of a known type is far nearer to its own than to the others; how far it is from all of
+        them says less, since that depends on how strong and how clean it is. Ren et al. 2021 ("A simple fix to
+        Mahalanobis distance for improving near-OOD detection") take the difference from a background's distance for
+        the same reason; the quotient tells more here (docs/LOG.md).
+        """
+        return self._share(np.square(self.whitened(features)[..., None, :] - self._every).sum(axis=-1))
+
+    def _share(self, distance: np.ndarray) -> np.ndarray:
+        """`strangeness` from the squared distances (..., c or c + 1) from all of `_every`."""
+        nearest = distance[..., : len(self.types)].min(axis=-1)
+        share: np.ndarray = nearest / np.maximum(distance.mean(axis=-1), np.finfo(float).tiny)
+        return share
+
     def most_telling(self, offered: np.ndarray) -> int:
         """Which of some places (k, f) of an image looks least like no defect at all; the first where that is unknown.
 
@@ -121,13 +138,14 @@ class TypeClassifier:
 
     def classify(self, features: np.ndarray) -> Verdict:
         """The type of a defect from its features (f,); of values that are not finite nothing is known."""
-        distance = self.distances(features)
-        if not np.isfinite(distance).all():
+        every = np.square(self.whitened(features) - self._every).sum(axis=-1)
+        if not np.isfinite(every).all():
             return Verdict(UNKNOWN, None, {}, (*self.types, UNKNOWN), 1 / (1 + sum(self.counts)))
-        chance = softmax(distance, self.temperature)
+        chance = softmax(every[: len(self.types)], self.temperature)
         order = np.argsort(-chance, kind="stable").tolist()
         p_values = [p_value(self.calibration[c], 1 - chance[c]) for c in range(len(self.types))]
-        typicality = self._typicality(distance)
+        # over all types' examples together, so that few examples of one type still give small p-values
+        typicality = p_value(self._typical, float(self._share(every)))
         strange = typicality <= self.unknown_level
         kept = [self.types[c] for c in order if p_values[c] > self.level]
         if typicality <= self.level or not kept:
@@ -147,20 +165,14 @@ class TypeClassifier:
         return matrix, self.center @ matrix
 
     @cached_property
-    def _typical_ratios(self) -> tuple[np.ndarray, np.ndarray]:
-        """Median distance of each type, (c,), and all types' distances in units of it, ascending."""
-        medians = np.array([np.median(v) if v.size else math.inf for v in self.typical])
-        ratios = [v / m for v, m in zip(self.typical, medians, strict=True) if v.size]
-        return medians, np.sort(np.concatenate([np.empty(0), *ratios]))
+    def _every(self) -> np.ndarray:
+        """Means of the types and, last, of what is no defect where that is known: (c or c + 1, r)."""
+        return self.means if self.nothing is None else np.vstack([self.means, self.nothing])
 
-    def _typicality(self, distance: np.ndarray) -> float:
-        """p-value of the hypothesis that a defect is of some known type.
-
-        The statistic is the smallest ratio of a distance to the median of its type; its distribution is that of all
-        types' own examples together, so that few examples of one type still give small p-values.
-        """
-        medians, pooled = self._typical_ratios
-        return p_value(pooled, float((distance / medians).min()))
+    @cached_property
+    def _typical(self) -> np.ndarray:
+        """All types' out-of-fold strangeness, ascending."""
+        return np.sort(np.concatenate(self.typical))
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready form, read back by `from_dict`."""

@@ -3,10 +3,12 @@
 import copy
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+from scipy.spatial.distance import cdist
 
 from classify.learn import learn_types
 from classify.model import TypeClassifier
@@ -36,6 +38,30 @@ def test_the_verdict_is_consistent(model: TypeClassifier, draw: Callable[..., An
         json.dumps(verdict.to_dict(), allow_nan=False)
 
 
+def test_strangeness_is_the_nearest_types_share_of_all_distances(
+    model: TypeClassifier, draw: Callable[..., Any]
+) -> None:
+    values = draw(dict.fromkeys("abch", 20), seed=4)[0]
+    white = (values - model.center) / model.scale @ model.whiten
+    beside = white.mean(axis=0)
+    for known, means in (
+        (model, model.means),
+        (replace(model, nothing=beside), np.vstack([model.means, beside])),
+    ):
+        squares = cdist(white, means, "sqeuclidean")
+        expected = squares[:, :3].min(axis=1) / squares.mean(axis=1)
+        np.testing.assert_allclose(known.strangeness(values), expected)
+
+
+def test_a_type_looks_like_itself_and_what_lies_between_all_types_like_none(model: TypeClassifier) -> None:
+    back = np.linalg.pinv(model.whiten) * model.scale
+    own, between = (mean @ back + model.center for mean in (model.means, model.means.mean(axis=0)))
+    np.testing.assert_allclose(model.strangeness(own), 0, atol=1e-6)
+    assert model.strangeness(between) > 0.5
+    assert [(v.type, v.typicality) for v in map(model.classify, own)] == [("a", 1), ("b", 1), ("c", 1)]
+    assert model.classify(between).typicality < 0.1
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_features_that_are_no_numbers_are_unknown_and_exclude_nothing(
     model: TypeClassifier, value: float
@@ -49,7 +75,8 @@ def test_features_that_are_no_numbers_are_unknown_and_exclude_nothing(
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("schema", 2),
+        ("schema", 1),
+        ("schema", 3),
         ("features", 0),
         ("types", ["a", "a", "b"]),
         ("types", ["a", "unknown", "b"]),
