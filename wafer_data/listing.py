@@ -66,8 +66,8 @@ def walk(
         folder: where to begin.
         passed_over: called with each file of the system, each folder of it, and each link to a folder that is
             searched under another name already (also one that leads back).
-        on_error: called with the error of a folder that cannot be read, or holds a link that cannot be followed;
-            default: it is raised.
+        on_error: called with the error of a folder that cannot be read, or holds a link that cannot be followed, or of
+            a link that leads nowhere and is named as a folder; default: it is raised.
         skip: whether a sub-folder is left out, without a word.
 
     Yields:
@@ -100,6 +100,14 @@ def walk(
                     (links if entry.is_symlink() else pending).append(path)
             elif is_system_file(entry.name):
                 passed_over(path)
+            elif entry.is_symlink() and not path.suffix and not path.exists():
+                # a share that is not mounted: all its images would be missing without a word
+                lost = FileNotFoundError(
+                    errno.ENOENT, "a link that leads nowhere: is what it names mounted?", entry.path
+                )
+                if on_error is None:
+                    raise lost
+                on_error(lost)
             else:
                 yield path
 

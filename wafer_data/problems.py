@@ -28,6 +28,7 @@ _MEANING = {
     "mask without image": "masks fit no image and are not used",
     "one mask for several images": "masks fit several images each and are used for none",
     "mask beside its image": "masks lie beside their images; they are used as masks and not as images",
+    "named as a mask": "pictures are named as the mask of an image beside them and show none: they are used as neither",
     "duplicate": "images have the pixels of another one and are left out",
     "repeated in the test": "test images have the pixels of another test image: they count twice",
     "conflicting labels": "pictures lie in the test under several labels: no figure can be right on them",

@@ -163,6 +163,12 @@ def test_a_link_that_leads_into_itself_is_named(folder: Path) -> None:
         list(expand_inputs([folder]))
 
 
+def test_a_link_to_a_folder_that_is_not_there_is_named(folder: Path) -> None:
+    (folder / "lot 3").symlink_to(folder.parent / "not mounted")
+    with pytest.raises(InputError, match=r"lot 3.*leads nowhere"):
+        list(expand_inputs([folder]))
+
+
 def test_a_refused_bundle_is_said_before_any_folder_is_searched(
     bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -139,6 +139,19 @@ class TestNames:
         assert len(kept) == 1 and os.fsencode(kept[0]).endswith(b"/lot\xff\n.png")
         assert files.read_json(tmp_path / "data" / "split.json")
 
+    def test_a_link_to_a_folder_that_is_not_there_stops_and_is_named(
+        self, mvtec_root: Path, tmp_path: Path
+    ) -> None:
+        (mvtec_root / "train/good/lot2").symlink_to(tmp_path / "not mounted")
+        with pytest.raises(InputError, match=r"lot2.*leads nowhere"):
+            found(mvtec(mvtec_root))
+
+    def test_a_link_to_a_note_that_is_not_there_is_nobodys_images(
+        self, mvtec_root: Path, tmp_path: Path
+    ) -> None:
+        (mvtec_root / "train/good/notes.txt").symlink_to(tmp_path / "gone.txt")
+        assert len(found(mvtec(mvtec_root))[0]) == 78
+
     def test_a_link_into_itself_is_one_bad_file(self, mvtec_root: Path, tmp_path: Path) -> None:
         (mvtec_root / "train/good/loop.png").symlink_to("loop.png")
         store, problems = prepared(mvtec_root, tmp_path, skip_bad_images=True)
@@ -190,6 +203,33 @@ class TestMasksBesideImages:
         save(mvtec_root / "train/good/000.bmp", 900)
         save(mvtec_root / "train/good/001_label.png", 901)
         assert len(found(mvtec(mvtec_root))[0]) == 80
+
+    @pytest.mark.parametrize("name", ["{}_mask.png", "{}_gt.png", "{}.mask.png", "{}_mask.jpg"])
+    @pytest.mark.parametrize("kind", ["soft", "classes", "noisy"])
+    def test_soft_masks_class_numbers_and_jpeg_noise_are_masks_too(
+        self, mvtec_root: Path, save: SaveImage, name: str, kind: str
+    ) -> None:
+        shutil.rmtree(mvtec_root / "ground_truth")
+        rows, columns = np.mgrid[:40, :48]
+        soft = np.clip(255 - 25.0 * np.hypot(rows - 20, columns - 24), 0, 255)
+        noise = np.random.default_rng(0).integers(0, 8, (40, 48)) + 240.0 * (soft > 100)
+        marks = {"soft": soft, "classes": np.minimum(soft // 64, 3), "noisy": noise}[kind].astype(np.uint8)
+        for path in sorted((mvtec_root / "test" / "scratch").iterdir()):
+            save(path.with_name(name.format(path.stem)), marks)
+        candidates, problems = found(mvtec(mvtec_root))
+        assert len(candidates) == 78
+        assert sum(c.mask is not None for c in candidates) == 6
+        assert kinds(problems) == {"mask beside its image"}
+
+    def test_a_picture_named_as_the_mask_of_an_image_beside_it_is_neither_and_that_is_said(
+        self, mvtec_root: Path, save: SaveImage
+    ) -> None:
+        save(mvtec_root / "test/scratch/000_mask.png", 900)
+        candidates, problems = found(mvtec(mvtec_root))
+        assert len(candidates) == 78 and sum(c.mask is not None for c in candidates) == 6
+        assert [Path(p["path"]).name for p in problems if p["problem"] == "named as a mask"] == [
+            "000_mask.png"
+        ]
 
     def test_a_mask_without_its_image_is_left_out(self, mvtec_root: Path, save: SaveImage) -> None:
         save(mvtec_root / "test/scratch/900_mask.png", MASK)

@@ -144,6 +144,10 @@ def test_a_reference_that_leads_nowhere_is_named(write):
 
 
 class TestOverrides:
+    def test_characters_that_the_shell_cannot_hold_are_said_so(self, write):
+        text = "data.root=/" + "数据".encode().decode("ascii", "surrogateescape")
+        assert "language settings of this shell" in message_of(write(GOOD), text)
+
     @pytest.mark.parametrize("text", ["data.format", "=3", "data..root=x", ".x=1"])
     def test_must_be_key_and_value(self, write, text):
         assert f"override {text!r} is not of the form key=value" in message_of(write(GOOD), text)

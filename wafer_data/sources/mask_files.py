@@ -2,7 +2,8 @@
 
 A mask is recognised by its name (`000_mask.png`, `000_GT.bmp`, `000_label.PNG`, `mask_000.png`, `000.png` in a folder
 of masks, `000/` with a mask a defect in MVTec LOCO), in any letter case and image format, in sub-folders like those of
-the images; and beside the images, where a name alone would not do, by having two grey values only.
+the images; and beside the images, where a name alone would not do, by having two grey values only, or, where the image
+that it is named after lies there too, by a black background.
 """
 
 from __future__ import annotations
@@ -16,16 +17,19 @@ import numpy as np
 
 from wafer_data.imaging.read import UnreadableImage, read_grey
 from wafer_data.listing import IMAGE_SUFFIXES, alike
+from wafer_data.masks import MOST_COVERED
 from wafer_data.problems import Problem
 from wafer_data.sources.files import folders_in, images_below
 
 _ENDINGS = (
     "_mask", "-mask", " mask", "_masks", "_gt", "-gt", "_label", "_labels", "_seg", "_ground_truth", "_groundtruth",
-    "_annotation",
+    "_annotation", ".mask", ".masks", ".gt", ".label", ".seg",
 )  # fmt: skip
 _STARTS = ("mask_", "gt_", "label_")
 _TWO_VALUES = 0.98
 """Share of a mask's pixels that have its two most frequent values; the rest are smoothed edges and class numbers."""
+_BLACK = 0.04
+"""Share of white below which a pixel is the background of a mask with soft edges, class numbers, or a JPEG's noise."""
 
 
 def image_name(mask: Path) -> str | None:
@@ -48,6 +52,16 @@ def looks_like_mask(path: Path) -> bool:
     return bool(np.sort(counts)[-2:].sum() >= _TWO_VALUES * counts.sum())
 
 
+def on_black(path: Path) -> bool:
+    """Whether at least half of an image file is black, as of masks with soft edges and of class numbers."""
+    try:
+        grey = read_grey(path, min_side=1)
+    except UnreadableImage:
+        return False
+    white = np.iinfo(grey.dtype).max if np.issubdtype(grey.dtype, np.integer) else 1.0
+    return bool((grey < _BLACK * white).mean() >= 1 - MOST_COVERED)
+
+
 @dataclass(frozen=True)
 class Paired:
     """Images without the masks that lay among them, and the mask of each that has one."""
@@ -60,21 +74,24 @@ def pair_in_folder(paths: list[Path], problems: list[Problem]) -> Paired:
     """Tell masks that lie beside their images from images.
 
     Two files of one stem are image and mask if one of them has two grey values only; a file that is named as a mask
-    is one if it looks like it.
+    is one if it looks like it. One that does not, but lies beside the image of that name (a picture with the defect
+    drawn in), is neither, and that is said.
     """
     by_stem: dict[tuple[Path, str], list[Path]] = collections.defaultdict(list)
     for path in paths:
         by_stem[path.parent, alike(path.stem)].append(path)
     masks: dict[Path, Path] = {}
-    alone: list[Path] = []
+    alone, drawn = list[Path](), list[Path]()
     for path in paths:
         named = image_name(path)
-        if named is None or not looks_like_mask(path):
-            continue
-        images = by_stem.get((path.parent, named), [])
-        if images:
+        images = by_stem.get((path.parent, named), []) if named is not None else []
+        if images and (looks_like_mask(path) or on_black(path)):
             masks[images[0]] = path
-        else:
+        elif images and "label" not in alike(
+            path.stem
+        ):  # a picture of a label, or a labelled one, is a picture
+            drawn.append(path)
+        elif named is not None and looks_like_mask(path):
             alone.append(path)
     for members in by_stem.values():
         if len(members) == 2 and not set(members) & {*masks, *masks.values()}:
@@ -87,7 +104,10 @@ def pair_in_folder(paths: list[Path], problems: list[Problem]) -> Paired:
         problems.append(
             Problem(path=str(mask), problem="mask without image", detail="no image of that name beside it")
         )
-    left_out = {*masks.values(), *alone}
+    for path in drawn:
+        detail = "it shows no mask: give it another name if it is an image of its own"
+        problems.append(Problem(path=str(path), problem="named as a mask", detail=detail))
+    left_out = {*masks.values(), *alone, *drawn}
     return Paired([path for path in paths if path not in left_out], masks)
 
 
