@@ -46,6 +46,8 @@ _MEANING = {
     "tiled": "set of large images: they are looked at in overlapping tiles",
     "tiles of parts": "set of tiles cut from larger parts: whole parts train or calibrate",
     "tiles of few parts": "set of tiles cut from few parts: each trains and calibrates, so thresholds promise too much",
+    "odd size": "training images have another size than nearly all: the tool will take sizes in between, too "
+    "(data.expected_size leaves them out)",
     "another size": "images differ in size or aspect ratio from the training images: the tool gives REVIEW to such",
 }
 

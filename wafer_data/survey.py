@@ -16,6 +16,8 @@ FAR = 2.0
 """Normal images whose median grey is more than this many powers of two from that of all are named ..."""
 FAR_DEVIATIONS = 6.0
 """... if that is also this many robust standard deviations."""
+NEARLY_ALL = 0.9
+"""Where that share of the training normals has one size, those of another are more likely a mistake than a recipe's."""
 SHRUNK = 2.0
 SEEN_PIXELS = 4
 """A defect of fewer pixels a side of what the models see is doubtful."""
@@ -46,6 +48,7 @@ def survey(
     return [
         *(_depths(measured) or _other_depths(measured[0].bits, others)),
         *_brightness(measured, normals),
+        *_odd_sizes(measured),
         *_sizes(images, SourceSize.of([image.shape for image in measured], expected)),
         *(_shrunk(measured, image_size, colour) if tiling is None else [said(images, tiling)]),
     ]
@@ -90,6 +93,23 @@ def _brightness(measured: list[CheckedImage], normals: list[CheckedImage]) -> li
         )
         for image, is_far in zip(normals, far, strict=True)
         if is_far
+    ]
+
+
+def _odd_sizes(measured: list[CheckedImage]) -> list[Problem]:
+    """Training normals of another size than nearly all: a thumbnail among them opens the tool to thumbnails."""
+    (usual, count), *others = collections.Counter(image.shape for image in measured).most_common()
+    if not others or count < NEARLY_ALL * len(measured):
+        return []
+    known = f"{count} of {len(measured)} have {usual[0]} x {usual[1]}"
+    return [
+        Problem(
+            path=str(image.candidate.path),
+            problem="odd size",
+            detail=f"{image.shape[0]} x {image.shape[1]} pixels (height x width), {known}",
+        )
+        for image in measured
+        if image.shape != usual
     ]
 
 

@@ -363,6 +363,22 @@ class TestWholeSet:
         assert len([p for p in problems if p["problem"] == "brightness"]) == 20
         assert "40 with 8 bits, 20 with 16 bits" in problems[0]["detail"]
 
+    def test_a_thumbnail_among_training_images_of_one_size_is_said(
+        self, mvtec_root: Path, tmp_path: Path
+    ) -> None:
+        """Half its side is within what the tool takes of images that differ: nobody would hear of it later."""
+        odd = mvtec_root / "train/good/007.png"
+        Image.open(odd).resize((24, 20)).save(odd)
+        _, problems = prepared(mvtec_root, tmp_path)
+        said = [problem for problem in problems if problem["problem"] == "odd size"]
+        assert [Path(problem["path"]).name for problem in said] == ["007.png"]
+        assert "20 x 24 pixels (height x width), 59 of 60 have 40 x 48" in said[0]["detail"]
+
+    def test_sizes_that_differ_throughout_are_a_recipes(self, mvtec_root: Path, tmp_path: Path) -> None:
+        for path in sorted((mvtec_root / "train/good").iterdir())[::4]:
+            Image.open(path).resize((50, 42)).save(path)
+        assert "odd size" not in kinds(prepared(mvtec_root, tmp_path)[1])
+
     def test_a_test_of_another_depth_than_the_training(
         self, mvtec_root: Path, tmp_path: Path, textured: Callable[..., np.ndarray], save: SaveImage
     ) -> None:
