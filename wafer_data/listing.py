@@ -12,6 +12,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+OTHER_FORMATS = {
+    ".webp", ".gif", ".jp2", ".j2k", ".jxl", ".heic", ".heif", ".avif", ".dng", ".raw", ".pgm", ".ppm", ".pnm", ".npy",
+    ".dcm", ".fits", ".exr", ".hdr", ".psd", ".tga", ".jfif", ".jpe", ".svg",
+}  # fmt: skip
+"""Suffixes of pictures that are not read: where they lie in a folder, that is said."""
 NORMAL_NAMES = {
     "good", "ok", "o.k.", "normal", "normals", "io", "i.o.", "pass", "passed", "defect_free", "defect-free",
     "defectfree", "no_defect", "no-defect", "nodefect", "non_defective", "fine", "good_images", "ok_images",

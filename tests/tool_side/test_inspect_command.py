@@ -163,6 +163,17 @@ def test_a_link_that_leads_into_itself_is_named(folder: Path) -> None:
         list(expand_inputs([folder]))
 
 
+def test_pictures_of_other_formats_in_a_folder_are_said(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("x.webp", "y.WEBP", "z.gif", "notes.md"):
+        (folder / name).write_bytes(b"x")
+    assert len(list(expand_inputs([folder]))) == 3
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{folder}: not looked at: 1 .gif, 2 .webp (formats that are not read)"
+    ]
+
+
 def test_a_link_to_a_folder_that_is_not_there_is_named(folder: Path) -> None:
     (folder / "lot 3").symlink_to(folder.parent / "not mounted")
     with pytest.raises(InputError, match=r"lot 3.*leads nowhere"):

@@ -6,8 +6,10 @@ REVIEW for that reason, 130 interrupted by Ctrl-C (what was printed stands). Bad
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, TextIO
@@ -17,7 +19,9 @@ from tool_side.runtime.inspector import Inspector
 from tool_side.runtime.repeats import RepeatAlarm, SeenFiles, SeenPictures
 from tool_side.sinks import HeatmapFolder, PrintedJson, PrintedTable, Sink, Tally
 from wafer_data.errors import InputError, NotFoundError
-from wafer_data.listing import HEATMAP_SUFFIX, IMAGE_SUFFIXES, is_system_file, walk
+from wafer_data.listing import HEATMAP_SUFFIX, IMAGE_SUFFIXES, OTHER_FORMATS, is_system_file, walk
+
+_LOG = logging.getLogger(__name__)
 
 EXIT_JUDGED, EXIT_UNJUDGED, EXIT_INTERRUPTED = 0, 3, 130
 
@@ -101,7 +105,7 @@ def expand_inputs(inputs: Sequence[str | Path]) -> Iterator[ImageFile]:
     """Image files behind `inputs`, folders in sorted order; heat-map names never collide.
 
     A file is taken whatever its suffix, a folder's files by suffix, without hidden files and earlier heat
-    maps.
+    maps; a warning counts pictures of formats that are not read.
 
     Raises:
         InputError: For a path that does not exist, a folder that cannot be read or that holds no image.
@@ -111,7 +115,7 @@ def expand_inputs(inputs: Sequence[str | Path]) -> Iterator[ImageFile]:
     taken: set[Path] = set()
     for item in map(Path, inputs):
         if item.is_dir():
-            found = list(_images_in(item))
+            found = _images_in(item)
             if not found:
                 raise InputError(f"{item}: no image in this folder ({', '.join(IMAGE_SUFFIXES)})")
             relative = [path.relative_to(item) for path in found]
@@ -133,11 +137,22 @@ def is_image_name(name: str) -> bool:
     return name.lower().endswith(IMAGE_SUFFIXES) and not is_system_file(name)
 
 
-def _images_in(folder: Path) -> Iterator[Path]:
+def _images_in(folder: Path) -> list[Path]:
+    """Sorted; pictures of formats that are not read are said: an image that nobody looked at did not pass."""
+
     def refuse(error: OSError) -> None:
         raise InputError(f"{error.filename}: this folder cannot be read ({error.strerror})") from error
 
-    yield from sorted(path for path in walk(folder, on_error=refuse) if is_image_name(path.name))
+    found, others = list[Path](), Counter[str]()
+    for path in walk(folder, on_error=refuse):
+        if is_image_name(path.name):
+            found.append(path)
+        elif path.suffix.lower() in OTHER_FORMATS:
+            others[path.suffix.lower()] += 1
+    if others:
+        named = ", ".join(f"{count} {suffix}" for suffix, count in sorted(others.items()))
+        _LOG.warning("%s: not looked at: %s (formats that are not read)", folder, named)
+    return sorted(found)
 
 
 def _free_name(relative: Path, taken: set[Path]) -> Path:

@@ -8,13 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from wafer_data.errors import DataError, InputError
-from wafer_data.listing import IMAGE_SUFFIXES, MASK_FOLDERS, alike, is_system_folder, walk
+from wafer_data.listing import IMAGE_SUFFIXES, MASK_FOLDERS, OTHER_FORMATS, alike, is_system_folder, walk
 from wafer_data.problems import Problem
-
-_OTHER_SUFFIXES = {
-    ".webp", ".gif", ".jp2", ".j2k", ".jxl", ".heic", ".heif", ".avif", ".dng", ".raw", ".pgm", ".ppm", ".pnm", ".npy",
-    ".dcm", ".fits", ".exr", ".hdr", ".psd", ".tga", ".jfif", ".jpe", ".svg",
-}  # fmt: skip
 
 _ANNOTATIONS = {".json", ".xml", ".txt"}  # labelme, Pascal VOC, YOLO
 
@@ -55,7 +50,7 @@ def images_in(folder: Path, problems: list[Problem], without: Path | None = None
     if notes:
         detail = f"{len(notes)} files like {notes[0].name}"
         problems.append(Problem(path=str(folder), problem="annotations", detail=detail))
-    foreign = {suffix: count for suffix, count in others.items() if suffix in _OTHER_SUFFIXES}
+    foreign = {suffix: count for suffix, count in others.items() if suffix in OTHER_FORMATS}
     if foreign:
         named = ", ".join(f"{count} {suffix}" for suffix, count in sorted(foreign.items()))
         problems.append(Problem(path=str(folder), problem="other format", detail=f"passed over: {named}"))
