@@ -64,6 +64,7 @@ class Balancer:
         until = time.monotonic() + START_S
         while time.monotonic() < until and self._process.poll() is None:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1):
+                self.states()  # its control socket may come after its port
                 return self
             time.sleep(0.02)
         self.__exit__()
