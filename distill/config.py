@@ -41,9 +41,9 @@ LOOSE_LIKELIHOOD: dict[str, Any] = {
     "latent_directions": None,
     "levels": [LevelConfig(directions=16), LevelConfig(grid=16, directions=3, mean_grid=16)],
 }
-"""Of the low-resolution student's likelihood, where a surface lies otherwise in every image. Cells of the coarse level
-tell where they are when all of them show the same place; which place it is, is told by all directions of wider ones
-(docs/LOG.md)."""
+"""Of the low-resolution student's likelihood, where a surface lies otherwise in every image. What a latent of the
+coarse level's own cells says in 16 directions is enough where every image shows the same place; which place an image
+shows is said by all directions of wider cells (docs/LOG.md)."""
 
 
 class StageConfig(BaseModel):

@@ -87,9 +87,8 @@ def pair_in_folder(paths: list[Path], problems: list[Problem]) -> Paired:
         images = by_stem.get((path.parent, named), []) if named is not None else []
         if images and (looks_like_mask(path) or on_black(path)):
             masks[images[0]] = path
-        elif images and "label" not in alike(
-            path.stem
-        ):  # a picture of a label, or a labelled one, is a picture
+        # a picture of a label, or a labelled one, is a picture
+        elif images and "label" not in alike(path.stem):
             drawn.append(path)
         elif named is not None and looks_like_mask(path):
             alone.append(path)
