@@ -391,7 +391,8 @@ class TestWholeSet:
         assert len([p for p in problems if p["problem"] == "brightness"]) == count
 
     @pytest.mark.parametrize(
-        "name", ["Thumbs", "thumbnails", "#recycle", "@Recycle", ".snapshot", "~snapshot"]
+        "name",
+        ["Thumbs", "thumbnails", "#recycle", "@Recycle", ".snapshot", "~snapshot", "Recycled", "_gsdata_"],
     )
     def test_copies_that_a_computer_made_are_passed_over(
         self, mvtec_root: Path, name: str, textured: Callable[..., np.ndarray], save: SaveImage
