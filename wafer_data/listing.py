@@ -28,7 +28,8 @@ MASK_FOLDERS = {"ground_truth", "groundtruth", "ground-truth", "gt", "mask", "ma
 # Network storage (Synology, QNAP), Windows, Linux, macOS. Those that begin with a dot are hidden anyway.
 _SYSTEM_FOLDERS = {
     "#recycle", "#snapshot", "$recycle.bin", "recycler", "recycled", "found.000", "_gsdata_", "lost+found", "__macosx",
-    "system volume information", "~snapshot", "network trash folder", "temporary items", "thumbs", "thumbnails", "_thumbs",
+    "system volume information", "~snapshot", "network trash folder", "temporary items", "thumbs", "thumbnails",
+    "_thumbs",
 }  # fmt: skip
 _SYSTEM_FILES = ("synophoto_thumb", "synoindex_", "synovideo_", "thumb_", "thumbnail_")
 _THUMBNAILS = ("_thumb", "-thumb", ".thumb", "_thumbnail", "-thumbnail", ".thumbnail")
