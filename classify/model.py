@@ -102,7 +102,12 @@ class TypeClassifier:
 
     def distances(self, features: np.ndarray) -> np.ndarray:
         """Squared Mahalanobis distances (..., c) of features (..., f) from each type's mean."""
-        return np.square(self.whitened(features)[..., None, :] - self.means).sum(axis=-1)
+        return self._squares(features)[..., : len(self.types)]
+
+    def _squares(self, features: np.ndarray) -> np.ndarray:
+        """The same and, last, from what is no defect where that is known: (..., c or c + 1)."""
+        found: np.ndarray = np.square(self.whitened(features)[..., None, :] - self._every).sum(axis=-1)
+        return found
 
     def strangeness(self, features: np.ndarray) -> np.ndarray:
         """How little features (..., f) resemble any type, from 0 to 1 + 1 / c: (...).
@@ -113,10 +118,10 @@ class TypeClassifier:
         Mahalanobis distance for improving near-OOD detection") take the difference from a background's distance for
         the same reason; the quotient tells more here (docs/LOG.md).
         """
-        return self._share(np.square(self.whitened(features)[..., None, :] - self._every).sum(axis=-1))
+        return self._share(self._squares(features))
 
     def _share(self, distance: np.ndarray) -> np.ndarray:
-        """`strangeness` from the squared distances (..., c or c + 1) from all of `_every`."""
+        """`strangeness` from `_squares`."""
         nearest = distance[..., : len(self.types)].min(axis=-1)
         share: np.ndarray = nearest / np.maximum(distance.mean(axis=-1), np.finfo(float).tiny)
         return share
@@ -128,9 +133,8 @@ class TypeClassifier:
         """
         if self.nothing is None or len(offered) < 2:
             return 0
-        white = self.whitened(offered)
-        beside = np.square(white - self.nothing).sum(axis=-1)
-        nearest = np.square(white[:, None] - self.means).sum(axis=-1)
+        every = self._squares(offered)
+        nearest, beside = every[:, :-1], every[:, -1]
         least = nearest.min(axis=1, keepdims=True)
         soft = least[:, 0] - 2 * np.log(np.exp((least - nearest) / 2).sum(axis=1))
         odds = np.nan_to_num(beside - soft, nan=-np.inf)
@@ -138,7 +142,7 @@ class TypeClassifier:
 
     def classify(self, features: np.ndarray) -> Verdict:
         """The type of a defect from its features (f,); of values that are not finite nothing is known."""
-        every = np.square(self.whitened(features) - self._every).sum(axis=-1)
+        every = self._squares(features)
         if not np.isfinite(every).all():
             return Verdict(UNKNOWN, None, {}, (*self.types, UNKNOWN), 1 / (1 + sum(self.counts)))
         chance = softmax(every[: len(self.types)], self.temperature)

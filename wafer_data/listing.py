@@ -8,11 +8,12 @@ from __future__ import annotations
 import errno
 import os
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
-OTHER_FORMATS = {
+_OTHER_FORMATS = {
     ".webp", ".gif", ".jp2", ".j2k", ".jxl", ".heic", ".heif", ".avif", ".dng", ".raw", ".pgm", ".ppm", ".pnm", ".npy",
     ".dcm", ".fits", ".exr", ".hdr", ".psd", ".tga", ".jfif", ".jpe", ".svg",
 }  # fmt: skip
@@ -60,10 +61,21 @@ def alike(name: str) -> str:
     return unicodedata.normalize("NFC", name).casefold()
 
 
+def other_formats(suffixes: Counter[str]) -> str:
+    """What of files, counted by their suffixes in lower case, is pictures that are not read: `2 .gif, 1 .webp`."""
+    return ", ".join(
+        f"{count} {suffix}" for suffix, count in sorted(suffixes.items()) if suffix in _OTHER_FORMATS
+    )
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
 def walk(
     folder: Path,
     passed_over: Callable[[Path], None] = lambda path: None,
-    on_error: Callable[[OSError], None] | None = None,
+    on_error: Callable[[OSError], None] = _raise,
     skip: Callable[[Path], bool] = lambda path: False,
 ) -> Iterator[Path]:
     """All files below `folder` but those of the system; linked folders are followed, each real folder once.
@@ -91,8 +103,6 @@ def walk(
             with os.scandir(place) as entries:
                 found = sorted((entry.name, _is_folder(entry), entry) for entry in entries)
         except OSError as error:
-            if on_error is None:
-                raise
             on_error(error)
             continue
         for _, is_folder, entry in found:
@@ -108,12 +118,8 @@ def walk(
                 passed_over(path)
             elif entry.is_symlink() and not path.suffix and not path.exists():
                 # a share that is not mounted: all its images would be missing without a word
-                lost = FileNotFoundError(
-                    errno.ENOENT, "a link that leads nowhere: is what it names mounted?", entry.path
-                )
-                if on_error is None:
-                    raise lost
-                on_error(lost)
+                why = "a link that leads nowhere: is what it names mounted?"
+                on_error(FileNotFoundError(errno.ENOENT, why, entry.path))
             else:
                 yield path
 

@@ -72,11 +72,13 @@ def parse_override(text: str, model: Model) -> Override:
     Raises:
         ConfigurationError: When there is no `=`, no key, or the value is not YAML.
     """
-    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
         raise ConfigurationError(
             f"override {text!r}: the language settings of this shell have no such characters; set LC_ALL=C.UTF-8 (or "
             "PYTHONUTF8=1)"
-        )
+        ) from error
     key, equals, raw = text.partition("=")
     key = key.strip()
     if not equals or not key or not all(key.split(".")):

@@ -19,7 +19,7 @@ from tool_side.runtime.inspector import Inspector
 from tool_side.runtime.repeats import RepeatAlarm, SeenFiles, SeenPictures
 from tool_side.sinks import HeatmapFolder, PrintedJson, PrintedTable, Sink, Tally
 from wafer_data.errors import InputError, NotFoundError
-from wafer_data.listing import HEATMAP_SUFFIX, IMAGE_SUFFIXES, OTHER_FORMATS, is_system_file, walk
+from wafer_data.listing import HEATMAP_SUFFIX, IMAGE_SUFFIXES, is_system_file, other_formats, walk
 
 _LOG = logging.getLogger(__name__)
 
@@ -147,10 +147,9 @@ def _images_in(folder: Path) -> list[Path]:
     for path in walk(folder, on_error=refuse):
         if is_image_name(path.name):
             found.append(path)
-        elif path.suffix.lower() in OTHER_FORMATS:
+        else:
             others[path.suffix.lower()] += 1
-    if others:
-        named = ", ".join(f"{count} {suffix}" for suffix, count in sorted(others.items()))
+    if named := other_formats(others):
         _LOG.warning("%s: not looked at: %s (formats that are not read)", folder, named)
     return sorted(found)
 

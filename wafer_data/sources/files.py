@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from wafer_data.errors import DataError, InputError
-from wafer_data.listing import IMAGE_SUFFIXES, MASK_FOLDERS, OTHER_FORMATS, alike, is_system_folder, walk
+from wafer_data.listing import IMAGE_SUFFIXES, MASK_FOLDERS, alike, is_system_folder, other_formats, walk
 from wafer_data.problems import Problem
 
 _ANNOTATIONS = {".json", ".xml", ".txt"}  # labelme, Pascal VOC, YOLO
@@ -50,10 +50,9 @@ def images_in(folder: Path, problems: list[Problem], without: Path | None = None
     if notes:
         detail = f"{len(notes)} files like {notes[0].name}"
         problems.append(Problem(path=str(folder), problem="annotations", detail=detail))
-    foreign = {suffix: count for suffix, count in others.items() if suffix in OTHER_FORMATS}
+    foreign = other_formats(others)
     if foreign:
-        named = ", ".join(f"{count} {suffix}" for suffix, count in sorted(foreign.items()))
-        problems.append(Problem(path=str(folder), problem="other format", detail=f"passed over: {named}"))
+        problems.append(Problem(path=str(folder), problem="other format", detail=f"passed over: {foreign}"))
     if not images:
         what = f"none of its {others.total()} files is an image" if others else "it is empty"
         raise DataError(f"no image in {folder}: {what} (looked for {' '.join(IMAGE_SUFFIXES)})")

@@ -43,23 +43,21 @@ def image_name(mask: Path) -> str | None:
     )
 
 
-def looks_like_mask(path: Path) -> bool:
-    """Whether an image file has two grey values, as masks do."""
-    try:
-        counts = np.unique(read_grey(path, min_side=1), return_counts=True)[1]
-    except UnreadableImage:
-        return False
-    return bool(np.sort(counts)[-2:].sum() >= _TWO_VALUES * counts.sum())
+def looks_like_mask(path: Path, beside_its_image: bool = False) -> bool:
+    """Whether an image file has two grey values, as masks do.
 
-
-def on_black(path: Path) -> bool:
-    """Whether at least half of an image file is black, as of masks with soft edges and of class numbers."""
+    Beside the image that it is named after it is enough that half of it is black, as of masks with soft edges and of
+    class numbers.
+    """
     try:
         grey = read_grey(path, min_side=1)
     except UnreadableImage:
         return False
+    counts = np.unique(grey, return_counts=True)[1]
+    if np.sort(counts)[-2:].sum() >= _TWO_VALUES * counts.sum():
+        return True
     white = np.iinfo(grey.dtype).max if np.issubdtype(grey.dtype, np.integer) else 1.0
-    return bool((grey < _BLACK * white).mean() >= 1 - MOST_COVERED)
+    return beside_its_image and bool((grey < _BLACK * white).mean() >= 1 - MOST_COVERED)
 
 
 @dataclass(frozen=True)
@@ -84,14 +82,16 @@ def pair_in_folder(paths: list[Path], problems: list[Problem]) -> Paired:
     alone, drawn = list[Path](), list[Path]()
     for path in paths:
         named = image_name(path)
-        images = by_stem.get((path.parent, named), []) if named is not None else []
-        if images and (looks_like_mask(path) or on_black(path)):
-            masks[images[0]] = path
-        # a picture of a label, or a labelled one, is a picture
-        elif images and "label" not in alike(path.stem):
+        if named is None:
+            continue
+        images = by_stem.get((path.parent, named), [])
+        if looks_like_mask(path, beside_its_image=bool(images)):
+            if images:
+                masks[images[0]] = path
+            else:
+                alone.append(path)
+        elif images and "label" not in alike(path.stem):  # a labelled picture is a picture
             drawn.append(path)
-        elif named is not None and looks_like_mask(path):
-            alone.append(path)
     for members in by_stem.values():
         if len(members) == 2 and not set(members) & {*masks, *masks.values()}:
             flat = [path for path in members if looks_like_mask(path)]
