@@ -16,11 +16,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from likelihood.level import smoothed
+
 if TYPE_CHECKING:
     from likelihood.model import FeatureLikelihood
 
 CONTRAST = 0.35
 """The heat map's logarithm for a cell one standard deviation above the mean of normal cells, in all answers."""
+MAP_SMOOTHING = 3
+"""Side of the square of cells that a heat map with answers is averaged over: single cells are noisy. With 5, what the
+likelihood's own map has, small defects of plates blur (docs/LOG.md)."""
 SMALLEST = 1e-4
 PLACE, PAINTED = "place", "painted"
 """Questions by name: the likelihood's own, and the one for which a painted defect's true answer is known."""
@@ -89,7 +94,7 @@ class Answers(nn.Module):
         total = (answers * answers.new_tensor(self.weights[1:])[:, None, None]).sum(1)
         if self.asks_place:
             total = total + self.weights[0] * (self._log(heat) - self.map_centre) / self.map_spread
-        return (CONTRAST * total).exp()
+        return smoothed((CONTRAST * total).exp(), MAP_SMOOTHING)
 
     def fit_map(self, heats: Iterable[Tensor]) -> None:
         """Centre and spread of the likelihood's heat map on normal images, (B, side, side) each."""

@@ -117,3 +117,10 @@ def enlarge(grid: Tensor, size: int) -> Tensor:
     if grid.shape[-1] == size:
         return grid
     return F.interpolate(grid, size=(size, size), mode="bilinear", align_corners=False)
+
+
+def smoothed(heat: Tensor, window: int) -> Tensor:
+    """(B, side, side) -> the same, each cell the mean of the square of `window` cells around it, an odd number."""
+    if window == 1:
+        return heat
+    return F.avg_pool2d(heat[:, None], window, 1, window // 2, count_include_pad=False)[:, 0]

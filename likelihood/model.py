@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from likelihood.answers import Answers
 from likelihood.config import LevelConfig, LikelihoodConfig
 from likelihood.defect_head import DefectHead, describe
-from likelihood.level import ENCODER, FIRST, OWN, FeatureLevel, enlarge
+from likelihood.level import ENCODER, FIRST, OWN, FeatureLevel, enlarge, smoothed
 from likelihood.prototypes import Prototypes
 
 UNIT, FARTHEST = 0.1, 800.0
@@ -167,14 +167,7 @@ class FeatureLikelihood(nn.Module):
         heat = torch.stack([enlarge(d[:, None], self.map_side)[:, 0] for d in distances]).mean(0)
         if self.prototypes is not None:
             heat = heat * enlarge(self.prototypes(cells)[:, None], self.map_side)[:, 0]
-        return self.smooth(heat)
-
-    def smooth(self, heat: Tensor) -> Tensor:
-        """Average over a few neighbours, (B, side, side) -> the same: single cells are noisy."""
-        window = self.config.map_smoothing
-        if window == 1:
-            return heat
-        return F.avg_pool2d(heat[:, None], window, 1, window // 2, count_include_pad=False)[:, 0]
+        return smoothed(heat, self.config.map_smoothing)
 
     def combine(self, level_scores: Tensor) -> Tensor:
         """One score from those of the levels, (B, L) -> (B,), about 0 +- 1 on out-of-fold normals.

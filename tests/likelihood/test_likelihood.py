@@ -14,7 +14,7 @@ from sklearn.linear_model import Ridge
 
 from likelihood import LevelConfig, LikelihoodConfig
 from likelihood.fit import fit_likelihood
-from likelihood.level import ENCODER, FIRST, OWN
+from likelihood.level import ENCODER, FIRST, OWN, smoothed
 from likelihood.model import FARTHEST, UNIT, FeatureLikelihood, positive
 from tests.likelihood.synthetic import (
     CHANNELS,
@@ -193,12 +193,11 @@ class TestScore:
 class TestMap:
     @pytest.mark.parametrize("window", [1, 3, 5])
     def test_is_averaged_over_the_neighbours_there_are(self, window):
-        model = FeatureLikelihood(with_values(map_smoothing=window), CHANNELS, SIDE, 2)
         heat = torch.rand(1, 8, 8, generator=torch.Generator().manual_seed(0))
         kernel = np.ones((window, window))
         total = convolve(heat[0].numpy(), kernel, mode="constant")
         count = convolve(np.ones((8, 8)), kernel, mode="constant")
-        np.testing.assert_allclose(model.smooth(heat)[0].numpy(), total / count, rtol=1e-5)
+        np.testing.assert_allclose(smoothed(heat, window)[0].numpy(), total / count, rtol=1e-5)
 
     def test_has_the_side_of_the_finest_level_and_the_mean_of_all(self):
         model = fitted(TWO_LEVELS)

@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from likelihood.answers import CONTRAST, SMALLEST, SOFTNESS, Answers
+from likelihood.answers import CONTRAST, MAP_SMOOTHING, SMALLEST, SOFTNESS, Answers
 from likelihood.model import FeatureLikelihood
 from tool_side.export.graph_builder import GraphBuilder
 
@@ -43,4 +43,4 @@ def answered(
         log = b.node("Log", b.node("Add", heat, b.constant(SMALLEST)))
         log = b.node("Mul", b.node("Sub", log, b.constant(asked.map_centre)), b.constant(slope))
         mixed = b.node("Add", mixed, log)
-    return score, b.node("Exp", mixed)
+    return score, b.smoothed(b.node("Exp", mixed), MAP_SMOOTHING)

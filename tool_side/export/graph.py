@@ -132,11 +132,7 @@ def _likelihood(b: GraphBuilder, student: StudentVAE, features: str) -> None:
         heat = b.reshape(distance, -1, 1, level.grid, level.grid)
         maps.append(b.enlarge(heat, lik.map_side // level.grid))
     score = _combined(b, lik, scores)
-    heat, window = _heat(b, lik, maps, cells), lik.config.map_smoothing
-    if window > 1:
-        heat = b.node(
-            "AveragePool", heat, kernel_shape=[window] * 2, pads=[window // 2] * 4, count_include_pad=0
-        )
+    heat = b.smoothed(_heat(b, lik, maps, cells), lik.config.map_smoothing)
     if lik.answers is not None:
         score, heat = answered(b, lik.answers, answers, lik, score, heat)
     if lik.head is not None:

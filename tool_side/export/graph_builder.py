@@ -73,6 +73,13 @@ class GraphBuilder:
             "Resize", x, "", scales, mode=mode, coordinate_transformation_mode=transform, **extra
         )
 
+    def smoothed(self, x: str, window: int) -> str:
+        """`likelihood.level.smoothed` of (N, 1, side, side)."""
+        if window == 1:
+            return x
+        pads = [window // 2] * 4
+        return self.node("AveragePool", x, kernel_shape=[window] * 2, pads=pads, count_include_pad=0)
+
     def model(self, inputs: dict[str, Shape], outputs: dict[str, Shape]) -> onnx.ModelProto:
         """The checked model; dimensions are integers or names."""
         as_info = [

@@ -165,7 +165,8 @@ def _free_name(relative: Path, taken: set[Path]) -> Path:
 
 def _summary(tally: Tally, count: int, status: int) -> str:
     done = tally.images
-    parts = [f"{done} images" if done == count else f"{done} of {count} images", *tally.parts()]
+    noun = "image" if count == 1 else "images"
+    parts = [f"{done} {noun}" if done == count else f"{done} of {count} {noun}", *tally.parts()]
     if done:
         parts.append(f"{1000 * tally.seconds / done:.2f} ms an image")
     if status == EXIT_INTERRUPTED:

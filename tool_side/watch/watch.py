@@ -170,7 +170,7 @@ class _Watch:
 
     def summary(self, tally: Tally) -> str:
         """What this run did, in one line."""
-        parts = [f"{tally.images} images inspected", *tally.parts()]
+        parts = [f"{tally.images} {'image' if tally.images == 1 else 'images'} inspected", *tally.parts()]
         if self._repeats.images:
             parts.append(f"{self._repeats.images} the same picture as another")
         if len(self._arrivals):
