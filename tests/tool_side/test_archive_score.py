@@ -103,6 +103,17 @@ def test_finished_parts_are_kept_and_a_lost_or_changed_one_is_made_again(
     assert done == ["s020", "s000"]
 
 
+def test_shards_whose_paths_look_alike_keep_their_results_apart(tmp_path, bundle, wafer):
+    for path, numbers in (("x/a", (1,)), ("x-a", (2, 3)), ("检", (4, 5, 6)), ("验", (7, 8, 9, 10))):
+        items = [_item(number, wafer(1000 + number)) for number in numbers]
+        write_parquet(tmp_path / "archive" / f"{path}.parquet", items)
+    job = Job(str(bundle), tmp_path / "out")
+    assert score_archive(str(tmp_path / "archive"), job)["images"] == 10
+    assert sorted(row["source"] for row in _rows(job.out)) == [f"w{number:03}.png" for number in range(1, 11)]
+    again = score_archive(str(tmp_path / "archive"), job)
+    assert (again["images"], again["shards_scored_now"]) == (10, 0)
+
+
 def test_a_run_that_fails_at_a_damaged_shard_keeps_what_it_did(tmp_path, archive, bundle):
     own, out = tmp_path / "archive", tmp_path / "out"
     shutil.copytree(archive, own)
