@@ -166,6 +166,34 @@ def test_the_nearest_image_to_a_stored_one_is_itself(tmp_path, scored, bundle, a
     assert (out / "nearest.faiss").stat().st_mtime_ns == when
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("nearest.faiss", b"junk" * 99),
+        ("nearest.faiss", None),
+        ("nearest.arrow", b"junk" * 99),
+        ("nearest.arrow", b""),
+        ("nearest.json", b"junk"),
+        ("nearest.json", b"[1]"),
+        ("nearest.json", b'{"key": KEY, "count": 59}'),
+        ("nearest.json", b'{"key": KEY, "count": 59, "starts": ["a"]}'),
+        ("nearest.json", b'{"key": KEY, "count": 58, "starts": [0, 20, 40]}'),
+        ("nearest.json", b'{"key": KEY, "count": 59, "starts": []}'),
+    ],
+)
+def test_a_damaged_index_is_built_again(tmp_path, scored, name, content):
+    out = tmp_path / "out"
+    shutil.copytree(scored[0], out)
+    whole = NearestImages(out)
+    query = np.zeros(2, np.float32)
+    expected, key = whole.search(query), json.loads((out / "nearest.json").read_text())["key"]
+    (out / name).unlink()
+    if content is not None:
+        (out / name).write_bytes(content.replace(b"KEY", json.dumps(key).encode()))
+    assert NearestImages(out).search(query) == expected
+    assert json.loads((out / "nearest.json").read_text())["starts"] == [0, 20, 40]
+
+
 def test_the_index_finds_what_comparing_with_all_finds(tmp_path, monkeypatch):
     from tool_side.archive import nearest
     from tool_side.archive.results import Totals, write_part
