@@ -33,18 +33,10 @@ def write_bytes(path: str | Path, data: bytes) -> None:
     """
     path = Path(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _remove_leftovers(path)
-        temporary = _temporary_name(path)
-        try:
-            with temporary.open("xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+        with unflushed_file(path) as temporary, temporary.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
         _flush_folder(path.parent)
     except OSError as error:
         raise write_error(path, error) from error
@@ -131,6 +123,8 @@ def new_directory(path: str | Path) -> Iterator[Path]:
         # Any other error of the body need not be about this folder: it keeps its type.
         if isinstance(error, OSError) and error.errno in _DISK_FULL:
             raise write_error(path, error) from error
+        if isinstance(error, InputError) and str(temporary) in str(error):  # a folder that nobody asked for
+            error.args = (str(error).replace(str(temporary), str(path)),)
         raise
 
 
@@ -160,22 +154,34 @@ def new_file(path: str | Path) -> Iterator[Path]:
         WriteError: When the disk is full or permission is missing.
     """
     path = Path(path)
-    temporary = _temporary_name(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _remove_leftovers(path)
-        yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        with unflushed_file(path) as temporary:
+            yield temporary
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
         _flush_folder(path.parent)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         if error.errno in _DISK_FULL | _NO_PERMISSION:
             raise write_error(path, error) from error
         raise
+
+
+@contextlib.contextmanager
+def unflushed_file(path: Path) -> Iterator[Path]:
+    """As `new_file`, for many files that are flushed together later: until then a crash may leave one half written.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _remove_leftovers(path)
+    temporary = _temporary_name(path)
+    try:
+        yield temporary
+        temporary.replace(path)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
         raise
 
 
@@ -208,7 +214,13 @@ def _swap_in(temporary: Path, path: Path) -> None:
 
 
 def _temporary_name(path: Path) -> Path:
-    """A fresh hidden sibling of `path`; the name holds the computer and process, see `_remove_leftovers`."""
+    """A fresh hidden sibling of `path`; the name holds the computer and process, see `_remove_leftovers`.
+
+    Raises:
+        WriteError: `path` has no name: it is "." or "/".
+    """
+    if not path.name:
+        raise WriteError(f"{path} cannot be replaced: give the name of a file or folder to write")
     return path.with_name(f"{_temporary_start(path)}{os.getpid()}.{uuid.uuid4().hex[:8]}.part")
 
 

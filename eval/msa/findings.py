@@ -88,7 +88,7 @@ class Appraiser:
 
 @dataclass(frozen=True)
 class Pair:
-    """Two appraisers against each other; None where they rated no part in common, or not by type."""
+    """Two appraisers against each other; None where they rated no part in the same trial, or not by type."""
 
     first: str
     second: str

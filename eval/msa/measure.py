@@ -1,6 +1,6 @@
 """All figures of a study."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 
 import numpy as np
@@ -10,7 +10,7 @@ from eval.msa.kappa import Agreement, agreement, cohen, fleiss
 from eval.msa.rates import Rate, clustered_rate
 from eval.msa.study import DEFECT, GOOD, Study
 
-Ratings = Mapping[str, list[str]]
+Ratings = Mapping[str, Sequence[str]]
 
 
 def measure(study: Study, name: str, draws: int = 2000, seed: int = 0) -> Msa:
@@ -32,7 +32,7 @@ def measure(study: Study, name: str, draws: int = 2000, seed: int = 0) -> Msa:
 
 
 def _appraiser(study: Study, appraiser: str, draws: int, seed: int) -> Appraiser:
-    ratings = study.ratings[appraiser]
+    ratings = {part: list(trials.values()) for part, trials in study.ratings[appraiser].items()}
     truth = {part: _binary(study.reference[part]) for part in ratings}
     right = {part: [_binary(r) == truth[part] for r in trials] for part, trials in ratings.items()}
     repeated = {part: trials for part, trials in ratings.items() if len(trials) > 1}
@@ -66,14 +66,18 @@ def _against(ratings: Ratings, study: Study, categories: list[str], draws: int, 
 def _pair(study: Study, a: str, b: str, draws: int, seed: int) -> Pair:
     """Trial by trial, as in AIAG's cross-tabulation; a trial that one of them lacks is left out."""
     first, second = study.ratings[a], study.ratings[b]
-    both = {part: list(zip(first[part], second[part], strict=False)) for part in first if part in second}
+    trials = {part: sorted(first[part].keys() & second[part].keys()) for part in first if part in second}
+    both = {part: [(first[part][n], second[part][n]) for n in own] for part, own in trials.items() if own}
     found = _cohen(study, both, [GOOD, DEFECT], draws, seed) if both else None
     typed = study.typed(a) and study.typed(b) and both
     return Pair(a, b, found, _cohen(study, both, study.categories, draws, seed) if typed else None)
 
 
 def _together(study: Study, people: list[str], draws: int, seed: int) -> Agreement | None:
-    pooled = [(part, [r for p in people for r in study.ratings[p].get(part, [])]) for part in study.reference]
+    pooled = [
+        (part, [r for p in people for r in study.ratings[p].get(part, {}).values()])
+        for part in study.reference
+    ]
     several = [(part, given) for part, given in pooled if len(given) > 1]
     return _fleiss(study, several, draws, seed) if several else None
 
@@ -86,7 +90,7 @@ def _all_right(study: Study, people: list[str]) -> Rate:
                 all(
                     _binary(rating) == _binary(study.reference[part])
                     for person in people
-                    for rating in study.ratings[person][part]
+                    for rating in study.ratings[person][part].values()
                 ),
                 1,
             )

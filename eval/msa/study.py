@@ -1,6 +1,7 @@
 """An attribute agreement study: who called which part what, and what it truly is."""
 
 import csv
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,9 @@ SYNONYMS = {
     "review": DEFECT, "reject": DEFECT, "fail": DEFECT, "ng": DEFECT, "defective": DEFECT,
 }  # fmt: skip
 
+Trials = dict[int, str]
+"""An appraiser's ratings of a part."""
+
 
 @dataclass
 class Study:
@@ -21,13 +25,13 @@ class Study:
 
     Attributes:
         reference: category of each part by its name; `GOOD` or a defect category.
-        ratings: by appraiser, by part, the ratings in the order of the trials.
+        ratings: by appraiser, by part, the ratings by the number of the trial, ascending.
         systems: which of the appraisers are inspection systems, not people.
         notes: what the reader should know about how the study was read.
     """
 
     reference: dict[str, str]
-    ratings: dict[str, dict[str, list[str]]]
+    ratings: dict[str, dict[str, Trials]]
     systems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -39,10 +43,10 @@ class Study:
     def typed(self, appraiser: str) -> bool:
         """Whether the appraiser named defect types, of which the reference knows at least two."""
         known = set(self.categories)
-        given = (rating for trials in self.ratings[appraiser].values() for rating in trials)
+        given = (rating for trials in self.ratings[appraiser].values() for rating in trials.values())
         return len(known) > 2 and all(rating in known for rating in given)
 
-    def add(self, appraiser: str, ratings: Mapping[str, list[str]], *, system: bool) -> None:
+    def add(self, appraiser: str, ratings: Mapping[str, Trials], *, system: bool) -> None:
         """Add an appraiser.
 
         Raises:
@@ -72,7 +76,7 @@ def read_study(path: Path, good: str = GOOD) -> Study:
     rows = list(read_table(path, COLUMNS))
     word = good.strip().casefold()
     reference: dict[str, str] = {}
-    found: dict[str, dict[str, dict[int, str]]] = {}
+    found: dict[str, dict[str, Trials]] = {}
     for line, row in rows:
         where = f"{path}, line {line}"
         for column in COLUMNS:
@@ -96,7 +100,7 @@ def read_study(path: Path, good: str = GOOD) -> Study:
     if not rows:
         raise InputError(f"{path} holds no appraisal, only a header")
     ratings = {
-        appraiser: {part: [trials[number] for number in sorted(trials)] for part, trials in parts.items()}
+        appraiser: {part: dict(sorted(trials.items())) for part, trials in parts.items()}
         for appraiser, parts in found.items()
     }
     study = Study(reference, ratings)
@@ -108,7 +112,7 @@ def read_table(path: Path, columns: Iterable[str]) -> Iterable[tuple[int, dict[s
     """Line number and cells of each row of a CSV file.
 
     Raises:
-        InputError: If a column of `columns` is missing.
+        InputError: If a column of `columns` is missing, or any is named twice.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -123,6 +127,9 @@ def read_table(path: Path, columns: Iterable[str]) -> Iterable[tuple[int, dict[s
         text.splitlines(), delimiter=";" if header.count(";") > header.count(",") else ","
     )
     reader.fieldnames = [(name or "").strip().casefold() for name in reader.fieldnames or []]
+    twice = next((name for name, count in Counter(reader.fieldnames).items() if name and count > 1), None)
+    if twice is not None:
+        raise InputError(f"{path} has two columns {twice}: rename or remove one of them")
     missing = [name for name in columns if name not in reader.fieldnames]
     if missing:
         raise InputError(

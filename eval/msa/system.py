@@ -1,10 +1,10 @@
 """The system as one more appraiser: its results file, matched with the parts of a study."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePath
 
-from eval.msa.study import DEFECT, GOOD, Study, read_table
+from eval.msa.study import DEFECT, GOOD, Study, Trials, read_table
 from wafer_data.errors import InputError
 
 DECISIONS = {"PASS": GOOD, "REVIEW": DEFECT, "REJECT": DEFECT}
@@ -20,11 +20,12 @@ def add_system(study: Study, name: str, path: Path) -> None:
     Raises:
         InputError: the file cannot be read, holds no decision, matches no part, or a part's name fits several images.
     """
-    found: dict[str, list[str]] = {}
+    found: dict[str, Trials] = {}
     for where, source, decision in _results(path):
         if decision not in DECISIONS:
             raise InputError(f"{where}: the decision {decision!r} is none of {', '.join(DECISIONS)}")
-        found.setdefault(source, []).append(DECISIONS[decision])
+        trials = found.setdefault(source, {})
+        trials[len(trials) + 1] = DECISIONS[decision]
     if not found:
         raise InputError(f"{path} holds no result: give a file that `waferroute inspect` wrote")
     matched = {part: found[own] for part in study.reference if (own := _source_of(part, found, path))}
@@ -42,7 +43,7 @@ def add_system(study: Study, name: str, path: Path) -> None:
         )
 
 
-def _source_of(part: str, found: dict[str, list[str]], path: Path) -> str | None:
+def _source_of(part: str, found: Mapping[str, Trials], path: Path) -> str | None:
     if part in found:
         return part
     name = PurePath(part).name

@@ -8,6 +8,7 @@ on its way between them is in one of both; a restored service ships it, and an e
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import sqlite3
@@ -18,13 +19,13 @@ from typing import Any
 import sqlalchemy as sa
 
 from service.settings import Settings
-from service.store.database import Database, sqlite_url
+from service.store.database import Database, DatabaseDown, sqlite_url
 from service.store.image_files import ImageFiles
 from service.store.journal import SUFFIX
 from service.store.migrate import HEAD, migrate
 from service.store.tables import audit, images, metadata
 from wafer_data.errors import InputError
-from wafer_data.files import copy_folder, new_directory, read_json, sha256_file, write_json
+from wafer_data.files import copy_folder, new_directory, read_json, sha256_file, write_error, write_json
 
 DATABASE, MANIFEST, SCHEMA = "waferroute.db", "backup.json", 1
 _AT_ONCE = 500
@@ -42,7 +43,7 @@ def back_up(settings: Settings, database: Database, out: Path) -> dict[str, Any]
         The manifest: files with their SHA-256, counts, the audit trail's head.
 
     Raises:
-        InputError: `out` exists or cannot be written.
+        InputError: `out` exists or cannot be written; names `out`, not the folder beside it that is filled.
         DatabaseDown: The database does not answer.
     """
     if out.exists():
@@ -52,7 +53,13 @@ def back_up(settings: Settings, database: Database, out: Path) -> dict[str, Any]
         for path in sorted(settings.journals.glob(f"*{SUFFIX}")):
             _copy_sqlite(path, folder / "journals" / path.name)
         copied = Database(sqlite_url(folder / DATABASE))
-        rows = _copy_rows(database, copied)
+        try:
+            rows = _copy_rows(database, copied)
+        except DatabaseDown as error:
+            # nothing is written to the service's database: it is the backup's that has no room
+            if not error.reason.endswith("disk is full"):
+                raise
+            raise write_error(out, OSError(errno.ENOSPC, error.reason)) from error
         with copied.read() as connection:
             wanted = connection.execute(
                 sa.select(images.c.sha256).where(images.c.removed_at.is_(None))

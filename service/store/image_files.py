@@ -5,15 +5,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import hashlib
 import os
 import re
-import threading
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
+
+from wafer_data.files import unflushed_file
 
 _SHA = re.compile(r"[0-9a-f]{64}")
 
@@ -65,16 +65,8 @@ class ImageFiles:
             path = self.path_of(sha256)
             if self._is_whole(path, sha256):
                 continue
-            path.parent.mkdir(parents=True, exist_ok=True)
-            # two threads of a process may keep the same image at once
-            temporary = path.with_name(f".{sha256}.{os.getpid()}.{threading.get_ident()}.part")
-            try:
+            with unflushed_file(path) as temporary:
                 temporary.write_bytes(data)
-                temporary.replace(path)
-            except BaseException:
-                with contextlib.suppress(OSError):
-                    temporary.unlink(missing_ok=True)
-                raise
             wrote = True
         if wrote:
             _flush_file_system(self.root)

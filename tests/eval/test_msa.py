@@ -153,11 +153,35 @@ def _write_study(tmp_path):
     return path
 
 
+def test_two_appraisers_are_compared_within_a_trial(tmp_path, capsys):
+    """A changes every rating in the second trial, which is the only one that B took part in; B agrees with it."""
+    lines, other = ["part,reference,appraiser,trial,rating"], {"good": "scratch", "scratch": "good"}
+    for i in range(20):
+        truth = "good" if i % 2 else "scratch"
+        lines += [
+            f"p{i},{truth},A,2,{truth}",
+            f"p{i},{truth},A,1,{other[truth]}",
+            f"p{i},{truth},B,2,{truth}",
+        ]
+    path = tmp_path / "study.csv"
+    path.write_text("\n".join(lines))
+    assert main(["msa", str(path), "--out", str(tmp_path / "out")]) == 0
+    assert "A and B: kappa 1.00" in capsys.readouterr().out
+
+
+def test_appraisers_without_a_common_trial_are_not_compared(tmp_path):
+    path = tmp_path / "study.csv"
+    path.write_text("part,reference,appraiser,trial,rating\np,good,A,1,good\np,good,B,2,good\n")
+    (pair,) = analyse_measurement_system(path, tmp_path / "out")["pairs"]
+    assert pair["kappa"] is None and pair["type_kappa"] is None
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
         ("part,appraiser,rating\n", "no column reference"),
         ("part,reference,appraiser,rating\n", "no appraisal"),
+        ("part,reference,appraiser,rating,Rating\na,good,Ada,good,scratch\n", "two columns rating: rename"),
         ("part,reference,appraiser,rating\na,good,Ada,\n", "line 2: rating is empty"),
         ("part,reference,appraiser,rating\na,good,Ada,godo\n", "'godo' is no category"),
         (

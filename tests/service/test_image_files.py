@@ -1,11 +1,15 @@
 """Images as files named by their content: kept once, whole, whoever keeps them at the same time."""
 
 import hashlib
+import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
 import pytest
 
+from service.store import image_files
 from service.store.image_files import ImageFiles
 
 
@@ -26,6 +30,27 @@ def test_a_file_that_a_crash_left_half_written_is_written_again(tmp_path: Path) 
     images.path_of(sha256).write_bytes(data[:50])
     images.put_many([(sha256, data)])
     assert images.get(sha256) == data
+
+
+def test_what_a_killed_process_left_beside_an_image_is_removed(tmp_path: Path) -> None:
+    images, (sha256, data) = ImageFiles(tmp_path), named(b"pixels")
+    kill = (
+        "import os, signal, sys; from pathlib import Path; from service.store.image_files import ImageFiles\n"
+        "Path.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "ImageFiles(Path(sys.argv[1])).put_many([(sys.argv[2], b'pixels')])"
+    )
+    subprocess.run([sys.executable, "-c", kill, str(tmp_path), sha256], check=False)
+    assert len(list(images.path_of(sha256).parent.iterdir())) == 1 and not images.has(sha256)
+    images.put_many([(sha256, data)])
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == [sha256]
+
+
+def test_many_images_are_flushed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    flushed: list[object] = []
+    monkeypatch.setattr(image_files, "_flush_file_system", flushed.append)
+    monkeypatch.setattr(os, "fsync", flushed.append)
+    ImageFiles(tmp_path).put_many([named(bytes([number])) for number in range(9)])
+    assert flushed == [tmp_path]
 
 
 def test_two_threads_may_keep_the_same_image_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,8 +1,11 @@
 """`waferroute service ...`: backups, checks, keys and users, on real data."""
 
+import errno
+import os
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
@@ -10,7 +13,8 @@ from starlette.testclient import TestClient
 from service.app import create_app
 from service.manage import Manager, restore_backup
 from service.state import Service
-from wafer_data.errors import InputError
+from service.store import database
+from wafer_data.errors import InputError, WriteError
 
 Png = Callable[..., bytes]
 
@@ -85,6 +89,29 @@ def test_a_backup_restores_to_the_same(served: Manager, tmp_path: Path) -> None:
     again = Manager(tmp_path / "restored")
     assert again.check() == served.check()
     assert again.check()["trail_head"] == manifest["audit_head"]
+
+
+def test_a_full_disk_is_said_of_the_folder_that_was_asked_for(
+    served: Manager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, prepare = tmp_path / "backup", database._prepare_sqlite
+
+    def without_room(connection: sqlite3.Connection, record: Any) -> None:
+        prepare(connection, record)
+        if ".part/" in connection.execute("PRAGMA database_list").fetchone()[2]:
+            connection.execute("PRAGMA max_page_count=1")
+
+    def full(handle: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(database, "_prepare_sqlite", without_room)
+        with pytest.raises(WriteError, match=f"disk full while writing {out}: free"):
+            served.back_up(out)
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(WriteError, match=f"disk full while writing {out / 'backup.json'}: free"):
+        served.back_up(out)
+    assert not any(path.name.endswith(".part") for path in tmp_path.iterdir())
 
 
 def test_a_damaged_backup_is_refused_before_anything_is_written(served: Manager, tmp_path: Path) -> None:

@@ -103,6 +103,17 @@ def test_finished_parts_are_kept_and_a_lost_or_changed_one_is_made_again(
     assert done == ["s020", "s000"]
 
 
+def test_shards_whose_paths_look_alike_keep_their_results_apart(tmp_path, bundle, wafer):
+    for path, numbers in (("x/a", (1,)), ("x-a", (2, 3)), ("检", (4, 5, 6)), ("验", (7, 8, 9, 10))):
+        items = [_item(number, wafer(1000 + number)) for number in numbers]
+        write_parquet(tmp_path / "archive" / f"{path}.parquet", items)
+    job = Job(str(bundle), tmp_path / "out")
+    assert score_archive(str(tmp_path / "archive"), job)["images"] == 10
+    assert sorted(row["source"] for row in _rows(job.out)) == [f"w{number:03}.png" for number in range(1, 11)]
+    again = score_archive(str(tmp_path / "archive"), job)
+    assert (again["images"], again["shards_scored_now"]) == (10, 0)
+
+
 def test_a_run_that_fails_at_a_damaged_shard_keeps_what_it_did(tmp_path, archive, bundle):
     own, out = tmp_path / "archive", tmp_path / "out"
     shutil.copytree(archive, own)
@@ -153,6 +164,34 @@ def test_the_nearest_image_to_a_stored_one_is_itself(tmp_path, scored, bundle, a
     when = (out / "nearest.faiss").stat().st_mtime_ns
     NearestImages(out)
     assert (out / "nearest.faiss").stat().st_mtime_ns == when
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("nearest.faiss", b"junk" * 99),
+        ("nearest.faiss", None),
+        ("nearest.arrow", b"junk" * 99),
+        ("nearest.arrow", b""),
+        ("nearest.json", b"junk"),
+        ("nearest.json", b"[1]"),
+        ("nearest.json", b'{"key": KEY, "count": 59}'),
+        ("nearest.json", b'{"key": KEY, "count": 59, "starts": ["a"]}'),
+        ("nearest.json", b'{"key": KEY, "count": 58, "starts": [0, 20, 40]}'),
+        ("nearest.json", b'{"key": KEY, "count": 59, "starts": []}'),
+    ],
+)
+def test_a_damaged_index_is_built_again(tmp_path, scored, name, content):
+    out = tmp_path / "out"
+    shutil.copytree(scored[0], out)
+    whole = NearestImages(out)
+    query = np.zeros(2, np.float32)
+    expected, key = whole.search(query), json.loads((out / "nearest.json").read_text())["key"]
+    (out / name).unlink()
+    if content is not None:
+        (out / name).write_bytes(content.replace(b"KEY", json.dumps(key).encode()))
+    assert NearestImages(out).search(query) == expected
+    assert json.loads((out / "nearest.json").read_text())["starts"] == [0, 20, 40]
 
 
 def test_the_index_finds_what_comparing_with_all_finds(tmp_path, monkeypatch):

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from wafer_data import files
-from wafer_data.errors import InputError
+from wafer_data.errors import InputError, WriteError
 
 
 def raising(error: BaseException) -> Callable[..., Never]:
@@ -97,6 +97,19 @@ class TestWriting:
         with pytest.raises(InputError, match="cannot write"):
             files.write_text(tmp_path / "f" / "g", "new")
 
+    @pytest.mark.parametrize("path", [".", "/"])
+    def test_a_path_without_a_name_says_so(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        said = "cannot be replaced: give the name of a file or folder"
+        with pytest.raises(WriteError, match=said):
+            files.write_text(path, "new")
+        with pytest.raises(WriteError, match=said), files.new_file(path):
+            pass
+        with pytest.raises(WriteError, match=said), files.new_directory(path):
+            pass
+
     def test_what_a_killed_process_left_is_removed(self, tmp_path: Path) -> None:
         kill = (
             "import os, signal, sys; from pathlib import Path; from wafer_data import files\n"
@@ -177,6 +190,11 @@ class TestNewDirectory:
         with pytest.raises(InputError, match="disk full"), files.new_directory(tmp_path / "run"):
             raise DISK_FULL
         assert names(tmp_path) == []
+
+    def test_what_is_wrong_with_a_file_inside_is_said_of_its_lasting_name(self, tmp_path: Path) -> None:
+        said = f"disk full while writing {tmp_path / 'run' / 'f'}: free"
+        with pytest.raises(WriteError, match=said), files.new_directory(tmp_path / "run") as folder:
+            raise files.write_error(folder / "f", DISK_FULL)
 
     def test_the_old_one_comes_back_if_the_swap_fails(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from tool_side.archive.nearest_rows import ROWS, Rows, write_rows
 from tool_side.archive.results import BUNDLE, KEY, read_metadata
-from wafer_data.errors import DataError, MissingPackageError, NotFoundError
+from wafer_data.errors import DataError, InputError, MissingPackageError, NotFoundError
 from wafer_data.files import new_file, read_json, sha256_json, write_json
 
 SCHEMA = 2
@@ -27,6 +27,17 @@ EXACT, PROBES = 20_000, 32
 INDEX, ABOUT = "nearest.faiss", "nearest.json"
 TRAINED_ON = 64
 """Vectors a cell that the cells are learned from."""
+_UNUSABLE = (
+    InputError,
+    RuntimeError,
+    MemoryError,
+    OSError,
+    pa.ArrowException,
+    LookupError,
+    TypeError,
+    ValueError,
+)
+"""What a damaged or missing index raises: FAISS its RuntimeError, JSON of another form the last three."""
 
 
 @dataclass(frozen=True)
@@ -63,15 +74,13 @@ class NearestImages:
         self.bundle = metadata[0][BUNDLE].decode()
         names = [[part.name, data[KEY].decode()] for part, data in zip(self._parts, metadata, strict=True)]
         key = sha256_json([SCHEMA, names])
-        about = read_json(results / ABOUT) if (results / ABOUT).is_file() else {}
-        if about.get("key") != key or not all((results / name).is_file() for name in (INDEX, ROWS)):
-            about = self._build(results, key)
-        self.count = int(about["count"])
-        self._starts = np.array(about["starts"])
-        self._index = self._faiss.read_index(str(results / INDEX))
+        try:
+            self._open(results, key)
+        except _UNUSABLE:
+            self._build(results, key)
+            self._open(results, key)
         if self.count > EXACT:
             self._faiss.extract_index_ivf(self._index).nprobe = probes
-        self._rows = Rows(results / ROWS)
 
     def search(self, latent: np.ndarray, k: int = 10) -> list[Neighbour]:
         """The `k` nearest images to a latent vector, float32 (d,), nearest first."""
@@ -88,7 +97,19 @@ class NearestImages:
         row = self._rows[place]
         return Neighbour(row["source"], self._parts[part].name, int(row["row"]), distance, row["decision"])
 
-    def _build(self, results: Path, key: str) -> dict[str, Any]:
+    def _open(self, results: Path, key: str) -> None:
+        """Read what `_build` wrote; raises one of `_UNUSABLE` where it is not there, damaged, or of other results."""
+        about = read_json(results / ABOUT)
+        if about["key"] != key:
+            raise DataError(f"{results / INDEX} is of other results")
+        self._starts = np.array(about["starts"], dtype=np.int64)
+        self._index = self._faiss.read_index(str(results / INDEX))
+        self._rows = Rows(results / ROWS)
+        self.count = int(about["count"])
+        if (self._index.ntotal, len(self._starts)) != (self.count, len(self._parts)):
+            raise DataError(f"{results / ABOUT} does not fit its index")
+
+    def _build(self, results: Path, key: str) -> None:
         counts = [pq.read_metadata(part).num_rows for part in self._parts]
         total, starts = sum(counts), np.concatenate([[0], np.cumsum(counts)])
         first = next((block for part in self._parts for _, block in _latents(part)), None)
@@ -112,7 +133,6 @@ class NearestImages:
             faiss.write_index(index, str(temporary))
         about = {"key": key, "count": int(index.ntotal), "starts": starts[:-1].tolist()}
         write_json(results / ABOUT, about)
-        return about
 
     def _sample(self, wanted: int, total: int) -> np.ndarray:
         """Every n-th vector."""

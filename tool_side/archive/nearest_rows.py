@@ -34,10 +34,15 @@ def write_rows(parts: Sequence[Path], path: Path) -> None:
 
 
 class Rows:
-    """The rows by place."""
+    """The rows by place.
+
+    Raises:
+        pyarrow.ArrowException: The file is damaged or holds another table.
+        OSError: It cannot be read.
+    """
 
     def __init__(self, path: Path) -> None:
-        self._table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+        self._table = pa.ipc.open_file(pa.memory_map(str(path))).read_all().cast(_SCHEMA)
 
     def __getitem__(self, place: int) -> dict[str, Any]:
         """The row at a place: source, row and decision."""

@@ -151,7 +151,10 @@ def _is_done(path: Path, key: str, bundle: str) -> bool:
 def _refuse_others(out: Path, parts: set[Path]) -> None:
     others = sorted(path for path in out.glob("*.parquet") if path not in parts) if out.is_dir() else []
     if others:
-        raise DataError(f"{others[0]} is not of this archive: choose another folder with --out, or remove it")
+        raise DataError(
+            f"{others[0]} is not of this archive, or is called as several of its shards were: choose another folder "
+            "with --out, or remove it"
+        )
 
 
 def _rate(images: int, seconds: float) -> float | None:

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from wafer_data.errors import DataError, MissingPackageError, NotFoundError
 from wafer_data.imaging.read import IMAGE_SUFFIXES
 from wafer_data.shards.item import Item
+from wafer_data.shards.names import shard_names
 
 FOLDER_SHARD = 1000
 """Image files of a folder that make a shard together."""
@@ -53,7 +54,8 @@ def open_archive(location: str | Path, filesystem: Any = None) -> list[Shard]:
         kinds = {PurePosixPath(info.path).suffix for info in shards}
         if len(kinds) > 1:
             raise DataError(f"{location} holds Parquet and tar files; give a folder with one kind")
-        return [_shard(info) for info in shards]
+        names = shard_names([info.relative for info in shards])
+        return [_shard(name, info) for name, info in zip(names, shards, strict=True)]
     images = [info for info in found if info.path.lower().endswith(IMAGE_SUFFIXES)]
     if not images:
         raise DataError(
@@ -76,11 +78,11 @@ class Entry:
         self.filesystem, self.path, self.relative, self.look = filesystem, path, relative, look
 
 
-def _shard(entry: Entry) -> Shard:
+def _shard(name: str, entry: Entry) -> Shard:
     from wafer_data.shards.parquet import ParquetShard
     from wafer_data.shards.tar import TarShard
 
-    return ParquetShard(entry) if entry.path.endswith(".parquet") else TarShard(entry)
+    return ParquetShard(name, entry) if entry.path.endswith(".parquet") else TarShard(name, entry)
 
 
 def _listing(location: str, filesystem: Any) -> list[Entry]:

@@ -6,7 +6,6 @@ and any others, which describe the image.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,9 +33,9 @@ ABOUT = {
 class ParquetShard:
     """See `wafer_data.shards.archive.Shard`."""
 
-    def __init__(self, entry: Entry) -> None:
+    def __init__(self, name: str, entry: Entry) -> None:
         self._entry = entry
-        self.name = shard_name(entry.relative)
+        self.name = name
         self.identity = entry.look
 
     def items(self) -> Iterator[Item]:
@@ -99,8 +98,3 @@ def write_parquet(path: Path, items: Iterable[Item], metadata: dict[str, str] | 
 
 def _cell(value: Any, kind: pa.DataType) -> Any:
     return str(value) if value is not None and kind == pa.string() else value
-
-
-def shard_name(relative: str) -> str:
-    """A name for a shard's results: the path without suffix, its separators and odd characters replaced."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", relative.rpartition(".")[0])

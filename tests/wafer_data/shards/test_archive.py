@@ -1,9 +1,5 @@
 """Kinds of archive: Parquet, tar in WebDataset's layout, folders; on a disk and behind a file-system interface."""
 
-import io
-import json
-import tarfile
-
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -34,22 +30,6 @@ def test_the_image_column_of_hugging_face_is_read(tmp_path):
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "hf.parquet")
     items = [item for shard in open_archive(tmp_path / "hf.parquet") for item in shard.items()]
     assert [(item.source, item.data) for item in items] == [("p/1.png", b"one"), ("hf/000001", b"two")]
-
-
-def test_tar_files_in_webdataset_layout_are_read(tmp_path):
-    with tarfile.open(tmp_path / "t-000.tar", "w") as tar:
-        for name, data in (
-            ("000.json", json.dumps({"label": 1, "type": "stain"}).encode()), ("000.png", b"one"),
-            ("000.mask.png", b"mask"), ("x/001.jpg", b"two"), ("002.txt", b"no image"),
-        ):  # fmt: skip
-            info = tarfile.TarInfo(name)
-            info.size = len(data)
-            tar.addfile(info, io.BytesIO(data))
-    (shard,) = open_archive(tmp_path)
-    assert list(shard.items()) == [
-        Item("t-000/000", b"one", b"mask", {"label": 1, "type": "stain"}),
-        Item("t-000/x/001", b"two"),
-    ]
 
 
 def test_an_object_store_is_read_through_its_file_system(tmp_path):

@@ -131,6 +131,17 @@ def test_parts_of_other_settings_or_of_a_shard_that_changed_are_done_again(tmp_p
     assert len(done) == 1 + 4
 
 
+def test_shards_whose_paths_look_alike_keep_their_images(tmp_path, textured):
+    for number, path in enumerate(("x/a", "x-a")):
+        seeds = range(30 * number, 30 * number + 30)
+        write_parquet(
+            tmp_path / f"archive/{path}.parquet",
+            [Item("", _png(textured(seed))) for seed in seeds],  # called after their shard
+        )
+    store = prepare_data(_config(tmp_path / "archive"), tmp_path / "data")
+    assert len(store) == len({record.path for record in store.records}) == 60
+
+
 def test_shards_that_are_gone_leave_nothing_behind(tmp_path, packed):
     prepare_data(_config(packed), tmp_path / "data")
     (packed / "shard-000002.parquet").unlink()
