@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-from PIL import Image
 
 from wafer_data.errors import InputError
+from wafer_data.imaging.read import UnreadableImage, read_grey
 
 MOST_PIXELS = 64_000_000
-_CRITICAL = 128
+_HALF_OF_WHITE = {"uint8": 128, "uint16": 32_768, "float32": 0.5}
 
 
 class Area(Protocol):
@@ -67,21 +67,16 @@ class AreaMask:
 
 
 def read_mask(path: Path, pixel_um: float) -> AreaMask:
-    """A mask from an image file: grey levels of at least half the range are critical.
+    """A mask from an image file of any depth: grey levels of at least half of white are critical.
 
     Raises:
         InputError: The file cannot be read, or has more than 64 million pixels.
     """
     try:
-        with Image.open(path) as opened:
-            if opened.width * opened.height > MOST_PIXELS:
-                raise InputError(
-                    f"{path}: {opened.width} x {opened.height} pixels; at most {MOST_PIXELS} are read"
-                )
-            grey = np.asarray(opened.convert("L"))
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
-        raise InputError(f"{path}: the mask of a critical area cannot be read ({error})") from error
-    return AreaMask(grey >= _CRITICAL, pixel_um)
+        grey = read_grey(path, max_pixels=MOST_PIXELS, min_side=1)
+    except UnreadableImage as error:
+        raise InputError(f"{path}: the mask of a critical area cannot be read ({error.reason})") from error
+    return AreaMask(grey >= _HALF_OF_WHITE[grey.dtype.name], pixel_um)
 
 
 def _pixel(place: float, count: int, *, last: bool = False) -> int:

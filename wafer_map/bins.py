@@ -1,164 +1,28 @@
-"""Bins by rule: a defect's type, size and place on the die decide its bin and disposition."""
+"""A file of bin rules, JSON or TOML, read and checked."""
 
 from __future__ import annotations
 
 import math
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from router.decision import REJECT, REVIEW, Decision
-from wafer_data.defect import UNKNOWN, DefectFinding
+from router.decision import REJECT, REVIEW
+from wafer_data.defect import UNKNOWN
 from wafer_data.errors import ConfigurationError, InputError
-from wafer_data.files import read_json
 from wafer_map.areas import Area, Boxes, read_mask
+from wafer_map.bin_rules import ELSEWHERE, Bin, Binned, BinRules, ErrorCosts, Rule
+from wafer_map.plain_json import read_plain_json
 from wafer_map.plain_numbers import is_number
 
+__all__ = ["Bin", "BinRules", "Binned", "ErrorCosts", "Rule", "load_rules", "rules_from"]
+
 SCHEMA = 1
-ELSEWHERE = "elsewhere"
-_SEVERITY = list(Decision)
-
-
-@dataclass(frozen=True)
-class Bin:
-    """A bin.
-
-    Attributes:
-        rough, fine: numbers for ROUGHBINNUMBER and FINEBINNUMBER. class_number: for CLASSNUMBER; None leaves it.
-        disposition: REVIEW or REJECT. A bin never makes a decision milder.
-        killer: whether its defects kill a die; otherwise they are a nuisance.
-    """
-
-    rough: int
-    fine: int = 0
-    class_number: int | None = None
-    disposition: Decision = REVIEW
-    killer: bool = False
-
-
-@dataclass(frozen=True)
-class Rule:
-    """A rule; the first that fits decides. What is not given fits everything.
-
-    Attributes:
-        bin: name of the bin. types: names of defect types.
-        min_um, max_um: length in micrometres, from (inclusive) and to (exclusive).
-        min_pixels, max_pixels: length in pixels, likewise.
-        area: name of a critical area, or "elsewhere": in none of them.
-        min_probability: least probability of the type.
-    """
-
-    bin: str
-    types: tuple[str, ...] = ()
-    min_um: float | None = None
-    max_um: float | None = None
-    min_pixels: float | None = None
-    max_pixels: float | None = None
-    area: str | None = None
-    min_probability: float | None = None
-
-
-@dataclass(frozen=True)
-class ErrorCosts:
-    """What errors cost, in any one currency: a killer taken for a nuisance, and a nuisance taken for a killer."""
-
-    missed_killer: float = 1.0
-    false_killer: float = 1.0
-
-
-@dataclass(frozen=True)
-class Binned:
-    """A defect with its bin, and the decision that follows for its image."""
-
-    finding: DefectFinding
-    bin: Bin
-    decision: Decision
-    reason: str
-
-
-@dataclass(frozen=True)
-class BinRules:
-    """A file of rules. `load_rules` reads and checks one.
-
-    Attributes:
-        bins: by name. rules: in order. otherwise: the bin where no rule fits.
-        areas: critical areas of the die by name.
-        costs: what errors cost.
-    """
-
-    bins: Mapping[str, Bin]
-    rules: tuple[Rule, ...]
-    otherwise: str
-    areas: Mapping[str, Area]
-    costs: ErrorCosts = ErrorCosts()
-
-    def assign(self, finding: DefectFinding, decision: Decision) -> Binned:
-        """The bin of a defect.
-
-        Where types have probabilities, each type's bin is found, and the defect counts as a killer if that is the
-        cheaper error: P(killer) x missed_killer >= P(nuisance) x false_killer (Elkan 2001, the optimal decision under
-        costs). Of the bins on that side, the most probable is taken.
-
-        Args:
-            finding: the defect. decision: of its image, which is never made milder.
-
-        Returns:
-            The defect with bin and killer, and the decision.
-        """
-        chances: dict[str, float] = {}
-        # of an unknown defect the probabilities say only which known type it would be if it were of one
-        known = {} if finding.type == UNKNOWN else dict(finding.probabilities)
-        for kind, probability in (known or {finding.type: 1.0}).items():
-            name = self._bin_of(finding, kind, finding.probabilities.get(kind))
-            chances[name] = chances.get(name, 0.0) + probability
-        killers = sum(p for name, p in chances.items() if self.bins[name].killer)
-        nuisances = sum(chances.values()) - killers
-        killer = killers > 0 and killers * self.costs.missed_killer >= nuisances * self.costs.false_killer
-        name = max((n for n in chances if self.bins[n].killer == killer), key=chances.__getitem__)
-        found = self.bins[name]
-        severest = max(decision, found.disposition, key=_SEVERITY.index)
-        kind = "killer" if found.killer else "nuisance"
-        return Binned(
-            finding.with_(bin=name, killer=found.killer),
-            found,
-            severest,
-            f"{finding.type}: bin {name} ({kind})",
-        )
-
-    def _bin_of(self, finding: DefectFinding, kind: str, probability: float | None) -> str:
-        for rule in self.rules:
-            answer = self._fits(rule, finding, kind, probability)
-            # What cannot be known is taken for what is worse: a killer's rule fits, a nuisance's does not.
-            if answer or (answer is None and self.bins[rule.bin].killer):
-                return rule.bin
-        return self.otherwise
-
-    def _fits(self, rule: Rule, finding: DefectFinding, kind: str, probability: float | None) -> bool | None:
-        """Whether a rule fits; None where something it asks for is not known."""
-        if rule.types and kind not in rule.types:
-            return False
-        answers: list[bool | None] = [
-            _within(finding.length_um, rule.min_um, rule.max_um),
-            _within(finding.length, rule.min_pixels, rule.max_pixels),
-        ]
-        if rule.min_probability is not None:
-            answers.append(None if probability is None else probability >= rule.min_probability)
-        if rule.area is not None:
-            answers.append(self._in_area(rule.area, finding))
-        if any(answer is False for answer in answers):
-            return False
-        return None if any(answer is None for answer in answers) else True
-
-    def _in_area(self, name: str, finding: DefectFinding) -> bool | None:
-        if finding.on_die is None:
-            return None
-        x, y = finding.on_die
-        reach = (finding.length_um or 0.0) / 2  # a defect that touches the area is in it
-        names = self.areas if name == ELSEWHERE else (name,)
-        inside = any(self.areas[area].touches(x, y, reach) for area in names)
-        return inside != (name == ELSEWHERE)
+LEAST_ROUGH = 2
+"""0 says that a list is not binned yet, and 1 that a defect is PASS, which no rule may say."""
+_LARGEST = 2**31 - 1  # 1.8 lists declare these columns as int32
 
 
 def load_rules(path: str | Path) -> BinRules:
@@ -169,7 +33,7 @@ def load_rules(path: str | Path) -> BinRules:
     """
     path = Path(path)
     if path.suffix.lower() != ".toml":
-        return rules_from(read_json(path), str(path), path.parent)
+        return rules_from(read_plain_json(path), str(path), path.parent)
     try:
         return rules_from(tomllib.loads(path.read_text(encoding="utf-8")), str(path), path.parent)
     except OSError as error:
@@ -198,7 +62,7 @@ def rules_from(content: Any, source: str = "bin rules", folder: Path | None = No
         raise ConfigurationError(f"{source}: rules must be a list")
     rules = tuple(_rule(value, f"{source}: rule {i + 1}", bins, areas) for i, value in enumerate(listed))
     otherwise = content.get("otherwise")
-    if otherwise not in bins:
+    if not isinstance(otherwise, str) or otherwise not in bins:
         raise ConfigurationError(
             f"{source}: otherwise must name a bin ({', '.join(bins) or 'there is none'})"
         )
@@ -212,15 +76,18 @@ def rules_from(content: Any, source: str = "bin rules", folder: Path | None = No
 
 def _bin(value: Any, source: str) -> Bin:
     value = _object(value, source, {entry.name for entry in fields(Bin)})
-    for name in ("rough", "fine", "class_number"):
-        if name in value and (isinstance(value[name], bool) or not isinstance(value[name], int)):
-            raise ConfigurationError(f"{source}: {name} must be a whole number, got {value[name]!r}")
     if "rough" not in value:
         raise ConfigurationError(f"{source}: rough is missing")
     if value.get("disposition", "REVIEW") not in ("REVIEW", "REJECT"):
         raise ConfigurationError(
             f"{source}: disposition must be REVIEW or REJECT: a bin makes no decision milder"
         )
+    for name, least in (("rough", LEAST_ROUGH), ("fine", 0), ("class_number", 0)):
+        if name in value and not _is_whole(value[name], least):
+            told = " (0 says not binned yet, 1 says PASS)" if name == "rough" else ""
+            raise ConfigurationError(
+                f"{source}: {name} must be a whole number from {least} to {_LARGEST}{told}, got {value[name]!r:.60}"
+            )
     if not isinstance(value.get("killer", False), bool):
         raise ConfigurationError(f"{source}: killer must be true or false")
     return Bin(**{**value, "disposition": REJECT if value.get("disposition") == "REJECT" else REVIEW})
@@ -228,7 +95,7 @@ def _bin(value: Any, source: str) -> Bin:
 
 def _rule(value: Any, source: str, bins: Mapping[str, Bin], areas: Mapping[str, Any]) -> Rule:
     value = _object(value, source, {entry.name for entry in fields(Rule)})
-    if value.get("bin") not in bins:
+    if not isinstance(value.get("bin"), str) or value["bin"] not in bins:
         raise ConfigurationError(f"{source}: bin {value.get('bin')!r} is not one of {', '.join(bins)}")
     types = value.get("types", [])
     if not isinstance(types, list) or not all(isinstance(kind, str) and kind for kind in types):
@@ -250,14 +117,6 @@ def _rule(value: Any, source: str, bins: Mapping[str, Bin], areas: Mapping[str, 
     return Rule(**{**value, "types": tuple(types)})
 
 
-def _within(value: float | None, low: float | None, high: float | None) -> bool | None:
-    if low is None and high is None:
-        return True
-    if value is None:
-        return None
-    return (low is None or value >= low) and (high is None or value < high)
-
-
 def _mapping(content: Mapping[str, Any], name: str, source: str) -> Mapping[str, Any]:
     value = content.get(name, {})
     if not isinstance(value, Mapping):
@@ -273,6 +132,10 @@ def _object(content: Any, source: str, known: set[str]) -> dict[str, Any]:
             f"{source}: unknown key {unknown[0]!r}; known are {', '.join(sorted(known))}"
         )
     return dict(content)
+
+
+def _is_whole(value: Any, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= _LARGEST
 
 
 def _number(value: Any, source: str, low: float, high: float = math.inf) -> float:

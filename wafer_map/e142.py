@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 from wafer_map.klarf.model import WaferResult
 from wafer_map.signature_features import BAD, GOOD
 from wafer_map.wafer import WaferMap
+from wafer_map.xml_text import xml_text
 
 _NAMESPACE = "urn:semi-org:xsd.E142-1.V1005.SubstrateMap"
 _CODES = {GOOD: "01", BAD: "FA"}
@@ -34,11 +35,11 @@ def die_bins(wafer: WaferMap, about: WaferResult) -> str:
     )
     ElementTree.SubElement(layout, "Dimension", X=str(grid.shape[1]), Y=str(grid.shape[0]))
     ElementTree.SubElement(layout, "DeviceSize", X=f"{wafer.pitch[0]:g}", Y=f"{wafer.pitch[1]:g}")
-    name = about.wafer or "wafer"
+    name = xml_text(about.wafer or "wafer")
     substrates = ElementTree.SubElement(root, "Substrates")
     substrate = ElementTree.SubElement(substrates, "Substrate", SubstrateType="Wafer", SubstrateId=name)
     if about.lot:
-        ElementTree.SubElement(substrate, "LotId").text = about.lot
+        ElementTree.SubElement(substrate, "LotId").text = xml_text(about.lot)
     maps = ElementTree.SubElement(root, "SubstrateMaps")
     one = ElementTree.SubElement(
         maps, "SubstrateMap", SubstrateType="Wafer", SubstrateId=name, Orientation="0", OriginLocation="LowerLeft",

@@ -86,7 +86,7 @@ def find_repeaters(
         Those with p <= level, on most fields first.
 
     Raises:
-        DataError: impossible sizes, or too few permutations.
+        DataError: impossible sizes or places, or too few permutations.
     """
     if min(die_um) <= 0 or min(reticle) < 1:
         raise DataError(f"die {die_um} and reticle {reticle} must be positive")
@@ -106,6 +106,8 @@ def find_repeaters(
     field_number = field_number.ravel()
     size = np.array(die_um) * reticle
     place = np.array([p.on_die for p in points], dtype=float) + (dies % reticle) * np.array(die_um)
+    if not np.isfinite(place).all():
+        raise DataError("the places of defects must be finite")
     rng = np.random.default_rng(seed)
     chance = np.array(
         [

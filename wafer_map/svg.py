@@ -6,6 +6,7 @@ from collections.abc import Collection
 from xml.sax.saxutils import escape
 
 from wafer_map.wafer import WaferMap
+from wafer_map.xml_text import xml_text
 
 _GOOD, _BAD, _LINE = "#cfe3dc", "#b2182b", "#26415a"
 _SIDE = 480
@@ -22,6 +23,7 @@ def draw(wafer: WaferMap, title: str = "", *, region: Collection[int] = (), notc
     Returns:
         A self-contained SVG document. Bad dies carry a dot, so that they are told without their colour.
     """
+    title = xml_text(title)
     columns, rows = zip(*wafer.dies, strict=True)
     width, height = wafer.pitch
     left, top = min(columns), max(rows)

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from wafer_data.errors import DataError
+from wafer_map.klarf.fill import NO_SCORE, SCORE_COLUMN
 from wafer_map.klarf.model import Defect, WaferResult
 from wafer_map.signature_features import BAD, GOOD, OFF
 
 LARGEST_SIDE = 4096
+_BIN_COLUMN = "ROUGHBINNUMBER"
+Die = tuple[int, int]
+Counts = Callable[[Defect], bool | None]
+"""Whether a defect makes its die bad; None: it was not judged."""
 
 
 @dataclass(frozen=True)
@@ -67,34 +72,70 @@ class WaferMap:
         return cls(dies, tuple(bool(value) for value in grid[rows, columns] == BAD))
 
     @classmethod
-    def from_klarf(cls, wafer: WaferResult, counts: Callable[[Defect], bool] = lambda _: True) -> WaferMap:
-        """The map of a KLARF wafer.
-
-        Args:
-            wafer: its sample plan says which dies were inspected; without one, all that lie on the wafer.
-            counts: which defects make a die bad.
-
-        Returns:
-            The map. Dies with a defect outside the plan were evidently inspected, too.
+    def from_klarf(cls, wafer: WaferResult, counts: Counts = lambda _: True) -> WaferMap:
+        """The map of a KLARF wafer's judged dies; see `dies_of`.
 
         Raises:
-            DataError: neither a plan, nor pitch, centre and diameter, nor a defect with a die is known.
+            DataError: no die is known to have been judged, or a defect that counts lies on none.
         """
-        hit = {
-            (d.x_index, d.y_index)
-            for d in wafer.defects
-            if d.x_index is not None and d.y_index is not None and counts(d)
-        }
-        seen = {
-            (d.x_index, d.y_index) for d in wafer.defects if d.x_index is not None and d.y_index is not None
-        }
-        dies = list(dict.fromkeys([*(wafer.plan or dies_on_wafer(wafer)), *sorted(seen)]))
-        if not dies:
-            raise DataError(f"wafer {wafer.wafer}: no die is known to have been inspected")
+        judged = {die: bad for die, bad in dies_of(wafer, counts).items() if bad is not None}
+        if not judged:
+            raise DataError(f"wafer {wafer.wafer}: no die is known to have been inspected and judged")
         pitch = wafer.die_pitch or (1.0, 1.0)
-        return cls(
-            tuple(dies), tuple(die in hit for die in dies), (abs(pitch[0]) or 1.0, abs(pitch[1]) or 1.0)
+        return cls(tuple(judged), tuple(judged.values()), (abs(pitch[0]) or 1.0, abs(pitch[1]) or 1.0))
+
+
+def dies_of(wafer: WaferResult, counts: Counts = lambda _: True) -> Mapping[Die, bool | None]:
+    """The inspected dies of a KLARF wafer: bad, good, or None where no defect counts and one was not judged.
+
+    Args:
+        wafer: its sample plan says which dies were inspected; without one, all that lie on the wafer. Dies with a
+            defect outside the plan were evidently inspected, too.
+        counts: which defects make a die bad.
+
+    Raises:
+        DataError: a defect that counts, or may, lies on no die.
+    """
+    found: dict[Die, bool | None] = dict.fromkeys(wafer.plan or dies_on_wafer(wafer), False)
+    outside: dict[Die, bool | None] = {}
+    for defect in wafer.defects:
+        bad = counts(defect)
+        if defect.x_index is None or defect.y_index is None:
+            if bad is False:
+                continue
+            raise DataError(
+                f"wafer {wafer.wafer}, defect {defect.id}: its die (XINDEX, YINDEX) is unknown, so bad dies cannot be "
+                "counted"
+            )
+        die = (defect.x_index, defect.y_index)
+        dies = found if die in found else outside
+        known = dies.get(die, False)
+        dies[die] = True if known or bad else None if None in (known, bad) else False
+    return found | dict(sorted(outside.items()))
+
+
+def counted_defects(wafer: WaferResult, bins: Collection[int] | None) -> Counts:
+    """Which defects of a wafer count: all, or those with one of these ROUGHBINNUMBERs.
+
+    By bins, a defect without a bin yet (0, or none), or without a judged image (it has no score), is not judged.
+
+    Raises:
+        DataError: bins are asked of a list that has no such column.
+    """
+    if bins is None:
+        return lambda _: True
+    if wafer.defects and _BIN_COLUMN not in (column.upper() for column in wafer.columns):
+        raise DataError(
+            f"wafer {wafer.wafer}: its defect list has no column {_BIN_COLUMN} to count by; leave --bins out to count "
+            "every defect"
         )
+
+    def counts(defect: Defect) -> bool | None:
+        if defect.rough_bin in bins:
+            return True
+        return None if not defect.rough_bin or defect.values.get(SCORE_COLUMN) == NO_SCORE else False
+
+    return counts
 
 
 def dies_on_wafer(wafer: WaferResult) -> Sequence[tuple[int, int]]:

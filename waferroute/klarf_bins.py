@@ -51,8 +51,10 @@ def finding_of(
             typicality=named.get("typicality"),
         )
     if finding.length_um is None or pixel_um is None:
-        sizes = [size for size in (listed.d_size, listed.x_size, listed.y_size) if size]
-        finding = finding.with_(length_um=max(sizes, default=None), area_um2=listed.area or None)
+        # 0 and what is below stand for a size that the tool does not know
+        sizes = [size for size in (listed.d_size, listed.x_size, listed.y_size) if size and size > 0]
+        area = listed.area if listed.area and listed.area > 0 else None
+        finding = finding.with_(length_um=max(sizes, default=None), area_um2=area)
     if listed.x_index is not None and listed.y_index is not None:
         finding = finding.with_(die=(listed.x_index, listed.y_index))
     if listed.x_rel is not None and listed.y_rel is not None:

@@ -1,7 +1,7 @@
 """`waferroute inspect --klarf IN --out OUT`: a tool's defect list and its images in, the same list filled in out.
 
-Exit status: 0 every defect's images were judged, 3 some defect has no image that could be judged (it is marked for
-review), 130 interrupted (nothing is written).
+Exit status: 0 every defect's images were judged, 3 some defect has no image that could be judged (it is REVIEW), 130
+interrupted (nothing is written).
 """
 
 from __future__ import annotations
@@ -10,25 +10,25 @@ import json
 import math
 import os
 import sys
+import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 from typing import Any, TextIO
 
 from router.decision import PASS, REJECT, REVIEW, Decision, Route
 from tool_side.runtime.defect_type import DEFECT
 from tool_side.runtime.inspection import Inspection
 from tool_side.runtime.inspector import Inspector
-from tool_side.runtime.pages import read_page
 from wafer_data.defect import DefectFinding
-from wafer_data.errors import InputError
-from wafer_data.files import write_bytes
-from wafer_data.imaging.read import UnreadableImage
+from wafer_data.errors import InputError, WriteError
+from wafer_data.files import write_bytes, write_error
 from wafer_map.bins import BinRules, load_rules
-from wafer_map.klarf import Defect, DefectResult, ImageEntry, KlarfFile, fill, read_klarf
-from wafer_map.klarf.fill import SCORE_COLUMN
-from waferroute.klarf_bins import binned_result, class_of, finding_of, image_size_of
+from wafer_map.klarf import Defect, DefectResult, KlarfFile, fill, read_klarf
+from wafer_map.klarf.fill import SCORE_COLUMN, check_score_column, class_name_notes, unwritten_columns
+from waferroute.klarf_bins import binned_result, class_of, finding_of
+from waferroute.klarf_images import ImageJudge
 
 EXIT_JUDGED, EXIT_UNJUDGED = 0, 3
 ROUGH_BINS = {PASS: 1, REVIEW: 2, REJECT: 3}
@@ -113,16 +113,19 @@ def run_klarf_inspect(
         The exit status, see the module's docstring.
 
     Raises:
-        InputError: the list or the bundle is refused, or the target cannot be written.
+        InputError: the list, the rules or the bundle are refused, scores cannot go into that column, or the target
+            cannot be written; all but a disk that runs full is said before the first image is looked at.
     """
     out = out or sys.stdout
+    check_score_column(score_column)
     file, bins = read_klarf(source), None if rules is None else load_rules(rules)
     folder = Path(images) if images is not None else Path(source).parent
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder of images; name it with --images")
+    _require_writable(Path(target))
     inspector = Inspector(bundle, threads=threads, reduced_decoding=reduced_decoding, public_key=public_key)
     policy = inspector.policy_of(recipe) if recipe is not None else inspector.policy
-    judge = _Judge(inspector, folder, recipe)
+    judge = ImageJudge(inspector, folder, recipe)
     decisions: list[DefectDecision] = []
     for w, wafer in enumerate(file.wafers):
         for d, defect in enumerate(wafer.defects):
@@ -147,11 +150,16 @@ def run_klarf_inspect(
         else {b.class_number: n for n, b in bins.bins.items() if b.class_number is not None}
     )
     write_bytes(target, fill(file, results, class_names=names, score_column=score_column))
+    notes = [f"{file.source}, {note}" for note in file.notes] + class_name_notes(file, names)
+    if lacking := unwritten_columns(file, results):
+        notes.append(f"the list has no column {', '.join(lacking)}: what belongs there is not written")
     if json_output:
+        for note in notes:
+            print(f"note: {note}", file=sys.stderr)
         for one in decisions:
             print(json.dumps(one.to_dict(file)), file=out)
     else:
-        print(_summary(file, decisions, target), file=out)
+        print("\n".join([*_summary_lines(file, decisions, notes), f"written: {target}"]), file=out)
     return EXIT_UNJUDGED if any(one.score is None for one in decisions) else EXIT_JUDGED
 
 
@@ -177,62 +185,6 @@ def _binned(
     return changed, cells
 
 
-class _Judge:
-    """Inspects the images that a list names, each once."""
-
-    def __init__(self, inspector: Inspector, folder: Path, recipe: str | None) -> None:
-        self.inspector, self.folder, self.recipe = inspector, folder, recipe
-        self._pages: tuple[Path, bytes] | None = None
-        self.last: Path | bytes | None = None
-
-    def __call__(self, entry: ImageEntry) -> Inspection:
-        """The inspection of one entry; one that could not be read is REVIEW with the reason."""
-        self.last = None
-        if entry.file is None:
-            return _unjudged("?", "the list names no image file")
-        path = find_image(self.folder, entry.file)
-        if path is None:
-            return _unjudged(entry.file, f"{entry.file} is not in {self.folder}")
-        if path.suffix.lower() in (".tif", ".tiff") and entry.number:
-            try:
-                page = read_page(self._bytes(path), entry.number, self.inspector.preprocessing, str(path))
-            except UnreadableImage as error:
-                return _unjudged(str(path), f"the image cannot be read: {error.reason}")
-            self.last = page
-            return self.inspector.inspect(page, recipe=self.recipe)
-        self.last = path
-        return self.inspector.inspect(path, recipe=self.recipe)
-
-    def size(self) -> tuple[int, int]:
-        """(width, height) of the last image."""
-        side = self.inspector.preprocessing.image_size
-        return (side, side) if self.last is None else image_size_of(self.last, side)
-
-    def _bytes(self, path: Path) -> bytes:
-        """A file of several pages is read once for all of them."""
-        if self._pages is None or self._pages[0] != path:
-            try:
-                self._pages = (path, path.read_bytes())
-            except OSError as error:
-                raise UnreadableImage(str(path), f"cannot be read ({error.strerror})") from error
-        return self._pages[1]
-
-
-def find_image(folder: Path, name: str) -> Path | None:
-    """The file that a list calls `name`: below `folder` as it is written, or by its last part; None if neither is.
-
-    Names may have the separators and drives of another system. Nothing outside `folder` is ever read.
-    """
-    parts = [part for part in PureWindowsPath(name).parts if part not in ("/", "\\", ".")]
-    parts = [part for part in parts if not part.endswith((":\\", ":/", ":")) and not part.startswith("\\\\")]
-    if not parts or ".." in parts or "\x00" in name:
-        return None
-    for candidate in (folder.joinpath(*parts), folder / parts[-1]):
-        if candidate.is_file() and candidate.resolve().is_relative_to(folder.resolve()):
-            return candidate
-    return None
-
-
 def anomaly_score(z: float | None, location: float, scale: float) -> float | None:
     """A routed z value as a score >= 0, monotone in z: what the full student's score of that z would be."""
     if z is None:
@@ -244,7 +196,7 @@ def _decide(
     wafer: int,
     place: int,
     defect: Defect,
-    judge: _Judge,
+    judge: ImageJudge,
     location: float,
     scale: float,
 ) -> DefectDecision:
@@ -266,26 +218,31 @@ def _severity(result: Inspection) -> tuple[int, float]:
     return _SEVERITY.index(result.decision), -math.inf if result.score is None else result.score
 
 
-def _unjudged(source: str, reason: str) -> Inspection:
-    return Inspection(source=source, decision=REVIEW, reasons=(reason,), unreadable=True)
-
-
 def _say_progress(done: int, total: int) -> None:
     if done < total and os.environ.get("WAFERROUTE_QUIET") != "1":
         print(f"{done} of {total} defects", file=sys.stderr, flush=True)
 
 
-def _summary(file: KlarfFile, decisions: list[DefectDecision], target: str | Path) -> str:
-    return "\n".join(_summary_lines(file, decisions, target))
+def _require_writable(target: Path) -> None:
+    """Refuse a target before hours of work that could not be written to it."""
+    try:
+        if target.is_dir():
+            raise WriteError(f"{target} is a folder; name the list to write")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=target.parent):
+            pass
+    except OSError as error:
+        raise write_error(target, error) from error
 
 
-def _summary_lines(file: KlarfFile, decisions: list[DefectDecision], target: str | Path) -> Iterator[str]:
-    yield from (f"note: {file.source}, {note}" for note in file.notes)
+def _summary_lines(
+    file: KlarfFile, decisions: Sequence[DefectDecision], notes: Sequence[str]
+) -> Iterator[str]:
+    yield from (f"note: {note}" for note in notes)
     for w, wafer in enumerate(file.wafers):
         tally = Counter(one.decision for one in decisions if one.wafer == w)
         counts = ", ".join(f"{tally[name]} {name.value}" for name in _SEVERITY)
         yield f"lot {wafer.lot}, wafer {wafer.wafer}: {len(wafer.defects)} defects, {counts}"
     missing = [one for one in decisions if one.score is None]
     if missing:
-        yield f"{len(missing)} defects without a judged image, marked for review; the first: {missing[0].reasons[0]}"
-    yield f"written: {target}"
+        yield f"{len(missing)} defects without a judged image are REVIEW; the first: {missing[0].reasons[0]}"

@@ -11,10 +11,11 @@ from PIL import Image
 
 from tests.wafer_map.klarf_samples import FILE_12, FILE_18
 from tool_side.runtime.inspector import Inspector
-from wafer_data.errors import InputError
+from wafer_data.errors import ConfigurationError, InputError, WriteError
 from wafer_map.klarf import parse_klarf, read_klarf
 from waferroute.cli import main
-from waferroute.klarf_inspect import anomaly_score, find_image, run_klarf_inspect
+from waferroute.klarf_images import find_image
+from waferroute.klarf_inspect import anomaly_score, run_klarf_inspect
 
 Wafer = Callable[..., np.ndarray]
 
@@ -172,3 +173,64 @@ def test_with_the_pixel_size_the_heat_map_says_the_size(bundle: Path, lot: Path)
     assert read_klarf(lot / "out.klarf").wafers[0].defects[0].rough_bin == 21
     run(bundle, lot / "12.klarf", lot / "out.klarf", **{**options, "pixel_um": 0.001})
     assert read_klarf(lot / "out.klarf").wafers[0].defects[0].rough_bin == 22
+
+
+@pytest.mark.parametrize(("x_size", "expected"), [("1.5", 22), ("-1", 21), ("0", 21)])
+def test_a_size_that_the_tool_does_not_know_counts_as_a_killers(
+    bundle: Path, lot: Path, x_size: str, expected: int
+):
+    (lot / "12.klarf").write_text(FILE_12.replace("0 0 1.5 2 3", f"0 0 {x_size} {x_size} -1"))
+    (lot / "rules.json").write_text(json.dumps(RULES))
+    run(bundle, lot / "12.klarf", lot / "out.klarf", rules=lot / "rules.json")
+    assert read_klarf(lot / "out.klarf").wafers[0].defects[0].rough_bin == expected
+
+
+@pytest.mark.parametrize("page", [-1, -9])
+def test_a_page_that_no_file_has_is_reviewed(bundle: Path, lot: Path, page: int):
+    (lot / "12.klarf").write_text(FILE_12.replace("2 2 1 0 2 0", f"1 1 {page} 0"))
+    _, text = run(bundle, lot / "12.klarf", lot / "out.klarf", json_output=True)
+    first = json.loads(text.splitlines()[0])
+    assert first["decision"] == "REVIEW" and f"it has no page {page}" in first["reasons"][0]
+
+
+def test_an_image_name_too_long_for_a_file_leaves_the_other_defects_their_results(bundle: Path, lot: Path):
+    (lot / "12.klarf").write_text(FILE_12.replace("a.tif", "x/" * 3000 + "a" * 300 + ".tif"))
+    status, _ = run(bundle, lot / "12.klarf", lot / "out.klarf")
+    assert status == 3
+    assert [d.rough_bin for d in read_klarf(lot / "out.klarf").wafers[0].defects] == [2, 2, 1]
+
+
+@pytest.mark.parametrize("target", ["d", "12.klarf/out.klarf", "a" * 300 + ".klarf"])
+def test_a_target_that_cannot_be_written_is_refused_before_the_inspection(
+    lot: Path, target: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("waferroute.klarf_inspect.Inspector", None)  # it would be called next
+    with pytest.raises(WriteError):
+        run(lot, lot / "12.klarf", lot / target)
+
+
+@pytest.mark.parametrize("column", ["XREL", "my score"])
+def test_a_column_that_cannot_take_scores_is_refused_before_the_inspection(
+    lot: Path, column: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("waferroute.klarf_inspect.Inspector", None)
+    with pytest.raises(ConfigurationError):
+        run(lot, lot / "12.klarf", lot / "out.klarf", score_column=column)
+
+
+def test_what_the_list_has_no_column_for_is_told(bundle: Path, lot: Path):
+    source = lot / "12.klarf"
+    source.write_text(FILE_12.replace("ROUGHBINNUMBER", "OTHER"))
+    _, text = run(bundle, source, lot / "out.klarf", score_column=None)
+    assert (lot / "out.klarf").read_bytes() == source.read_bytes()
+    assert "the list has no column ROUGHBINNUMBER, REVIEWSAMPLE: what belongs there is not written" in text
+    assert "marked for review" not in text
+
+
+def test_notes_do_not_break_the_json(bundle: Path, lot: Path, capsys: pytest.CaptureFixture[str]):
+    rules = RULES | {"bins": {**RULES["bins"], "big": {"rough": 21, "class_number": 7}}}  # type: ignore[dict-item]
+    (lot / "rules.json").write_text(json.dumps(rules))
+    options = {"rules": lot / "rules.json", "json_output": True}
+    _, text = run(bundle, lot / "12.klarf", lot / "out.klarf", **options)
+    assert all(json.loads(line) for line in text.splitlines())
+    assert "note: class 7 is 'Scratch' in the list" in capsys.readouterr().err

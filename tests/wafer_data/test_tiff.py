@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from wafer_data.imaging.read import UnreadableImage, read_grey
+from wafer_data.imaging.tiff_structure import one_page
 
 HEIGHT, WIDTH = 40, 51
 GREY8 = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH), dtype=np.uint8)
@@ -452,3 +453,13 @@ def test_whatever_another_program_writes_is_read_or_refused_by_name(data: st.Dat
         return
     expected = 1 - expected if photometric == "miniswhite" else expected
     np.testing.assert_allclose(unit(grey), expected, atol=2e-3 if name == "u1" and samples > 1 else 3e-5)
+
+
+@pytest.mark.parametrize("number", [-1, 0, 3])
+def test_pages_are_counted_from_1_to_the_last(number: int):
+    pages = [Image.fromarray(np.full((4, 4), value, np.uint8)) for value in (10, 20)]
+    buffer = io.BytesIO()
+    pages[0].save(buffer, format="TIFF", save_all=True, append_images=pages[1:])
+    assert [read_grey(one_page(buffer.getvalue(), n), min_side=1)[0, 0] for n in (1, 2)] == [10, 20]
+    with pytest.raises(LookupError):
+        one_page(buffer.getvalue(), number)

@@ -19,7 +19,7 @@ INDEX = st.integers(-200, 200)
 def lengths(nanometres: bool) -> st.SearchStrategy[float]:
     """Micrometres; whole nanometres as the reader computes them, or any finite float."""
     if nanometres:
-        return st.integers(-(2**40), 2**40).map(lambda n: n * 1e-3)
+        return st.integers(-(2**40), 2**40).map(lambda n: n / 1000)
     return st.floats(-1e9, 1e9, allow_nan=False)
 
 
@@ -65,9 +65,7 @@ def wafers(draw: st.DrawFn, nanometres: bool) -> WaferResult:
     extra = draw(st.lists(st.sampled_from(["PHI", "KILLPROB", "ANOMALYSCORE"]), unique=True))
     number = {"x_rel": length, "y_rel": length, "x_size": length, "y_size": length, "d_size": length}
     area = (
-        st.integers(0, 2**60).map(float)
-        if not nanometres
-        else st.integers(0, 2**50).map(lambda n: n * (1e-3**2))
+        st.integers(0, 2**60).map(float) if not nanometres else st.integers(0, 2**50).map(lambda n: n / 1e6)
     )
     defects = [
         Defect(
@@ -76,7 +74,11 @@ def wafers(draw: st.DrawFn, nanometres: bool) -> WaferResult:
             values={key: draw(WORDS) for key in extra},
             **{  # type: ignore[arg-type]
                 name: draw(
-                    number[name] if name in number else area if name == "area" else st.integers(-99, 2**31)
+                    number[name]
+                    if name in number
+                    else area
+                    if name == "area"
+                    else st.integers(-99, 2**31 - 1)
                 )
                 for name in sorted(known)
             },

@@ -10,6 +10,7 @@ from PIL import Image
 from router.decision import PASS, REJECT, REVIEW
 from wafer_data.defect import DefectFinding
 from wafer_data.errors import ConfigurationError, InputError
+from wafer_map.areas import read_mask
 from wafer_map.bins import BinRules, load_rules, rules_from
 
 CONTENT = {
@@ -104,6 +105,13 @@ def test_toml_and_json_say_the_same(tmp_path):
         ({"schema": 3}, "schema"), ({"otherwise": "none"}, "otherwise must name a bin"), ({"typo": 1}, "typo"),
         ({"bins": {"other": {}}}, "rough is missing"),
         ({"bins": {"other": {"rough": 1, "disposition": "PASS"}}}, "milder"),
+        ({"bins": {"other": {"rough": 1}}}, "rough must be a whole number from 2 to .* 1 says PASS"),
+        ({"bins": {"other": {"rough": 0}}}, "0 says not binned yet"),
+        ({"bins": {"other": {"rough": 10**40}}}, "rough must be a whole number"),
+        ({"bins": {"other": {"rough": 2.0}}}, "rough must be a whole number"),
+        ({"bins": {"other": {"rough": 9, "fine": -1}}}, "fine must be a whole number from 0"),
+        ({"bins": {"other": {"rough": 9, "class_number": 10**40}}}, "class_number must be a whole number"),
+        ({"otherwise": ["other"]}, "otherwise must name a bin"), ({"rules": [{"bin": ["other"]}]}, "rule 1: bin"),
         ({"rules": [{"bin": "x"}]}, "rule 1: bin 'x'"), ({"rules": [{"bin": "dust", "area": "x"}]}, "area 'x'"),
         ({"rules": [{"bin": "dust", "min_um": 2, "max_um": 1}]}, "below max_um"),
         ({"rules": [{"bin": "dust", "types": "particle"}]}, "list of names"),
@@ -129,6 +137,28 @@ def test_a_critical_area_may_be_a_mask_of_the_layout(tmp_path):
         ((1, 59), "dust"), ((1, 1), "dust"), ((39, 79), "dust"), ((-50, 70), "dust"), ((1, 500), "dust"),
     ):  # fmt: skip
         assert rules.assign(defect(at=place), REVIEW).finding.bin == expected, place
+
+
+@pytest.mark.parametrize(
+    ("bright", "dark", "name"),
+    [
+        (np.uint8(128), np.uint8(127), "m.png"), (np.uint16(60_000), np.uint16(200), "m.png"),
+        (np.uint16(32_768), np.uint16(32_767), "m.tif"), (np.float32(0.9), np.float32(0.1), "m.tif"),
+    ],
+)  # fmt: skip
+def test_a_mask_is_critical_from_half_of_white_on_whatever_its_depth(bright, dark, name: str, tmp_path):
+    picture = np.full((4, 4), dark)
+    picture[:, 2:] = bright
+    Image.fromarray(picture).save(tmp_path / name)
+    mask = read_mask(tmp_path / name, 1.0)
+    assert mask.critical.tolist() == [[False, False, True, True]] * 4
+
+
+def test_a_key_that_stands_twice_is_refused(tmp_path):
+    text = json.dumps(CONTENT).replace('"otherwise"', '"schema": 1, "otherwise"')
+    (tmp_path / "rules.json").write_text(text)
+    with pytest.raises(ConfigurationError, match=r"rules\.json: the key 'schema' stands twice"):
+        load_rules(tmp_path / "rules.json")
 
 
 @pytest.mark.parametrize(

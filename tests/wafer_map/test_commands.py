@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.wafer_map.klarf_samples import FILE_12
+from tests.wafer_map.klarf_samples import FILE_12, FILE_18
 from wafer_map.decide import Costs, LotPlan
 from wafer_map.klarf import Defect, WaferResult, write_12
 from wafer_map.wafer import dies_on_wafer
@@ -200,3 +200,81 @@ def test_bad_tables_are_refused_by_line(tmp_path: Path, plan: Path, capsys, cont
     (tmp_path / "c.csv").write_text(content)
     status, text = run(capsys, "lot", "decide", plan, tmp_path / "c.csv")
     assert status == 2 and reason in text
+
+
+def test_what_was_taken_for_granted_is_said_with_the_verdict(tmp_path: Path, plan: Path, capsys):
+    start, end = FILE_12.index("SampleTestPlan"), FILE_12.index("AreaPerTest")
+    (tmp_path / "a.klarf").write_text(FILE_12[:start] + FILE_12[end:])
+    _, text = run(capsys, "lot", "decide", plan, tmp_path / "a.klarf")
+    assert "no sample plan, so every die" in text
+    _, text = run(capsys, "lot", "decide", plan, tmp_path / "a.klarf", "--json")
+    assert "no sample plan" in json.loads(text)["wafers"][0]["notes"][0]
+
+
+def test_a_list_that_was_never_inspected_is_no_go(tmp_path: Path, plan: Path, capsys):
+    (tmp_path / "a.klarf").write_text(FILE_12)
+    status, text = run(capsys, "lot", "decide", plan, tmp_path / "a.klarf", "--bins", 3)
+    assert status == 4 and "no site was judged" in text
+    status, text = run(capsys, "wafer", "signature", tmp_path / "a.klarf", "--bins", 3)
+    assert status == 2 and "a.klarf: wafer W01: no die is known to have been inspected and judged" in text
+
+
+def test_dies_that_are_not_judged_are_left_out_of_a_map_and_told(tmp_path: Path, capsys):
+    (tmp_path / "a.klarf").write_text(FILE_12)
+    map_of = (
+        "wafer",
+        "map",
+        tmp_path / "a.klarf",
+        "--wafer",
+        "W02",
+        "--bins",
+        3,
+        "--out",
+        tmp_path / "m.svg",
+    )
+    status, text = run(capsys, *map_of)
+    assert status == 0 and "1 dies that are not judged are left out" in text
+    _, text = run(capsys, "wafer", "signature", tmp_path / "a.klarf", "--wafer", "W02", "--bins", 3, "--json")
+    assert json.loads(text)["unjudged"] == 1 and json.loads(text)["dies"] == 2
+
+
+def test_wafers_of_one_name_are_told_by_their_lot(tmp_path: Path, capsys):
+    (tmp_path / "a.klarf").write_text(FILE_12 + FILE_12.replace('"L1"', '"L2"'))
+    sites = ("wafer", "sites", tmp_path / "a.klarf", "--wafer", "W01")
+    status, text = run(capsys, *sites)
+    assert status == 2 and "(lot L1 wafer W01, lot L2 wafer W01): choose one with --lot and --wafer" in text
+    assert run(capsys, *sites, "--lot", "L2")[0] == 0
+    status, text = run(capsys, *sites, "--lot", "L3")
+    assert status == 2 and "no lot L3 wafer W01; it holds lot L1 wafer W01" in text
+    (tmp_path / "a.klarf").write_text(FILE_12 + FILE_12)
+    status, text = run(capsys, *sites)
+    assert status == 2 and "holds W01 2 times: split the file" in text
+
+
+def test_a_file_without_a_wafer_is_named(tmp_path: Path, capsys):
+    (tmp_path / "a.klarf").write_text("FileVersion 1 2;\nEndOfFile;\n")
+    status, text = run(capsys, "wafer", "signature", tmp_path / "a.klarf")
+    assert status == 2 and "a.klarf holds no wafer" in text
+    status, text = run(capsys, "klarf", "show", tmp_path / "a.klarf")
+    assert status == 0 and "it holds no wafer" in text
+
+
+def test_files_of_one_product_may_round_its_pitch(tmp_path: Path, capsys):
+    (tmp_path / "18.klarf").write_text(FILE_18.replace("{10000000, 5000000}", "{8765407, 5000000}"))
+    (tmp_path / "12.klarf").write_text(FILE_12.replace("1.00000e+004", "8.76541e+003"))
+    assert run(capsys, "wafer", "repeaters", tmp_path / "12.klarf", tmp_path / "18.klarf")[0] == 0
+    (tmp_path / "12.klarf").write_text(FILE_12)
+    status, text = run(capsys, "wafer", "repeaters", tmp_path / "12.klarf", tmp_path / "18.klarf")
+    assert status == 2 and "die pitch" in text
+
+
+def test_commonality_refuses_more_defects_than_sites_with_the_line(tmp_path: Path, capsys):
+    (tmp_path / "t.csv").write_text("sites,defects,tool\n10,1,a\n\n10,90,b\n")
+    status, text = run(capsys, "lot", "commonality", tmp_path / "t.csv")
+    assert status == 2 and "line 4: 90 sites with defects, but only 10 judged" in text
+
+
+def test_a_plan_with_a_key_twice_is_refused(plan: Path, capsys):
+    plan.write_text(plan.read_text().replace('"good_rate"', '"good_rate": 0.5, "good_rate"'))
+    status, text = run(capsys, "lot", "plan", plan)
+    assert status == 2 and "'good_rate' stands twice" in text

@@ -24,6 +24,7 @@ from wafer_map.decide import (
     design,
     load_plan,
     next_sites,
+    sampling,
 )
 from wafer_map.decide.design import expected_cost, require_promise
 from wafer_map.decide.evidence import log_ratio
@@ -118,6 +119,22 @@ def test_a_wafer_of_which_too_little_could_be_judged_is_held():
     assert verdict.action is Action.HOLD and "10 of 200 sites could not be judged" in verdict.reasons[0]
     assert decide_wafer(PLAN, WaferCounts(0, 0)).action is Action.HOLD
     assert decide_lot(PLAN, [good(), WaferCounts(0, 0, unjudged=200)]).action is Action.HOLD
+
+
+def test_a_lot_without_a_wafer_is_held():
+    verdict = decide_lot(PLAN, [])
+    assert verdict.action is Action.HOLD and "no wafer: nothing is known" in verdict.reasons[0]
+    assert LotMonitor(PLAN).lot().action is Action.HOLD
+
+
+def test_fewer_sites_than_planned_are_told_and_the_plans_promise_is_not_claimed():
+    verdict = decide_wafer(PLAN, WaferCounts(3, 0))
+    assert "it has fewer judged sites than the plan's 200 (the least 3)" in verdict.reasons[-1]
+    assert "does not hold" in verdict.reasons[-1]
+    lot = decide_lot(PLAN, [good(), WaferCounts(3, 0), WaferCounts(50, 0), WaferCounts(9, 0, finished=False)])
+    assert "2 of 4 wafers have fewer judged sites than the plan's 200 (the least 3)" in lot.reasons[-1]
+    for whole in (decide_wafer(PLAN, good()), decide_lot(PLAN, [good()] * 2)):
+        assert not any("fewer judged sites" in reason for reason in whole.reasons)
 
 
 def test_a_ruined_wafer_is_held_where_nothing_is_assumed_about_clustering():
@@ -238,6 +255,22 @@ def test_first_sites_are_spread_and_later_ones_look_where_a_defect_was():
     assert len(set(first)) == 9 and min(gaps) >= 2
     seen = dict.fromkeys(range(0, 100, 7), False) | {55: True}
     assert all(math.dist(sites[s], sites[55]) <= 2.9 for s in next_sites(sites, seen, 3))
+
+
+def test_the_choice_of_sites_needs_no_memory_for_all_pairs(monkeypatch: pytest.MonkeyPatch):
+    seen = dict.fromkeys(range(0, 100, 7), False) | {55: True}
+    whole = next_sites(grid(), seen, 9)
+    held: list[int] = []
+    squared = sampling._squared
+
+    def watched(place, others):
+        for rows, block in squared(place, others):
+            held.append(block.size)
+            yield rows, block
+
+    monkeypatch.setattr(sampling, "_squared", watched)
+    monkeypatch.setattr(sampling, "BLOCK", 250)
+    assert next_sites(grid(), seen, 9) == whole and max(held) <= 250
 
 
 def test_sampling_ends_with_the_sites_and_refuses_nonsense():

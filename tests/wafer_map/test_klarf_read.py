@@ -239,3 +239,85 @@ def test_a_source_that_does_not_end_is_refused_by_its_size(monkeypatch):
     monkeypatch.setattr("wafer_map.klarf.read.MOST_BYTES", 10_000)
     with pytest.raises(InputError, match="megabytes, which no KLARF file has"):
         read_klarf("/dev/zero")
+
+
+ROWS = "DefectRecordSpec 7 DEFECTID XREL YREL XINDEX YINDEX CLASSNUMBER ROUGHBINNUMBER;\nDefectList\n"
+
+
+def rows_12(rows: str) -> str:
+    return f'FileVersion 1 2;\nLotID "L";\nDiePitch 1 1;\nWaferID "W";\n{ROWS}{rows};\nEndOfFile;\n'
+
+
+@pytest.mark.parametrize(
+    ("rows", "line"),
+    [
+        (" 1 100 200 0 0 5\n 2 300 400 1 1 5 0 0\n 3 500 600 2 2 5 0", " 1 100"),
+        (" 1 100 200 0 0 5 0\n 2 300 400 1 1 5 0 0\n 3 500 600 2 2 5", " 2 300"),
+        (" 1 1 2 0 0 5 0\n" * 9 + " 2 1 2 0 0 5\n" + " 3 1 2 0 0 5 0\n" * 9 + " 4 1 2 0 0 5 0 0", " 2 1"),
+        (" 1 1 2 0 0\n 5 0\n 2 1 2 0 0\n 5 0\n 3 1 2 0 0\n 5\n 4 1 2 0 0\n 5 0 0", " 3 1"),
+    ],
+)
+def test_a_value_missing_here_and_one_too_many_there_are_refused_with_the_first_line(rows: str, line: str):
+    text = rows_12(rows)
+    assert f"line {line_of(text, line)}: this line is no row of 7 columns" in refused(text)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        " 1 1 2 0 0 5 0 2 1 2 0 0 5 0\n 3 1 2 0 0 5 0",
+        " 1 1 2 0 0\n 5 0\n 2 1 2 0 0 5 0\n 3 1 2 0 0 5 0",
+        " 1 1 2 0 0 5 0 2 1\n 2 0 0 5 0 3 1 2 0\n 0 5 0 4 1 2 0 0 5 0\n 5 1 2 0 0 5 0 6 1 2 0 0 5 0",
+    ],
+)
+def test_whole_rows_may_share_a_line_or_run_over_several(rows: str):
+    ids = [d.id for d in read(rows_12(rows)).wafers[0].defects]
+    assert ids == list(range(1, len(ids) + 1))
+
+
+@pytest.mark.parametrize("text", [FILE_12, FILE_18])
+def test_a_die_index_beyond_all_wafers_is_refused_with_its_line(text: str):
+    huge = text.replace(" -1 0 5", f" {'9' * 30} 0 5", 1)
+    assert f"line {line_of(huge, '9' * 30)}: XINDEX" in refused(huge)
+    plan = text.replace("1 -1;", f"1 {'9' * 30};", 1)
+    assert f"line {line_of(plan, '9' * 30)}: a die's index" in refused(plan)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("SampleSize 1 300", "SampleSize 1 1e308"), ("DiePitch 1.00000e+004", "DiePitch 1e300"),
+        (" 1 100.5", " 1 1e308"), ("SampleCenterLocation 5000.0", "SampleCenterLocation -1e300"),
+    ],
+)  # fmt: skip
+def test_a_place_beyond_all_wafers_is_refused_with_its_line(old: str, new: str):
+    text = FILE_12.replace(old, new)
+    assert f"line {line_of(text, new)}:" in refused(text) and "larger than any wafer" in refused(text)
+
+
+def test_a_size_may_be_any_number():
+    """Tools write one beyond all wafers for a size that they do not know."""
+    assert read(FILE_12.replace("0 0 1.5 2", "0 0 1e38 -1")).wafers[0].defects[0].x_size == 1e38
+
+
+def test_whole_nanometres_are_the_number_that_micrometres_are():
+    new = read(FILE_18.replace("{10000000, 5000000}", "{8765407, 5000001}")).wafers[0]
+    old = read(FILE_12.replace("1.00000e+004 5.0e3", "8765.407 5000.001")).wafers[0]
+    assert new.die_pitch == old.die_pitch == (8765.407, 5000.001)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("text", [FILE_12, FILE_18])
+def test_utf_16_is_named(text: str, encoding: str):
+    with pytest.raises(InputError, match="UTF-16; save it as"):
+        parse_klarf(text.encode(encoding))
+
+
+def test_a_file_without_a_wafer_is_noted():
+    assert read("FileVersion 1 2;\nEndOfFile;\n").notes == ["it holds no wafer"]
+
+
+def test_it_is_known_of_which_wafers_the_file_has_a_list():
+    text = FILE_12.replace("EndOfFile;", 'WaferID "W03";\nDefectList;\nWaferID "W04";\nEndOfFile;')
+    assert [wafer.listed for wafer in read(text).wafers] == [True, True, True, False]
+    assert read(FILE_18).wafers[0].listed

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from tests.wafer_map.klarf_samples import FILE_12, FILE_18
 from tests.wafer_map.klarf_strategies import TIMESTAMP, comparable, damage, wafers
-from wafer_data.errors import InputError
+from wafer_data.errors import ConfigurationError, InputError
 from wafer_map.klarf import (
     Defect,
     DefectResult,
@@ -17,6 +17,7 @@ from wafer_map.klarf import (
     write_12,
     write_18,
 )
+from wafer_map.klarf.fill import class_name_notes, unwritten_columns
 
 SLOW = settings(
     max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
@@ -112,6 +113,57 @@ def test_a_class_name_cannot_break_out_of_its_string():
         parse_klarf(FILE_12.encode()), {(0, 0): DefectResult(class_number=5)}, class_names={5: 'a";\nSlot 9'}
     )
     assert parse_klarf(filled).wafers[0].slot == "1"
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        "XREL",
+        "yrel",
+        "DefectID",
+        "XINDEX",
+        "DSIZE",
+        "DEFECTAREA",
+        "ROUGHBINNUMBER",
+        "IMAGECOUNT",
+        "IMAGEINFO",
+    ],
+)
+@pytest.mark.parametrize("text", [FILE_12, FILE_18])
+def test_scores_do_not_go_into_a_column_that_says_something_else(text: str, column: str):
+    with pytest.raises(ConfigurationError, match=f"{column} of a defect list is no place for scores"):
+        fill(parse_klarf(text.encode()), {(0, 0): DefectResult(score=1.0)}, score_column=column)
+
+
+@pytest.mark.parametrize("column", ["my score", "", 'A"B', "A;", "3D", "\u7c92"])
+def test_scores_do_not_go_into_a_column_that_no_file_can_have(column: str):
+    with pytest.raises(ConfigurationError, match="no column's name"):
+        fill(parse_klarf(FILE_12.encode()), {}, score_column=column)
+
+
+def test_it_is_told_which_results_have_no_column():
+    results = {(0, 0): DefectResult(class_number=1, rough_bin=2, review=1)}
+    assert unwritten_columns(parse_klarf(FILE_12.encode()), results) == ("REVIEWSAMPLE",)
+    without = FILE_12.replace("ROUGHBINNUMBER", "OTHER")
+    assert unwritten_columns(parse_klarf(without.encode()), results) == ("ROUGHBINNUMBER", "REVIEWSAMPLE")
+    assert unwritten_columns(parse_klarf(FILE_12.encode()), {(0, 0): DefectResult(score=1.0)}) == ()
+
+
+def test_a_class_that_the_list_calls_otherwise_keeps_its_name_and_that_is_noted():
+    file = parse_klarf(FILE_12.encode())
+    (note,) = class_name_notes(file, {7: "big", 42: "new", 0: "Unclassified"})
+    assert "class 7 is 'Scratch' in the list" in note and "'big'" in note
+    filled = parse_klarf(fill(file, {(0, 0): DefectResult(class_number=7)}, class_names={7: "big"}))
+    assert filled.wafers[0].classes[7] == "Scratch"
+
+
+def test_a_class_name_in_letters_that_the_file_lacks_is_written_without_them_and_that_is_noted():
+    file = parse_klarf(FILE_12.replace('"D"', '"D\xe4"').encode("latin-1"))
+    names = {42: "\u7c92\u5b50 a"}
+    again = parse_klarf(fill(file, {(0, 0): DefectResult(class_number=42)}, class_names=names))
+    assert again.wafers[0].classes[42] == "?? a" and again.wafers[0].device == "D\xe4"
+    assert "is written as '?? a'" in class_name_notes(file, names)[0]
+    assert class_name_notes(parse_klarf(FILE_12.encode()), names) == []
 
 
 def wafer(*defects: Defect, **more: object) -> WaferResult:

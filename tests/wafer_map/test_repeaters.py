@@ -85,6 +85,8 @@ def test_impossible_input_is_refused():
         find_repeaters([], (0.0, 1.0))
     with pytest.raises(DataError, match=r"tolerance 1e-300 must be at least 0\.001 um"):
         find_repeaters([], (1.0, 1.0), tolerance_um=1e-300)
+    with pytest.raises(DataError, match="finite"):
+        find_repeaters([Point("W", (i, 0), (float("inf"), 1.0)) for i in range(3)], DIE)
     with pytest.raises(DataError, match="permutations"):
         find_repeaters([], DIE, permutations=9)
     with pytest.raises(DataError, match="2 values for 3 wafers"):

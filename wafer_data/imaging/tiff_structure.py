@@ -155,6 +155,8 @@ def one_page(data: bytes, number: int) -> bytes:
         LookupError: there is no such page.
         Refused, struct.error: as for `find_picture`.
     """
+    if number < 1:
+        raise LookupError(number)
     page, seen = Directory(data), set[int]()
     for _ in range(number - 1):
         seen.add(page.start)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
 from wafer_data.errors import DataError
+
+BLOCK = 2_000_000
+"""Distances held at a time (16 megabytes): small dies are so many that those of all pairs would fill any memory."""
 
 
 def next_sites(
@@ -48,15 +51,13 @@ def next_sites(
         raise DataError(f"count must be at least 0, got {count}")
     if len(place) < 2:
         return [site for site in range(len(place)) if site not in seen][:count]
-    squared = ((place[:, None] - place[None, :]) ** 2).sum(axis=2)
     if reach is None:
-        nearest = np.sqrt(np.where(np.eye(len(place), dtype=bool), np.inf, squared).min(axis=1))
-        reach = 1.5 * float(np.median(nearest))
-    weight = np.exp(-0.5 * squared / max(reach, 1e-12) ** 2)
+        reach = 1.5 * float(np.median(_nearest(place)))
+    width = max(reach, 1e-12)
     inspected = np.zeros(len(place), dtype=bool)
     inspected[list(seen)] = True
-    total = prior[1] + weight[:, list(seen)].sum(axis=1)
-    hits = prior[0] + weight[:, [site for site, defect in seen.items() if defect]].sum(axis=1)
+    total = prior[1] + _weight(place, list(seen), width)
+    hits = prior[0] + _weight(place, [site for site, defect in seen.items() if defect], width)
     chosen: list[int] = []
     while len(chosen) < count and not inspected.all():
         mean = hits / total
@@ -65,6 +66,33 @@ def next_sites(
         chosen.append(site)
         inspected[site] = True
         # Its outcome is what is expected of it: the mean stays, what is not known shrinks.
-        hits += weight[:, site] * mean[site]
-        total += weight[:, site]
+        weight = _weight(place, [site], width)
+        hits += weight * mean[site]
+        total += weight
     return chosen
+
+
+def _squared(place: np.ndarray, others: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+    """Squared distances (block, m) of the sites to others, for one block of sites after the other."""
+    step = max(1, BLOCK // max(1, len(others)))
+    for start in range(0, len(place), step):
+        rows = slice(start, start + step)
+        difference = place[rows, None] - others[None, :]
+        yield rows, difference[..., 0] ** 2 + difference[..., 1] ** 2
+
+
+def _nearest(place: np.ndarray) -> np.ndarray:
+    """The distance of each site to the nearest other one."""
+    found = np.empty(len(place))
+    for rows, squared in _squared(place, place):
+        squared[np.arange(len(squared)), np.arange(len(place))[rows]] = np.inf
+        found[rows] = squared.min(axis=1)
+    return np.sqrt(found)
+
+
+def _weight(place: np.ndarray, sites: Sequence[int], width: float) -> np.ndarray:
+    """The sum of the Gaussian weights that some sites have at every site."""
+    found = np.zeros(len(place))
+    for rows, squared in _squared(place, place[list(sites)]):
+        found[rows] = np.exp(-0.5 * squared / width**2).sum(axis=1)
+    return found

@@ -91,11 +91,12 @@ def decide_wafer(plan: LotPlan, counts: WaferCounts) -> Verdict:
     limits = (plan.good_wafer_held_once_in, plan.good_wafer_stopped_once_in)
     found = [_by_evidence(log_value, limits, "wafer", _seen(counts.sites, counts.defects))]
     found += _by_wafer(plan, counts, "")
+    short = _short_of_plan(plan, [counts])
     if plan.clustering == ANY and counts.finished and counts.defects > plan.bad_rate * counts.sites:
         # Where only the mean of many wafers is assumed, one wafer proves nothing; it is looked at all the same.
         seen = _seen(counts.sites, counts.defects)
         found.append((Action.HOLD, f"{seen}: more than on a bad lot's average wafer ({plan.bad_rate:.2%})"))
-    return _severest(found, log_value, _cleared(plan, log_value))
+    return _severest(found, short, log_value, _cleared(plan, log_value))
 
 
 def decide_lot(plan: LotPlan, wafers: Sequence[WaferCounts]) -> Verdict:
@@ -105,7 +106,8 @@ def decide_lot(plan: LotPlan, wafers: Sequence[WaferCounts]) -> Verdict:
         plan: its limits. wafers: at most one, the last, unfinished.
 
     Returns:
-        The verdict. A lot that was once to be stopped at the end of a wafer stays so, whatever follows.
+        The verdict. A lot that was once to be stopped at the end of a wafer stays so, whatever follows; one without
+        a wafer is held.
 
     Raises:
         DataError: an unfinished wafer before the last.
@@ -131,10 +133,12 @@ def lot_verdict(
     limits = (plan.good_lot_held_once_in, plan.good_lot_stopped_once_in)
     seen = f"{_seen(sites, defects)} on {len(wafers)} wafers"
     found = [_by_evidence(log_value, limits, "lot", seen)]
+    if not wafers:
+        found.append((Action.HOLD, "the lot has no wafer: nothing is known"))
     for i, counts in enumerate(wafers):
         found += _by_wafer(plan, counts, f"wafer {i + 1}: ")
     total = log_ratio(plan, sites, defects) if plan.clustering == 0.0 else evidence.log_value
-    return _severest(found, log_value, _cleared(plan, total))
+    return _severest(found, _short_of_plan(plan, wafers), log_value, _cleared(plan, total))
 
 
 _Finding = tuple[Action, str]
@@ -166,9 +170,19 @@ def _by_wafer(plan: LotPlan, counts: WaferCounts, where: str) -> list[_Finding]:
     return found
 
 
-def _severest(found: list[_Finding], log_value: float, cleared: bool) -> Verdict:
+def _short_of_plan(plan: LotPlan, wafers: Sequence[WaferCounts]) -> tuple[str, ...]:
+    """Says that the plan's promise about bad wafers and lots does not hold, where it was not given its sites."""
+    short = [counts.sites for counts in wafers if counts.finished and counts.sites < plan.sites_per_wafer]
+    if not short:
+        return ()
+    who = f"{len(short)} of {len(wafers)} wafers have" if len(wafers) > 1 else "it has"
+    planned = f"fewer judged sites than the plan's {plan.sites_per_wafer} (the least {min(short)})"
+    return (f"{who} {planned}: what the plan promises of bad lots does not hold",)
+
+
+def _severest(found: list[_Finding], short: tuple[str, ...], log_value: float, cleared: bool) -> Verdict:
     action = max((one for one, _ in found), key=_SEVERITY.index)
-    reasons = tuple(reason for one, reason in found if one is action)
+    reasons = (*(reason for one, reason in found if one is action), *short)
     return Verdict(action, reasons, math.exp(min(log_value, 700.0)), cleared and action is Action.GO)
 
 

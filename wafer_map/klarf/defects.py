@@ -8,9 +8,12 @@ from typing import Any
 from wafer_map.klarf.model import Defect, ImageEntry
 from wafer_map.klarf.tokens import Text, Word
 
-LENGTHS = {"XREL": "x_rel", "YREL": "y_rel", "XSIZE": "x_size", "YSIZE": "y_size", "DSIZE": "d_size"}
+PLACES = {"XREL": "x_rel", "YREL": "y_rel"}
+SIZES = {"XSIZE": "x_size", "YSIZE": "y_size", "DSIZE": "d_size"}
+LENGTHS = PLACES | SIZES
+INDICES = {"XINDEX": "x_index", "YINDEX": "y_index"}
 INTEGERS = {
-    "XINDEX": "x_index", "YINDEX": "y_index", "CLASSNUMBER": "class_number", "ROUGHBINNUMBER": "rough_bin",
+    **INDICES, "CLASSNUMBER": "class_number", "ROUGHBINNUMBER": "rough_bin",
     "FINEBINNUMBER": "fine_bin", "REVIEWSAMPLE": "review", "TEST": "test",
 }  # fmt: skip
 AREA, ID = "DEFECTAREA", "DEFECTID"
@@ -21,11 +24,11 @@ class Row:
     """Turns rows of one column specification into defects.
 
     Attributes:
-        length: Micrometres of one unit of length. images: columns whose cells are image lists.
+        units_per_um: units of length that a micrometre has.
     """
 
-    def __init__(self, text: Text, columns: Sequence[str], length: float) -> None:
-        self.text, self.length = text, length
+    def __init__(self, text: Text, columns: Sequence[str], units_per_um: float) -> None:
+        self.text, self.units_per_um = text, units_per_um
         self.keys = [column.upper() for column in columns]
         self.columns = tuple(columns)
 
@@ -42,12 +45,16 @@ class Row:
         for key, word in zip(self.keys, cells, strict=True):
             if word is None or (word.text.upper() in _MISSING and key != ID):
                 continue
-            if key in LENGTHS:
-                found[LENGTHS[key]] = self.text.number(word, key) * self.length
+            if key in PLACES:
+                found[PLACES[key]] = self.text.length(word, key, self.units_per_um)
+            elif key in SIZES:  # tools write numbers beyond all wafers for a size that they do not know
+                found[SIZES[key]] = self.text.number(word, key) / self.units_per_um
+            elif key in INDICES:
+                found[INDICES[key]] = self.text.index(word, key)
             elif key in INTEGERS:
                 found[INTEGERS[key]] = self.text.integer(word, key)
             elif key == AREA:
-                found["area"] = self.text.number(word, key) * self.length**2
+                found["area"] = self.text.number(word, key) / self.units_per_um**2
             elif key == ID:
                 found["id"] = self.text.integer(word, key)
         values = {

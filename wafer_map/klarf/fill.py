@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from wafer_data.errors import InputError
+from wafer_data.errors import ConfigurationError, InputError
+from wafer_map.klarf.defects import AREA, ID, INTEGERS, LENGTHS
 from wafer_map.klarf.model import Defect, KlarfFile
 from wafer_map.klarf.read import parse_klarf
 
@@ -17,6 +19,8 @@ _COLUMNS = {
 }
 SCORE_COLUMN = "ANOMALYSCORE"
 NO_SCORE = "-1"  # 1.2 has no word for "none"; scores are never negative
+_COLUMN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+_IMAGES = "IMAGE"  # how the columns of a defect's images begin
 _Edit = tuple[int, int, str]
 
 
@@ -58,8 +62,10 @@ def fill(
         The new file.
 
     Raises:
+        ConfigurationError: scores cannot go into that column.
         InputError: a result belongs to no defect, or the new file would not read back with the same defects.
     """
+    check_score_column(score_column)
     for wafer, defect in results:
         if not (0 <= wafer < len(file.wafers) and 0 <= defect < len(file.wafers[wafer].defects)):
             raise InputError(f"{file.source}: there is no defect {defect} on wafer {wafer} to fill in")
@@ -68,6 +74,49 @@ def fill(
     data = _apply(file.text, edits).encode(file.encoding)
     _check(file, parse_klarf(data, source=file.source, keep_incomplete=True), results, score_column)
     return data
+
+
+def check_score_column(column: str | None) -> None:
+    """Refuse a column for scores that says something else already, or that no file can have.
+
+    Raises:
+        ConfigurationError: names the column.
+    """
+    if column is None:
+        return
+    key = column.upper()
+    if key in {ID, AREA, *LENGTHS, *INTEGERS} or key.startswith(_IMAGES):
+        raise ConfigurationError(
+            f"the column {column} of a defect list is no place for scores: they would overwrite what it says; "
+            f"choose another name ({SCORE_COLUMN})"
+        )
+    if not _COLUMN_NAME.match(column):
+        raise ConfigurationError(
+            f"{column!r} is no column's name: use letters, digits and _ ({SCORE_COLUMN})"
+        )
+
+
+def unwritten_columns(file: KlarfFile, results: Mapping[tuple[int, int], DefectResult]) -> tuple[str, ...]:
+    """Columns for which there are results, but which no defect list of the file, or not every one, has."""
+    lists = [{name.upper() for name in spec.columns} for spec in file.layout.specs]
+    return tuple(
+        column
+        for column, name in _COLUMNS.items()
+        if any(getattr(result, name) is not None for result in results.values())
+        and not all(column in columns for columns in lists)
+    )
+
+
+def class_name_notes(file: KlarfFile, names: Mapping[int, str]) -> list[str]:
+    """What a reader of the filled-in file must know of class names that are not there as they were given."""
+    notes = []
+    for number, name in sorted(names.items()):
+        known = {table for wafer in file.wafers if (table := wafer.classes.get(number)) is not None}
+        for other in sorted(known - {name}):
+            notes.append(f"class {number} is {other!r} in the list and stays so; the rules call it {name!r}")
+        if not known and _written(name, file.encoding) != name:
+            notes.append(f"class {number}, {name!r}, is written as {_written(name, file.encoding)!r}")
+    return notes
 
 
 def _cell_edits(
@@ -80,7 +129,7 @@ def _cell_edits(
         keys = {name.upper(): i for i, name in enumerate(spec.columns)}
         before = None
         if scored and str(score_column).upper() not in keys:
-            before = min((keys[k] for k in keys if k.startswith("IMAGE")), default=len(spec.columns))
+            before = min((keys[k] for k in keys if k.startswith(_IMAGES)), default=len(spec.columns))
             edits.append((*spec.count, str(len(spec.columns) + 1)))
             edits.append(_new_column(file, spec.names, before, str(score_column)))
         places[number] = (keys, before)
@@ -135,7 +184,7 @@ def _class_edits(
         if not new:
             continue
         edits.append((*table.count, str(table.rows + len(new))))
-        rows = [f'{number} "{_plain(names[number])}"' for number in new]
+        rows = [f'{number} "{_written(names[number], file.encoding)}"' for number in new]
         if file.version == "1.8":
             more = ' ""' * (table.columns - 2)
             edits.append((table.end, table.end, "".join(f"{row}{more};{line_end}" for row in rows)))
@@ -144,9 +193,10 @@ def _class_edits(
     return edits
 
 
-def _plain(name: str) -> str:
-    """A name that cannot end its own string."""
-    return "".join(char if char.isprintable() and char != '"' else "_" for char in name)
+def _written(name: str, encoding: str) -> str:
+    """A name that cannot end its own string, in letters that the file's encoding has."""
+    plain = "".join(char if char.isprintable() and char != '"' else "_" for char in name)
+    return plain.encode(encoding, "replace").decode(encoding)
 
 
 def _apply(text: str, edits: list[_Edit]) -> str:

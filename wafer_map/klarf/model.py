@@ -70,6 +70,7 @@ class WaferResult:
         tests: areas inspected by test number, square micrometres.
         classes: names of class numbers.
         columns: columns of the (last) defect list. defects: in the file's order.
+        listed: whether the file has a defect list of this wafer, be it an empty one.
     """
 
     lot: str | None = None
@@ -92,6 +93,7 @@ class WaferResult:
     classes: Mapping[int, str] = field(default_factory=dict)
     columns: tuple[str, ...] = ()
     defects: list[Defect] = field(default_factory=list)
+    listed: bool = field(default=False, compare=False)
 
     def position(self, defect: Defect) -> tuple[float, float] | None:
         """Where a defect lies on the wafer, micrometres from its centre (x to the right, y up); None if unknown.

@@ -11,6 +11,7 @@ from wafer_map.klarf.read_18 import Reader18
 from wafer_map.klarf.tokens import Text
 
 MOST_BYTES = 512_000_000
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff", b"F\x00", b"\x00F", b"R\x00", b"\x00R")  # its mark, or a first letter
 
 
 def read_klarf(path: str | Path, *, keep_incomplete: bool = False) -> KlarfFile:
@@ -46,6 +47,8 @@ def parse_klarf(data: bytes, *, source: str = "KLARF", keep_incomplete: bool = F
     Args:
         source: How messages call it.
     """
+    if data.startswith(_UTF_16):
+        raise InputError(f"{source}: the file is in UTF-16; save it as ASCII or UTF-8, as KLARF files are")
     try:
         text, encoding = data.decode("utf-8"), "utf-8"
     except UnicodeDecodeError:
@@ -65,6 +68,8 @@ def parse_klarf(data: bytes, *, source: str = "KLARF", keep_incomplete: bool = F
         )
     if not file.version:
         raise InputError(f"{source}: no FileVersion could be read")
+    if not file.wafers:
+        file.notes.append("it holds no wafer")
     if not file.complete and not keep_incomplete:
         last = places.line(max(0, len(text.rstrip()) - 1))
         raise InputError(

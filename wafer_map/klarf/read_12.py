@@ -67,7 +67,7 @@ class Reader12:
             elif statement.key in _NAMES and statement.ended:
                 self._set(_NAMES[statement.key], self._count(statement, 1, more=True)[0].value)
             elif statement.key in _PAIRS and statement.ended:
-                x, y = (self.text.number(w, statement.name.text) for w in self._count(statement, 2))
+                x, y = (self.text.length(w, statement.name.text) for w in self._count(statement, 2))
                 self._set(_PAIRS[statement.key], (x, y))
             elif statement.ended:
                 self.file.other[statement.name.text] = self.file.other.get(statement.name.text, 0) + 1
@@ -139,7 +139,7 @@ class Reader12:
     def _size(self, statement: Statement) -> None:
         if statement.ended:
             words = self._count(statement, 2, more=True)
-            self._set("diameter", 1000.0 * self.text.number(words[1], "SampleSize"))
+            self._set("diameter", 1000.0 * self.text.length(words[1], "SampleSize"))
 
     def _mirrored(self, statement: Statement) -> None:
         if statement.ended:
@@ -189,7 +189,7 @@ class Reader12:
         words = self._count(statement, 1, more=True)
         pairs = words[1:]
         self._table(statement, self.text.integer(words[0], "the number of dies"), pairs)
-        dies = [self.text.integer(word, "a die's index") for word in pairs]
+        dies = [self.text.index(word, "a die's index") for word in pairs]
         known = () if self.replan else (self.wafer or self.state).plan
         self.replan = False
         self._set("plan", tuple(dict.fromkeys([*known, *zip(dies[::2], dies[1::2], strict=True)])))
@@ -217,6 +217,8 @@ class Reader12:
 
     def _defects(self, statement: Statement) -> None:
         self.listed = True
+        if self.wafer is not None:
+            self.wafer.listed = True
         if not statement.values:
             return
         if self.wafer is None:

@@ -9,7 +9,7 @@ from wafer_map.klarf.model import ClassTable, ImageEntry, KlarfFile, Place, Spec
 from wafer_map.klarf.tokens import Text, Word
 from wafer_map.klarf.tree_18 import Cell, Record, Table, TreeReader
 
-_LENGTH = 1e-3  # micrometres of a nanometre
+_UNITS_PER_UM = 1000.0
 _LOT_NAMES = {
     "DeviceID": "device", "RecipeID": "setup", "SetupID": "setup", "StepID": "step",
     "SampleOrientationMarkType": "mark", "OrientationMarkLocation": "mark_location", "SlotNumber": "slot",
@@ -67,6 +67,7 @@ class Reader18:
             wafer.tests, wafer.plan = tests, tuple(dict.fromkeys(plan))
             for name, table in record.tables.items():
                 if name == "DefectList":
+                    wafer.listed = True
                     self._defects(wafer, table)
                 else:
                     self._keep(table.name)
@@ -77,7 +78,7 @@ class Reader18:
     def _fields(self, record: Record, wafer: WaferResult) -> None:
         for name, values in record.fields.items():
             if name in _PAIRS:
-                x, y = (self.text.number(w, name) * _LENGTH for w in self._values(name, values, 2))
+                x, y = (self.text.length(w, name, _UNITS_PER_UM) for w in self._values(name, values, 2))
                 setattr(wafer, _PAIRS[name], (x, y))
             elif name in _LOT_NAMES and values:
                 setattr(wafer, _LOT_NAMES[name], values[0].value)
@@ -86,7 +87,7 @@ class Reader18:
             elif name == "ResultTimestamp":
                 wafer.timestamp = " ".join(word.value for word in values)
             elif name == "SampleSize" and values:
-                wafer.diameter = self.text.number(values[0], name) * _LENGTH
+                wafer.diameter = self.text.length(values[0], name, _UNITS_PER_UM)
             elif name == "CoordinatesMirrored" and values:
                 wafer.mirrored = values[0].value.upper() in ("YES", "TRUE", "1")
             elif name not in ("WaferScribe", "SampleType", "OrientationInstructions"):
@@ -102,12 +103,12 @@ class Reader18:
         if record.identity is not None and "AreaPerTest" in record.fields:
             area = self._values("AreaPerTest", record.fields["AreaPerTest"], 1)[0]
             number = self.text.integer(_unquoted(record.identity), "a test's number")
-            tests[number] = self.text.number(area, "AreaPerTest") * _LENGTH**2
+            tests[number] = self.text.number(area, "AreaPerTest") / _UNITS_PER_UM**2
         table = record.tables.get("SampleTestPlanList")
         if table is not None:
             x, y = self._column(table, "XINDEX"), self._column(table, "YINDEX")
             for row in table.rows:
-                die = [self.text.integer(row[i][0], "a die's index") for i in (x, y)]
+                die = [self.text.index(row[i][0], "a die's index") for i in (x, y)]
                 plan.append((die[0], die[1]))
 
     def _column(self, table: Table, name: str) -> int:
@@ -141,7 +142,7 @@ class Reader18:
         spans = tuple((kind.start, name.end) for kind, name in table.columns)
         layout.specs.append(Spec(columns, spans, (table.count.start, table.count.end)))
         wafer.columns = columns
-        row_reader = Row(self.text, columns, _LENGTH)
+        row_reader = Row(self.text, columns, _UNITS_PER_UM)
         for row in table.rows:
             cells: list[Word | None] = []
             images: list[ImageEntry] = []

@@ -1,13 +1,15 @@
-"""The rows of a version 1.2 defect list, which are told from each other by counting their columns only.
+"""The rows of a version 1.2 defect list, which are told from each other by counting their columns.
 
 Lines may be broken anywhere, and an image list is as long as it says. Tools write that list in two ways: its length
 and then pairs of image number and type, or the pairs alone with the length in IMAGECOUNT. The way in which the whole
-list comes out even is taken.
+list comes out even is taken. A value too few in one row and one too many in another come out even, too: that is seen
+where lines are rows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from wafer_data.errors import InputError
@@ -56,6 +58,7 @@ def read_rows(
         except _Uneven as problem:
             problems.append(problem)
             continue
+        _refuse_shifted(text, words, row.keys, found, counted)
         defects, places = [], []
         for cells in found:
             images = [cell for cell in cells if isinstance(cell, list)]
@@ -137,14 +140,51 @@ def _entries(text: Text, cell: list[Word], file: str | None) -> list[ImageEntry]
 
 def _uneven_line(text: Text, words: Sequence[Word], keys: Sequence[str]) -> Word | None:
     """The first word of the first line that is no row, where the others are one row a line."""
+    for content in _lines(text, words):
+        if not _is_row(text, content, keys, True):
+            return content[0]
+    return None
+
+
+def _refuse_shifted(
+    text: Text, words: Sequence[Word], keys: Sequence[str], rows: Sequence[list[_Cell]], counted: bool
+) -> None:
+    """Refuse rows that come out even by their count alone, though a line of this list is a row.
+
+    A row that runs on over further lines is read, and so are lines that are broken anywhere. But where lines are rows,
+    one that begins or ends inside another's line is made of values that are missing here and too many there.
+    """
+    spans = [(text.line(first.start), text.line(last.start)) for first, last in map(_ends, rows)]
+    pairs = [(one, two) for one, two in pairwise(spans) if one[1] == two[0]]
+    place = next((one[0] for one, two in pairs if one[0] < one[1] or two[0] < two[1]), None)
+    if place is None:
+        return
+    lines = _lines(text, words)
+    single = sum(_is_row(text, content, keys, counted) for content in lines)
+    begun = len(rows) - len(pairs)  # rows that begin a line
+    if len(lines) == len(rows) or 2 * single > len(lines) or 2 * begun > len(rows):
+        text.refuse(
+            next(word.start for word in words if text.line(word.start) == place),
+            f"this line is no row of {len(keys)} columns ({keys[0]} ... {keys[-1]}), though lines of this list are: "
+            "values are missing in one line, and too many in another",
+        )
+
+
+def _ends(row: list[_Cell]) -> tuple[Word, Word]:
+    """The first and the last word of a row."""
+    words = [word for cell in row for word in (cell if isinstance(cell, list) else [cell])]
+    return words[0], words[-1]
+
+
+def _lines(text: Text, words: Sequence[Word]) -> list[list[Word]]:
     lines: dict[int, list[Word]] = {}
     for word in words:
         lines.setdefault(text.line(word.start), []).append(word)
-    for content in lines.values():
-        try:
-            even = len(_split(text, content, keys, True, False)) == 1
-        except _Uneven:
-            even = False
-        if not even:
-            return content[0]
-    return None
+    return list(lines.values())
+
+
+def _is_row(text: Text, words: Sequence[Word], keys: Sequence[str], counted: bool) -> bool:
+    try:
+        return len(_split(text, words, keys, counted, False)) == 1
+    except _Uneven:
+        return False

@@ -13,6 +13,9 @@ _WORDS_18 = re.compile(r'"[^"\r\n]*"|[{};,]|[^\s{};,"]+|"')
 _LINE_END = re.compile(r"\r\n|\n|\r")
 _INTEGER = re.compile(r"[+-]?[0-9]{1,30}\Z")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,4})?\Z")
+_MOST_INDEX = 2**31 - 1  # 1.8 declares die indices as int32
+# Ten kilometres: what is larger is damage, and what is reckoned from it would overflow.
+_MOST_LENGTH_UM = 1e10
 _COMMA_NUMBER = re.compile(r"[+-]?[0-9]+,[0-9]+([eE][+-]?[0-9]{1,4})?\Z")
 
 
@@ -93,6 +96,19 @@ class Text:
         if _NUMBER.match(text) and abs(value := float(text)) < float("inf"):
             return value
         self.refuse(word.start, f"{what} must be a number, not {_short(word.text)}")
+
+    def index(self, word: Word, what: str) -> int:
+        """The column or row of a die that a word is."""
+        if abs(value := self.integer(word, what)) > _MOST_INDEX:
+            self.refuse(word.start, f"{what} {_short(word.text)} is no die's index: damaged?")
+        return value
+
+    def length(self, word: Word, what: str, units_per_um: float = 1.0) -> float:
+        """The length or place in micrometres that a word is, written in units of which a micrometre has so many."""
+        # divided, not multiplied: 8765407 nm then is the same number as 8765.407 um of a file of version 1.2
+        if abs(value := self.number(word, what) / units_per_um) > _MOST_LENGTH_UM:
+            self.refuse(word.start, f"{what} {_short(word.text)} is larger than any wafer: damaged?")
+        return value
 
 
 def has_point(word: Word) -> bool:

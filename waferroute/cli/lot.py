@@ -1,19 +1,12 @@
 """`waferroute lot`: may a lot go on?"""
 
 import argparse
-import csv
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from waferroute.cli.arguments import Commands, add_command, add_group, add_json, counts, share
 
-if TYPE_CHECKING:
-    from wafer_map.decide import WaferCounts
-
 EXIT = {"GO": 0, "HOLD": 4, "STOP": 5}
-_DIGITS = 9
-_COUNTS = ("wafer", "sites", "defects", "unjudged", "killers")
 
 
 def add(commands: Commands) -> None:
@@ -49,8 +42,9 @@ def add(commands: Commands) -> None:
         run_decide,
         summary="GO, HOLD or STOP, with the reasons",
         description="Decide on each wafer and on the lot, from counts in the order in which the wafers ran: a CSV "
-        "table (wafer, sites, defects and, if known, unjudged and killers), or KLARF files (dies of the sample plan, "
-        "and those with a defect). Exit status 0 GO, 4 HOLD, 5 STOP of the lot.",
+        "table (wafer, sites, defects and, if known, lot, unjudged and killers), or KLARF files (dies of the sample "
+        "plan, or all of the wafer where there is none, and those with a defect). One lot, each wafer once. Exit "
+        "status 0 GO, 4 HOLD, 5 STOP of the lot.",
         example="waferroute lot decide plan.json counts.csv --json",
     )
     decide.add_argument("plan", metavar="PLAN", type=Path, help="plan file")
@@ -61,7 +55,8 @@ def add(commands: Commands) -> None:
         "--bins",
         metavar="N,N",
         type=counts,
-        help="of KLARF files: count only defects with these ROUGHBINNUMBERs",
+        help="of KLARF files: count only defects with these ROUGHBINNUMBERs; a die with a defect that has no bin yet "
+        "(0) or no judged image is unjudged",
     )
     add_json(decide)
     common = add_command(
@@ -107,17 +102,20 @@ def run_plan(args: argparse.Namespace) -> int:
 def run_decide(args: argparse.Namespace) -> int:
     """Decide on wafers and lot."""
     from wafer_map.decide import decide_lot, decide_wafer, load_plan
+    from wafer_map.lot_counts import count_lot
 
     plan = load_plan(args.plan)
-    wafers = [item for path in args.files for item in _counts(path, args.bins)]
-    verdicts = [(name, decide_wafer(plan, counts)) for name, counts in wafers]
-    lot = decide_lot(plan, [counts for _, counts in wafers])
+    wafers = count_lot(args.files, args.bins)
+    verdicts = [(one, decide_wafer(plan, one.counts)) for one in wafers]
+    lot = decide_lot(plan, [one.counts for one in wafers])
     if args.json:
-        each = [{"wafer": name, **verdict.to_dict()} for name, verdict in verdicts]
+        each = [
+            {"wafer": one.name, **verdict.to_dict(), "notes": list(one.notes)} for one, verdict in verdicts
+        ]
         print(json.dumps({"lot": lot.to_dict(), "wafers": each}, indent=2))
     else:
-        for name, verdict in verdicts:
-            print(f"wafer {name}: {verdict.action.value}; {'; '.join(verdict.reasons)}")
+        for one, verdict in verdicts:
+            print(f"wafer {one.name}: {verdict.action.value}; {'; '.join([*verdict.reasons, *one.notes])}")
         print(f"lot: {lot.action.value}; {'; '.join(lot.reasons)}")
     return EXIT[lot.action.value]
 
@@ -125,20 +123,23 @@ def run_decide(args: argparse.Namespace) -> int:
 def run_commonality(args: argparse.Namespace) -> int:
     """Find what bad wafers have in common."""
     from wafer_data.errors import DataError
+    from wafer_map.lot_counts import NEEDED, OPTIONAL, counts_of
     from wafer_map.repeaters import find_commonality
+    from wafer_map.wafer_table import read_table
 
-    rows = _table(args.table, ("sites", "defects"))
-    factors = [name for name in rows[0] if name not in _COUNTS]
+    rows = read_table(args.table, ("sites", "defects"))
+    own = (*NEEDED, *OPTIONAL)
+    factors = [name for name in rows[0].cells if name not in own]
     if not factors:
-        raise DataError(f"{args.table}: no column beside {', '.join(_COUNTS)} to compare the wafers by")
+        raise DataError(f"{args.table}: no column beside {', '.join(own)} to compare the wafers by")
     shares = []
-    for number, row in enumerate(rows, start=2):
-        sites = _whole(args.table, number, row, "sites")
-        if sites == 0:
-            raise DataError(f"{args.table}, line {number}: a wafer without sites has no rate")
-        shares.append(_whole(args.table, number, row, "defects") / sites)
+    for row in rows:
+        counts = counts_of(row)
+        if counts.sites == 0:
+            raise DataError(f"{row.where}: a wafer without sites has no rate")
+        shares.append(counts.defects / counts.sites)
     found = find_commonality(
-        shares, {name: [row[name] for row in rows] for name in factors}, level=args.level
+        shares, {name: [row.cells[name] for row in rows] for name in factors}, level=args.level
     )
     if args.json:
         print(json.dumps([one.to_dict() for one in found], indent=2))
@@ -149,53 +150,3 @@ def run_commonality(args: argparse.Namespace) -> int:
     if not found:
         print(f"nothing in common: {len(shares)} wafers, by {', '.join(factors)}")
     return 0
-
-
-def _counts(path: Path, bins: list[int] | None) -> "list[tuple[str, WaferCounts]]":
-    from wafer_map.decide import WaferCounts
-
-    if path.suffix.lower() != ".csv":
-        from wafer_map.klarf import read_klarf
-        from wafer_map.wafer import WaferMap
-
-        found = []
-        for wafer in read_klarf(path).wafers:
-            dies = WaferMap.from_klarf(wafer, lambda defect: bins is None or defect.rough_bin in bins)
-            found.append((str(wafer.wafer), WaferCounts(len(dies.dies), sum(dies.bad))))
-        return found
-    found = []
-    for number, row in enumerate(_table(path, ("wafer", "sites", "defects")), start=2):
-        values = {name: _whole(path, number, row, name) for name in _COUNTS[1:] if row.get(name)}
-        found.append((row["wafer"], WaferCounts(**values)))  # type: ignore[arg-type]
-    return found
-
-
-def _table(path: Path, needed: tuple[str, ...]) -> list[dict[str, Any]]:
-    from wafer_data.errors import DataError, InputError
-
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path} is no table (CSV, UTF-8): {error}") from error
-    if not rows or any(name not in rows[0] for name in needed):
-        raise DataError(
-            f"{path}: a table with the columns {', '.join(needed)} and a row for each wafer is needed"
-        )
-    for number, row in enumerate(rows, start=2):
-        if None in row or None in row.values():
-            raise DataError(f"{path}, line {number}: it has another number of cells than the first line")
-    return rows
-
-
-def _whole(path: Path, number: int, row: dict[str, Any], name: str) -> int:
-    from wafer_data.errors import DataError
-
-    text = row[name].strip()
-    if not text.isdecimal() or len(text) > _DIGITS:
-        raise DataError(
-            f"{path}, line {number}: {name} must be a whole number from 0 to {10**_DIGITS - 1}, got {text!r:.60}"
-        )
-    return int(text)

@@ -3,7 +3,7 @@
 import argparse
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from waferroute.cli.arguments import (
     Commands,
@@ -17,9 +17,7 @@ from waferroute.cli.arguments import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from wafer_map.klarf import Defect, WaferResult
+    from wafer_map.klarf import WaferResult
     from wafer_map.wafer import WaferMap
 
 
@@ -148,50 +146,40 @@ def _add_wafer(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--wafer", metavar="NAME", help="one wafer of the file (default: all, or the only one)"
     )
+    parser.add_argument("--lot", metavar="NAME", help="one lot of the file, where it holds several")
     parser.add_argument(
         "--bins",
         metavar="N,N",
         type=counts,
         help="count only defects with one of these ROUGHBINNUMBERs; `inspect --klarf` writes 1 for PASS, 2 for "
-        "REVIEW, 3 for REJECT (default: count all)",
+        "REVIEW, 3 for REJECT (default: count all). A die with a defect that has no bin yet (0) or no judged image "
+        "is left out unless another defect counts",
     )
 
 
-def _wafers(args: argparse.Namespace) -> "Iterator[tuple[WaferResult, WaferMap]]":
-    from wafer_data.errors import NotFoundError
-    from wafer_map.klarf import read_klarf
-    from wafer_map.wafer import WaferMap
+def _map_of(args: argparse.Namespace, wafer: "WaferResult") -> "tuple[WaferMap, int]":
+    """The map of its judged dies, and how many more there are."""
+    from wafer_data.errors import DataError
+    from wafer_map.wafer import WaferMap, counted_defects, dies_of
 
-    file = read_klarf(args.file)
-    chosen = [wafer for wafer in file.wafers if args.wafer in (None, wafer.wafer)]
-    if not chosen:
-        known = ", ".join(str(wafer.wafer) for wafer in file.wafers) or "none"
-        raise NotFoundError(f"{args.file}: no wafer {args.wafer or ''}; it holds {known}")
-    counted: Callable[[Defect], bool] = (
-        (lambda _: True) if args.bins is None else (lambda defect: defect.rough_bin in args.bins)
-    )
-    for wafer in chosen:
-        yield wafer, WaferMap.from_klarf(wafer, counted)
-
-
-def _one_wafer(args: argparse.Namespace) -> "tuple[WaferResult, WaferMap]":
-    from wafer_data.errors import ConfigurationError
-
-    found = list(_wafers(args))
-    if len(found) > 1:
-        names = ", ".join(str(wafer.wafer) for wafer, _ in found)
-        raise ConfigurationError(f"{args.file} holds several wafers ({names}): choose one with --wafer")
-    return found[0]
+    try:
+        counts = counted_defects(wafer, args.bins)
+        unjudged = list(dies_of(wafer, counts).values()).count(None)
+        return WaferMap.from_klarf(wafer, counts), unjudged
+    except DataError as error:
+        raise DataError(f"{args.file}: {error}") from error
 
 
 def run_map(args: argparse.Namespace) -> int:
     """Draw or export one wafer."""
     from wafer_data.files import write_text
+    from wafer_map.choose import choose_one
     from wafer_map.e142 import die_bins
     from wafer_map.signatures import find_signatures
     from wafer_map.svg import draw
 
-    wafer, found = _one_wafer(args)
+    wafer = choose_one(args.file, args.lot, args.wafer)
+    found, unjudged = _map_of(args, wafer)
     if args.out.suffix.lower() == ".xml":
         write_text(args.out, die_bins(found, wafer))
     else:
@@ -199,17 +187,20 @@ def run_map(args: argparse.Namespace) -> int:
         shown = signatures.tests[0].region if signatures.tests and signatures.kind != "random" else ()
         title = f"{wafer.lot} {wafer.wafer}: {sum(found.bad)} of {len(found.bad)} dies bad, {signatures.kind}"
         write_text(args.out, draw(found, title, region=shown, notch=wafer.mark_location or "DOWN"))
-    print(f"written: {args.out}")
+    left_out = f"{unjudged} dies that are not judged are left out; " if unjudged else ""
+    print(f"{left_out}written: {args.out}")
     return 0
 
 
 def run_signature(args: argparse.Namespace) -> int:
     """Test, and classify where there is a model, every chosen wafer."""
+    from wafer_map.choose import choose_wafers
     from wafer_map.signature_model import SignatureModel
     from wafer_map.signatures import find_signatures
 
     model = SignatureModel.load(args.model) if args.model else None
-    for wafer, found in _wafers(args):
+    for wafer in choose_wafers(args.file, args.lot, args.wafer):
+        found, unjudged = _map_of(args, wafer)
         signatures = find_signatures(found, level=args.level, permutations=args.permutations)
         chances = model.probabilities(found.grid()) if model else {}
         if args.json:
@@ -217,12 +208,16 @@ def run_signature(args: argparse.Namespace) -> int:
                 "lot": wafer.lot,
                 "wafer": wafer.wafer,
                 "dies": len(found.dies),
+                "unjudged": unjudged,
                 **signatures.to_dict(),
             }
             print(json.dumps(content | ({"probabilities": chances} if model else {})))
             continue
         bad = sum(found.bad)
-        print(f"lot {wafer.lot}, wafer {wafer.wafer}: {bad} of {len(found.dies)} dies bad, {signatures.kind}")
+        more = f", {unjudged} more not judged" if unjudged else ""
+        print(
+            f"lot {wafer.lot}, wafer {wafer.wafer}: {bad} of {len(found.dies)} dies bad{more}, {signatures.kind}"
+        )
         for test in signatures.tests:
             print(
                 f"  {test.kind:<11} {test.bad:>4} bad dies of {test.dies:>4} where a random wafer has "
@@ -235,30 +230,12 @@ def run_signature(args: argparse.Namespace) -> int:
 
 def run_repeaters(args: argparse.Namespace) -> int:
     """Find repeaters over all files."""
-    from wafer_data.errors import DataError
-    from wafer_map.klarf import read_klarf
-    from wafer_map.repeaters import Point, find_repeaters
+    from wafer_map.repeater_points import read_points
+    from wafer_map.repeaters import find_repeaters
 
-    points: dict[Point, dict[str, Any]] = {}  # a file that is given twice shows no place twice
-    pitch: tuple[float, float] | None = None
-    for path in args.files:
-        for wafer in read_klarf(path).wafers:
-            if wafer.die_pitch is None or (pitch is not None and wafer.die_pitch != pitch):
-                raise DataError(
-                    f"{path}, wafer {wafer.wafer}: die pitch {wafer.die_pitch}, of the others {pitch}"
-                )
-            pitch = wafer.die_pitch
-            for defect in wafer.defects:
-                place = (defect.x_index, defect.y_index, defect.x_rel, defect.y_rel)
-                if None not in place:
-                    column, row, x, y = place
-                    name = f"{wafer.lot}/{wafer.wafer}"
-                    point = Point(name, (column, row), (x, y))  # type: ignore[arg-type]
-                    points[point] = {"wafer": name, "defect": defect.id}
-    if pitch is None:
-        raise DataError("the files hold no wafer")
+    points, pitch = read_points(args.files)
     columns, rows = args.reticle
-    names = list(points.values())
+    names = [named._asdict() for named in points.values()]
     found = find_repeaters(list(points), pitch, reticle=(columns, rows), tolerance_um=args.tolerance)
     for one in found:
         if args.json:
@@ -276,12 +253,14 @@ def run_repeaters(args: argparse.Namespace) -> int:
 
 def run_sites(args: argparse.Namespace) -> int:
     """Choose the next dies of one wafer."""
+    from wafer_map.choose import choose_one
     from wafer_map.decide import next_sites
     from wafer_map.wafer import dies_on_wafer
 
-    wafer, found = _one_wafer(args)
+    wafer = choose_one(args.file, args.lot, args.wafer)
+    found, _ = _map_of(args, wafer)
     known = dict(zip(found.dies, found.bad, strict=True))
-    dies = list(dict.fromkeys([*dies_on_wafer(wafer), *known]))
+    dies = list(dict.fromkeys([*dies_on_wafer(wafer), *wafer.plan, *known]))
     seen = {i: known[die] for i, die in enumerate(dies) if die in known} if wafer.plan else {}
     width, height = found.pitch
     chosen = next_sites([(x * width, y * height) for x, y in dies], seen, args.count)
