@@ -276,9 +276,8 @@ class DistillConfig(BaseModel):
             name: One of `STAGES`.
             asks_more: The teacher asks more than places. Then both students learn from more copies and have the shape
                 that `ASKED_SHAPES` gives them, unless theirs was chosen in the configuration.
-            loose: It asks for places alone, and the surface lies otherwise in every image: its window moves, or it is
-                met in four or eight ways round. Then the low-resolution student has `LOOSE_LIKELIHOOD`, unless its
-                likelihood was chosen.
+            loose: It asks for places alone, and the surface lies otherwise in every image. Then the low-resolution
+                student has `LOOSE_LIKELIHOOD`, unless its likelihood was chosen.
         """
         stage: StageConfig = getattr(self, name)
         if loose and name == "lowres" and stage.student.likelihood == _lowres().student.likelihood:

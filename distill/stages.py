@@ -23,7 +23,6 @@ from distill.imitation import ImitationTask, imitate
 from distill.pool import Pool, open_pool
 from distill.targets import CACHE, Targets, load_model, open_targets, weights_file
 from likelihood.answers import PAINTED, SMALLEST, Answers, attach_answers
-from likelihood.config import MANY_WAYS
 from likelihood.labels import fit_with_labels
 from student_vae import StudentVAE, save_student
 from teacher.model import teacher_answers
@@ -75,12 +74,11 @@ def run_stage(name: str, config: DistillConfig, run_dir: Path, store: ImageStore
         raise InputError(f"no stage called {name}; stages are {', '.join(STAGES)}")
     asked = teacher_answers(run_dir / "teacher")
     loose = asked is None and loosely_placed(run_dir / "teacher")
-    augmentation = choose_augmentation(config.pool, run_dir / "teacher")
-    turned = asked is None and len(changes_from(augmentation.exact)) >= MANY_WAYS
-    stage = config.stage_of(name, asked is not None, loose or turned)
+    stage = config.stage_of(name, asked is not None, loose)
     store = store.tiles(stage.student.likelihood.folds)
     cache = run_dir / CACHE
     accelerator = Accelerator(mixed_precision=config.mixed_precision)
+    augmentation = choose_augmentation(config.pool, run_dir / "teacher")
     bf16 = config.mixed_precision == "bf16"
     normals = len(store.indices("train", label=0))
     with accelerator.main_process_first():

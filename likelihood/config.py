@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-MANY_WAYS = 4
-"""Ways round, at least, in which a surface is met that is so many surfaces to a likelihood that asks place by place."""
-
 
 class LevelConfig(BaseModel):
     """One resolution at which features are compared with what the latent predicts (`likelihood.level`)."""
@@ -161,7 +158,7 @@ class LikelihoodConfig(BaseModel):
         images (docs/LOG.md has the figures).
         """
         wanted, bound = self.coordinates, 3 * images // 4
-        if copies >= MANY_WAYS:
+        if copies >= 4:
             wanted, bound = wanted * (1 + copies // 4), images
         if loose:
             wanted = 3 * self.coordinates
