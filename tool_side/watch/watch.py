@@ -34,7 +34,7 @@ from tool_side.watch.arrivals import Arrival, Arrivals, FileChangedError, read_u
 from tool_side.watch.csv import CsvCopy
 from tool_side.watch.done import ArrivedFile
 from tool_side.watch.folder import WatchedFolder
-from tool_side.watch.journal import Journal, make_row
+from tool_side.watch.journal import Journal, Row, make_row
 from tool_side.watch.monitor import WatchMonitors
 from tool_side.watch.stopping import StopRequest, stop_on_signals
 from wafer_data.errors import InputError
@@ -115,7 +115,15 @@ def run_watch(
     with contextlib.ExitStack() as opened:
         journal = opened.enter_context(Journal(results))
         copy = opened.enter_context(CsvCopy(options.csv)) if options.csv else None
-        cut = journal.load(copy.add if copy else None)
+        pictures = SeenPictures()
+
+        def take_up(row: Row) -> None:
+            if isinstance(picture := row.get("picture"), str):  # an older version wrote none
+                pictures.remember(picture, row["source"], row["sha256"])
+            if copy is not None:
+                copy.add(row)
+
+        cut = journal.load(take_up)
         if copy is not None:
             copy.publish()
         if cut:
@@ -130,7 +138,7 @@ def run_watch(
         sinks += [journal, *([copy] if copy is not None else [])]
         sinks += [tally, PrintedJson(out, make_row) if options.json_output else PrintedTable(out)]
         sinks += [monitors] if monitors is not None else []
-        watch = _Watch(inspector, folder, options, journal, sinks)
+        watch = _Watch(inspector, folder, options, journal, pictures, sinks)
         watch.run(stop)
         if monitors is not None:
             monitors.close()
@@ -147,12 +155,13 @@ class _Watch:
         folder: Path,
         options: WatchOptions,
         journal: Journal,
+        pictures: SeenPictures,
         sinks: Sequence[Sink],
     ) -> None:
         self._inspector, self._options, self._journal, self._sinks = inspector, options, journal, sinks
         self._folder = WatchedFolder(folder, journal.done)
         self._arrivals = Arrivals(journal.done, settle=options.settle, give_up=options.give_up)
-        self._repeats, self._pictures = RepeatAlarm(), SeenPictures()
+        self._repeats, self._pictures = RepeatAlarm(), pictures
         self._unreadable_folder = False
         self._most_bytes = largest_file(inspector.preprocessing.max_pixels)
 
