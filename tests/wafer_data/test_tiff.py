@@ -238,6 +238,13 @@ class TestColour:
     def test_a_palette_that_is_cut_short_is_damaged(self) -> None:
         assert "colour map" in reason(by_hand(plain(8, 3) | {320: (3, [0] * 300)}, GREY8.tobytes()))
 
+    def test_a_palette_of_numbers_that_no_palette_has_is_damaged(self) -> None:
+        data = by_hand(plain(8, 3) | {320: (4, [v * 70000 for v in range(256)] * 3)}, GREY8.tobytes())
+        assert "damaged: a colour map" in reason(data)
+
+    def test_more_channels_than_any_picture_has_are_refused_before_they_cost_anything(self) -> None:
+        assert "4000000000 channels" in reason(by_hand(plain() | {277: (4, [4_000_000_000])}, GREY8.tobytes()))
+
     def test_print_colours_become_the_grey_that_they_print(self) -> None:
         ink = np.zeros((HEIGHT, WIDTH, 4), np.uint16)
         ink[..., 3] = GREY16
@@ -378,6 +385,20 @@ class TestOldWriters:
     def test_no_counts_of_an_uncompressed_file(self) -> None:
         np.testing.assert_array_equal(read_grey(by_hand(plain() | {279: (4, [])}, GREY8.tobytes())), GREY8)
         np.testing.assert_array_equal(read_grey(by_hand(plain() | {279: (4, [0])}, GREY8.tobytes())), GREY8)
+
+    def test_counts_of_some_strips_of_an_uncompressed_file(self) -> None:
+        strips = [GREY8[i : i + 10].tobytes() for i in range(0, HEIGHT, 10)]
+        tags = plain() | {278: (4, [10]), 279: (4, [10 * WIDTH])}
+        np.testing.assert_array_equal(read_grey(by_hand(tags, *strips)), GREY8)
+        assert "sizes of 1 strips" in reason(by_hand(tags | {259: (3, [32773])}, *strips))
+
+    @pytest.mark.parametrize("compression", [1, 32773])
+    def test_a_predictor_says_nothing_where_there_is_nothing_to_predict(self, compression: int) -> None:
+        """Some writers put the tag into every file; libtiff, too, looks at it for LZW and its like alone."""
+        lines = [bytes([WIDTH - 1]) + row.tobytes() for row in GREY8]  # PackBits: a run of WIDTH bytes as they are
+        stored = GREY8.tobytes() if compression == 1 else b"".join(lines)
+        data = by_hand(plain() | {259: (3, [compression]), 317: (3, [2])}, stored)
+        np.testing.assert_array_equal(read_grey(data), GREY8)
 
     def test_no_counts_of_a_compressed_one_are_named(self) -> None:
         data = by_hand(plain() | {259: (3, [5]), 279: (4, [])}, GREY8.tobytes())

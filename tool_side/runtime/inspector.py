@@ -355,8 +355,9 @@ class Inspector:
     def _open(self, one: UnderWay, keep_image: bool) -> None:
         """From a file to the models' input; ends what cannot be read, and what is of another size."""
         result, started = one.result, perf_counter()
+        image = one.ref.content
         try:
-            taken = self.read(one.ref)
+            taken = self.read(image)
             one.shape = (taken.shape[0], taken.shape[1])
             other_size = self._other_size(one.shape, one.policy, result.recipe)
             if other_size is None:
@@ -366,6 +367,8 @@ class Inspector:
             one.unreadable(error.reason)
         except MemoryError:
             one.unreadable("not enough memory")
+        except Exception as error:  # a fault of the reader costs this image, not those that wait beside it
+            one.unreadable(f"its reader failed ({type(error).__name__}: {error})")
         else:
             result.seconds["decode"] = perf_counter() - started
             if other_size is not None:

@@ -60,10 +60,12 @@ def _stored(layout: Layout, part: int, rows: int) -> bytes:
     data, start = layout.page.data, layout.offsets[part]
     if layout.compression == kinds.UNCOMPRESSED:  # how many there must be is known, whatever the file says
         needed = rows * layout.row_bytes
-        if layout.lengths and layout.lengths[part] < needed:
+        if len(layout.lengths) > part and layout.lengths[part] < needed:
             raise damaged("a strip ends before its last row: the file does not reach its own end")
     elif len(layout.lengths) > part:
         needed = layout.lengths[part]
+    elif layout.lengths:
+        raise damaged(f"sizes of {len(layout.lengths)} strips or tiles, where there are more")
     else:
         raise unsupported("compressed TIFF without StripByteCounts")
     if start + needed > len(data):
@@ -199,10 +201,12 @@ def _float_differences(rows: np.ndarray, shape: tuple[int, int, int], size: int)
 
 def colour_map(layout: Layout) -> np.ndarray:
     """The palette, (entries, 3), uint8 where it needs no more, else uint16."""
-    numbers = np.array(layout.page.numbers(_COLOUR_MAP), np.uint16)
-    if numbers.size != 3 << layout.bits:
+    numbers = layout.page.numbers(_COLOUR_MAP)
+    if len(numbers) != 3 << layout.bits:
         raise Refused("damaged: a palette picture without its whole colour map")
-    table = numbers.reshape(3, -1).T
+    if max(numbers) > 65535:
+        raise Refused("damaged: a colour map with numbers beyond 65535")
+    table = np.array(numbers, np.uint16).reshape(3, -1).T
     if table.max() < 256:  # some writers put 8-bit values there
         return table.astype(np.uint8)
     high, low = table >> np.uint16(8), table & np.uint16(255)
