@@ -19,6 +19,7 @@ from PIL import (
     UnidentifiedImageError,
 )
 
+from wafer_data.imaging.bmp_palette import as_palette, looked_up
 from wafer_data.imaging.depth import grey_of, in_colour, smallest_type, three_equal
 from wafer_data.imaging.jpeg_structure import examine_jpeg
 from wafer_data.imaging.planes import COLOURS
@@ -183,7 +184,10 @@ def _decode(data: bytes, max_pixels: int, min_side: int, reduce_to: int | None, 
         check_size(*bare)
         if (found := small_grey_pixels(data, structure.parts, bare)) is not None:
             return found
-    image = _open(data, structure.image_format, max_pixels)
+    coded, palette = data, structure.palette
+    if palette is not None:
+        coded = as_palette(data, palette)
+    image = _open(coded, structure.image_format, max_pixels)
     check_size(*image.size)
     if not structure.complete:
         raise damaged("the file does not reach its own end")
@@ -208,7 +212,7 @@ def _decode(data: bytes, max_pixels: int, min_side: int, reduce_to: int | None, 
                 raise _lacking()
             return found
         if structure.missing:
-            image = _open(data + b"\0" * structure.missing, structure.image_format, max_pixels)
+            image = _open(coded + b"\0" * structure.missing, structure.image_format, max_pixels)
         if reduce_to is not None and isinstance(image, JpegImagePlugin.JpegImageFile):
             image.draft(image.mode, (reduce_to, reduce_to))
         image.load()
@@ -220,6 +224,8 @@ def _decode(data: bytes, max_pixels: int, min_side: int, reduce_to: int | None, 
         _check_decoded_png(data, image)
     elif isinstance(image, JpegImagePlugin.JpegImageFile):
         _check_decoded_jpeg(data, image, reduce_to)
+    if palette is not None:
+        return looked_up(np.asarray(image), data, palette, colour=colour)
     return pixels_of_picture(image, colour=colour)
 
 
@@ -241,7 +247,7 @@ def _check_decoded_jpeg(data: bytes, image: JpegImagePlugin.JpegImageFile, reduc
     A picture may end in just that grey, so it is decoded once more with further data before the end marker: those that
     are complete do not change.
     """
-    corner = image.crop((max(0, image.width - 4), image.height - 1, image.width, image.height)).convert("RGB")
+    corner = image.crop((max(0, image.width - 4), image.height - 1, image.width, image.height))
     if (abs(np.asarray(corner).astype(int) - _MIDDLE_GREY) > 1).any():
         return
     end = examine_jpeg(data).end
