@@ -38,6 +38,8 @@ _MEANING = {
     "link passed over": "linked folders lead to a folder that is searched under another name",
     "other format": "folders hold pictures of formats that are not read",
     "normals by another name": "folders count as normal images by their name",
+    "normals named as defects": "folders count as normal images although their name says defective",
+    "beside the normals": "folders lie beside one whose name says normal, and count as normal images, too",
     "two names for normals": "folders are taken for a defect type although their name says normal",
     "no normal test image": "set without a normal image in its test: false alarms cannot be measured",
     "mixed bit depths": "mixture of bit depths: what is white to one image is dim to another",

@@ -11,6 +11,7 @@ from wafer_data.errors import DataError, InputError, NotFoundError
 from wafer_data.listing import NORMAL_NAMES, alike
 from wafer_data.problems import Problem
 from wafer_data.sources.files import folders_in, images_below, images_in, is_image, is_mask_folder
+from wafer_data.sources.folder_names import check_folder_names
 from wafer_data.sources.mask_files import find_masks, pair_in_folder
 
 GOOD = "good"
@@ -127,7 +128,7 @@ def _find_folder(config: DataConfig, problems: list[Problem]) -> list[Candidate]
             f"use data.format=mvtec, or the folder of normal images as data.root"
         )
     if config.defects is None:
-        return [Candidate(path, "any", 0, GOOD) for path in _normals_in(root, problems)]
+        return _any_normals(root, problems)
     defects = _existing(config.defects)
     if defects.resolve() == root.resolve():
         raise InputError(f"data.defects and data.root are the same folder ({root})")
@@ -136,7 +137,7 @@ def _find_folder(config: DataConfig, problems: list[Problem]) -> list[Candidate]
             f"data.root ({root}) lies inside data.defects ({defects}): normal images would count as defects"
         )
     # The defects' folder may lie inside that of the normal images.
-    found = [Candidate(path, "any", 0, GOOD) for path in _normals_in(root, problems, without=defects)]
+    found = _any_normals(root, problems, without=defects)
     types = [folder for folder in folders_in(defects) if not is_mask_folder(folder.name)]
     masks = next((f for f in folders_in(defects) if is_mask_folder(f.name)), None)
     if any(is_image(path) for path in defects.iterdir() if path.is_file()) or not types:
@@ -150,6 +151,12 @@ def _find_folder(config: DataConfig, problems: list[Problem]) -> list[Candidate]
         else:
             found += _defects(folder, _mask_folders(folder, masks), problems)
     return found
+
+
+def _any_normals(root: Path, problems: list[Problem], without: Path | None = None) -> list[Candidate]:
+    images = _normals_in(root, problems, without)
+    check_folder_names(images, root, problems)
+    return [Candidate(path, "any", 0, GOOD) for path in images]
 
 
 def _say_unused(folders: list[Path], why: str, problems: list[Problem]) -> None:
