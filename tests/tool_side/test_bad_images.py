@@ -129,7 +129,7 @@ def test_a_fault_of_the_reader_costs_one_image(
         raise IndexError("nobody thought of this")
 
     assert inspector.inspect(good).judged
-    monkeypatch.setattr(inspector, "read", read)
+    monkeypatch.setattr(inspector, "_read_sized", read)
     assert_refused(inspector.inspect(good), "its reader failed (IndexError: nobody thought of this)")
 
 

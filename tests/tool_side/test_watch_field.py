@@ -294,6 +294,17 @@ class TestSize:
         assert sized((1024, 1024), reduced_decoding=True).inspect(tmp_path / "a.jpg").route != "none"
         assert sized((300, 300), reduced_decoding=True).inspect(tmp_path / "a.jpg").route == "none"
 
+    @pytest.mark.parametrize("side", [256, 512])
+    def test_reduced_decoding_lets_no_thumbnail_through(
+        self, sized: Callable[..., Inspector], wafer: Wafer, tmp_path: Path, side: int
+    ) -> None:
+        """A half or a quarter of the size is what a JPEG of the right size is reduced to, and what a thumbnail has."""
+        inspector, small = sized((1024, 1024), reduced_decoding=True), Image.fromarray(wafer(1)).resize((side, side))
+        small.save(tmp_path / "a.png")
+        small.save(tmp_path / "a.jpg", quality=95)
+        for image in (tmp_path / "a.png", tmp_path / "a.jpg", np.asarray(small), small):
+            assert f"{side} x {side} pixels" in inspector.inspect(image).reasons[0]
+
     def test_a_bundle_that_does_not_say_takes_any(self, bundle: Path, wafer: Wafer) -> None:
         assert Inspector(bundle).inspect(wafer(1)[:200]).route != "none"
 

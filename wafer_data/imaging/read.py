@@ -7,6 +7,7 @@ Pillow and numpy only.
 import contextlib
 import io
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +39,7 @@ __all__ = [
     "largest_file",
     "read_grey",
     "read_image",
+    "read_sized",
     "resized",
     "to_square",
 ]
@@ -99,11 +101,35 @@ def read_image(
             size out of range, more parts than an image has, of a kind that is not read (the reason names it),
             non-finite or out-of-scale values, not enough memory.
     """
+    return read_sized(
+        source, colour=colour, max_pixels=max_pixels, min_side=min_side, reduce_to=reduce_to
+    )[0]
+
+
+def read_sized(
+    source: str | Path | bytes,
+    *,
+    colour: bool,
+    max_pixels: int,
+    min_side: int,
+    reduce_to: int | None,
+) -> tuple[np.ndarray, tuple[int, int]]:
+    """The array of `read_image`, and the size that the file has, (height, width): of a reduced JPEG the larger one."""
     name = "image bytes" if isinstance(source, bytes) else str(source)
+    shape = (0, 0)
+
+    def check_size(width: int, height: int) -> None:
+        nonlocal shape
+        shape = (height, width)
+        if width * height > max_pixels:
+            raise Refused(f"too large: {width} x {height} pixels, {_limit(max_pixels)}")
+        if min(width, height) < min_side:
+            raise Refused(f"too small: {width} x {height} pixels, the shorter side needs at least {min_side}")
+
     try:
         data = source if isinstance(source, bytes) else _read_file(Path(source), max_pixels)
-        found = _decode(data, max_pixels, min_side, reduce_to, colour)
-        return three_equal(found) if colour else found
+        found = _decode(data, check_size, max_pixels, reduce_to, colour)
+        return three_equal(found) if colour else found, shape
     except Refused as error:
         raise UnreadableImage(name, error.reason) from error.__cause__
     except MemoryError as error:
@@ -159,15 +185,10 @@ def _read_file(path: Path, max_pixels: int) -> bytes:
         raise Refused(f"no file can have this name ({error})") from error
 
 
-def _decode(data: bytes, max_pixels: int, min_side: int, reduce_to: int | None, colour: bool) -> np.ndarray:
+def _decode(
+    data: bytes, check_size: Callable[[int, int], None], max_pixels: int, reduce_to: int | None, colour: bool
+) -> np.ndarray:
     """Decode all pixels of a complete file of an allowed size; never a part of one."""
-
-    def check_size(width: int, height: int) -> None:
-        if width * height > max_pixels:
-            raise Refused(f"too large: {width} x {height} pixels, {_limit(max_pixels)}")
-        if min(width, height) < min_side:
-            raise Refused(f"too small: {width} x {height} pixels, the shorter side needs at least {min_side}")
-
     structure = examine(data)
     if structure.image_format is None:
         known = other_format(data)
