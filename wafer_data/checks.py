@@ -42,6 +42,7 @@ class CheckedImage:
     Attributes:
         shape: Height and width in pixels, (0, 0) where they are not known.
         median, highest: Grey of the model input, in [0, 1].
+        grey: Of a set in colour (`data.colour`), that it has none.
     """
 
     candidate: Candidate
@@ -53,6 +54,7 @@ class CheckedImage:
     shape: tuple[int, int] = (0, 0)
     median: float = 0.0
     highest: float = 0.0
+    grey: bool = False
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,11 @@ class Look:
     def highest(self) -> float:
         """Brightest grey of the model input, in [0, 1]."""
         return 0.0 if self.square is None else float(self.square.max())
+
+    @property
+    def grey(self) -> bool:
+        """Whether three channels are all the same."""
+        return self.square is not None and self.square.ndim == 3 and bool((self.square == self.square[0]).all())
 
 
 def check_images(
@@ -130,6 +137,7 @@ def check_images(
                     shape=look.shape,
                     median=look.median,
                     highest=look.highest,
+                    grey=look.grey,
                 )
             )
             if keep is not None:

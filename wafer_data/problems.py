@@ -44,6 +44,7 @@ _MEANING = {
     "no normal test image": "set without a normal image in its test: false alarms cannot be measured",
     "mixed bit depths": "mixture of bit depths: what is white to one image is dim to another",
     "brightness": "normal images are far brighter or darker than the others",
+    "grey among colour": "set of grey and coloured images: what the models learn of colour, the grey ones do not show",
     "shrunk": "set of large images: small defects are lost when they are shrunk",
     "tiled": "set of large images: they are looked at in overlapping tiles",
     "tiles of parts": "set of tiles cut from larger parts: whole parts train or calibrate",

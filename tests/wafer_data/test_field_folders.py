@@ -391,6 +391,44 @@ class TestWholeSet:
         assert len([p for p in problems if p["problem"] == "brightness"]) == count
 
     @pytest.mark.parametrize(
+        ("bits", "said"),
+        [
+            ([12, 16], 30),
+            ([16, 16, 12], 20),
+            ([10, 12, 16], 40),
+            ([14, 16], 30),
+            ([16] * 4 + [14], 12),
+            ([16], 0),
+            ([15, 16], 0),  # a factor of two is another lamp
+        ],
+    )
+    def test_greys_on_several_scales_in_files_of_one_depth(
+        self,
+        mvtec_root: Path,
+        tmp_path: Path,
+        textured: Callable[..., np.ndarray],
+        save: SaveImage,
+        bits: list[int],
+        said: int,
+    ) -> None:
+        """Also where no scale has the majority, so that the spread of all hides each."""
+        for number, path in enumerate(sorted((mvtec_root / "train/good").iterdir())):
+            save(path, textured(number).astype(np.uint16) * (1 << bits[number % len(bits)] - 8))
+        for path in (mvtec_root / "test/good").iterdir():
+            save(path, textured(900 + int(path.stem)).astype(np.uint16) * 256)
+        problems = [p for p in prepared(mvtec_root, tmp_path)[1] if p["problem"] == "brightness"]
+        assert len(problems) == said
+
+    def test_grey_images_among_coloured_ones_are_said(
+        self, mvtec_root: Path, tmp_path: Path, textured: Callable[..., np.ndarray], save: SaveImage
+    ) -> None:
+        for number, path in enumerate(sorted((mvtec_root / "train/good").iterdir())[:30]):
+            save(path, np.dstack([textured(number), textured(number) // 2, textured(number) // 3]))
+        _, problems = prepared(mvtec_root, tmp_path, colour=True)
+        said = [p["detail"] for p in problems if p["problem"] == "grey among colour"]
+        assert said == ["30 of 60 training normals have three equal channels"]
+
+    @pytest.mark.parametrize(
         "name",
         ["Thumbs", "thumbnails", "#recycle", "@Recycle", ".snapshot", "~snapshot", "Recycled", "_gsdata_"],
     )
