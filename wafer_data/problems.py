@@ -28,6 +28,8 @@ _MEANING = {
     "mask without image": "masks fit no image and are not used",
     "one mask for several images": "masks fit several images each and are used for none",
     "mask beside its image": "masks lie beside their images; they are used as masks and not as images",
+    "same name": "pictures have the name of another one beside them: if they show the same (a JPEG of a PNG), it may lie "
+    "in training, calibration and test",
     "named as a mask": "pictures are named as the mask of an image beside them and show none: they are used as neither",
     "duplicate": "images have the pixels of another one and are left out",
     "repeated in the test": "test images have the pixels of another test image: they count twice",
@@ -36,7 +38,7 @@ _MEANING = {
     "folder not used": "folders of images have no place in the layout and are not used",
     "annotations": "folders hold annotations (labelme, VOC, YOLO) that are not read: masks are images",
     "link passed over": "linked folders lead to a folder that is searched under another name",
-    "other format": "folders hold pictures of formats that are not read",
+    "other format": "folders hold pictures, videos or archives of formats that are not read",
     "normals by another name": "folders count as normal images by their name",
     "normals named as defects": "folders count as normal images although their name says defective",
     "beside the normals": "folders lie beside one whose name says normal, and count as normal images, too",

@@ -92,6 +92,33 @@ class TestWhatIsNotUsedIsSaid:
             ("folder not used", "4 images")
         ]
 
+    @pytest.mark.parametrize("name", ["train/good/mask", "test/good/gt", "test/masks", "test/stain/lot 1/mask"])
+    def test_images_in_a_folder_that_is_named_as_one_of_masks(self, mvtec_root: Path, name: str) -> None:
+        shutil.copytree(mvtec_root / "test" / "scratch", mvtec_root / name)
+        candidates, problems = found(mvtec(mvtec_root))
+        assert len(candidates) == 78
+        assert [(p["problem"], p["path"]) for p in problems] == [("folder not used", str(mvtec_root / name))]
+        assert "6 images; named as a folder of masks" in problems[0]["detail"]
+
+    def test_masks_inside_the_folders_of_defect_types_are_used(self, mvtec_root: Path, save: SaveImage) -> None:
+        (mvtec_root / "ground_truth/scratch").rename(mvtec_root / "test/scratch/masks")
+        (mvtec_root / "ground_truth").rmdir()
+        candidates, problems = found(mvtec(mvtec_root))
+        assert sum(c.mask is not None for c in candidates) == 6 and not problems
+        save(mvtec_root / "test/loose.png", 900)
+        normals, defects = str(mvtec_root / "train/good"), str(mvtec_root / "test")
+        candidates, problems = found(DataConfig(format="folder", root=normals, defects=defects))
+        assert sum(c.mask is not None for c in candidates) == 6
+        assert kinds(problems) == {"normals by another name"}
+
+    def test_one_picture_in_two_formats(self, mvtec_root: Path) -> None:
+        for path in sorted((mvtec_root / "train/good").iterdir()):
+            Image.open(path).save(path.with_suffix(".jpg"))
+        candidates, problems = found(mvtec(mvtec_root))
+        assert len(candidates) == 138
+        assert kinds(problems) == {"same name"} and len(problems) == 60
+        assert problems[0]["path"].endswith("000.png") and problems[0]["detail"] == "beside 000.jpg"
+
     @pytest.mark.parametrize("name", ["x.png", "train/x.png", "test/x.png"])
     def test_images_outside_the_sub_folders(self, mvtec_root: Path, save: SaveImage, name: str) -> None:
         save(mvtec_root / name, 900)
@@ -128,6 +155,14 @@ class TestNames:
         assert sum(c.mask is not None for c in candidates) == 6
         assert not problems
 
+    def test_masks_may_lie_in_two_folders(self, mvtec_root: Path) -> None:
+        for number, path in enumerate(sorted((mvtec_root / "ground_truth/scratch").iterdir())):
+            if number % 2:
+                (mvtec_root / "masks/scratch").mkdir(parents=True, exist_ok=True)
+                path.rename(mvtec_root / "masks/scratch" / path.name)
+        candidates, problems = found(mvtec(mvtec_root))
+        assert sum(c.mask is not None for c in candidates) == 6 and not problems
+
     def test_bytes_that_are_no_text(self, mvtec_root: Path, tmp_path: Path) -> None:
         path = mvtec_root / "train/good/000.png"
         try:
@@ -139,11 +174,12 @@ class TestNames:
         assert len(kept) == 1 and os.fsencode(kept[0]).endswith(b"/lot\xff\n.png")
         assert files.read_json(tmp_path / "data" / "split.json")
 
+    @pytest.mark.parametrize("name", ["train/good/lot_2", "train/good/lot_2024.05", "test/lot_2", "lot_2"])
     def test_a_link_to_a_folder_that_is_not_there_stops_and_is_named(
-        self, mvtec_root: Path, tmp_path: Path
+        self, mvtec_root: Path, tmp_path: Path, name: str
     ) -> None:
-        (mvtec_root / "train/good/lot2").symlink_to(tmp_path / "not mounted")
-        with pytest.raises(InputError, match=r"lot2.*leads nowhere"):
+        (mvtec_root / name).symlink_to(tmp_path / "not mounted")
+        with pytest.raises(InputError, match=r"lot_2.*leads nowhere"):
             found(mvtec(mvtec_root))
 
     def test_a_link_to_a_note_that_is_not_there_is_nobodys_images(
@@ -347,9 +383,10 @@ class TestFolders:
         assert kinds(problems) == {"link passed over"}
 
     def test_other_formats_are_said(self, mvtec_root: Path) -> None:
-        (mvtec_root / "train/good/x.webp").write_bytes(b"RIFF")
+        for name in ("x.webp", "x.pbm", "x.DIB", "lot.zip", "notes.md"):
+            (mvtec_root / "train/good" / name).write_bytes(b"RIFF")
         _, problems = found(mvtec(mvtec_root))
-        assert problems[0]["detail"] == "passed over: 1 .webp"
+        assert problems[0]["detail"] == "passed over: 1 .dib, 1 .pbm, 1 .webp, 1 .zip"
 
 
 class TestWholeSet:

@@ -2,7 +2,8 @@
 
 Every image gets exactly one line in the results file, whatever happens to the process: the same command goes
 on where the last one stopped. Exit status: 0 ended by Ctrl-C or SIGTERM, or nothing left to do with `once`; 3
-with `once`, when an image could not be judged; 130 when `once` was interrupted before its end.
+with `once`, when an image could not be judged or a sub-folder could not be read; 130 when `once` was interrupted before
+its end.
 """
 
 from __future__ import annotations
@@ -145,7 +146,7 @@ def run_watch(
     _LOG.info("%s", watch.summary(tally))
     if options.once and stop.requested:
         return EXIT_INTERRUPTED
-    return EXIT_UNJUDGED if options.once and tally.unjudged else EXIT_JUDGED
+    return EXIT_UNJUDGED if options.once and (tally.unjudged or watch.left_out) else EXIT_JUDGED
 
 
 class _Watch:
@@ -177,6 +178,11 @@ class _Watch:
             next_due = self._arrivals.seconds_to_next(time.monotonic())
             stop.sleep(min(self._options.poll, self._options.poll if next_due is None else next_due))
 
+    @property
+    def left_out(self) -> int:
+        """How many sub-folders could not be looked into."""
+        return len(self._folder.left_out)
+
     def summary(self, tally: Tally) -> str:
         """What this run did, in one line."""
         parts = [f"{tally.images} images inspected", *tally.parts()]
@@ -184,6 +190,8 @@ class _Watch:
             parts.append(f"{self._repeats.images} the same picture as another")
         if len(self._arrivals):
             parts.append(f"{len(self._arrivals)} not inspected yet")
+        if self.left_out:
+            parts.append(f"{self.left_out} folders could not be read")
         if self._arrivals.left_again:
             parts.append(f"{self._arrivals.left_again} left the folder before that")
         return f"{', '.join(parts)}; {self._journal.rows} results in {self._journal.path}"
