@@ -42,7 +42,7 @@ def test_the_whole_file_is_complete_and_no_shorter_one_is(image_format: str, opt
     data = encode(image_format, **options)
     grey_size = (30, 24) if image_format == "PNG" else None
     expected = Structure(image_format, complete=True, grey_size=grey_size)
-    assert examine(data)._replace(parts=(), palette=None) == expected
+    assert examine(data)._replace(parts=(), palette=None, jpeg=None) == expected
     data = data[:-2] if image_format == "BMP" else data  # 30 pixels a row: the last two bytes hold none
     assert not [cut for cut in range(len(data)) if complete(data[:cut])]
 
@@ -78,7 +78,7 @@ class TestJPEG:
         last = data.rindex(b"\xff\xda")
         scans = data.count(b"\xff\xda")
         allowed = data[:-2] + data[last:-2] * (MOST_SCANS - scans) + data[-2:]
-        assert examine(allowed) == Structure("JPEG", complete=True)
+        assert examine(allowed)._replace(jpeg=None) == Structure("JPEG", complete=True)
         assert examine(data[:-2] + data[last:-2] * 1000 + data[-2:]).trap == "more than 100 scans"
 
 

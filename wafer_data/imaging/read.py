@@ -22,7 +22,8 @@ from PIL import (
 
 from wafer_data.imaging.bmp_palette import as_palette, looked_up
 from wafer_data.imaging.depth import grey_of, in_colour, smallest_type, three_equal
-from wafer_data.imaging.jpeg_structure import examine_jpeg
+from wafer_data.imaging.jpeg_ends import check_ends
+from wafer_data.imaging.jpeg_structure import JpegStructure
 from wafer_data.imaging.planes import COLOURS
 from wafer_data.imaging.png_colour import decode_wide, wide_colour
 from wafer_data.imaging.png_small import is_plain_grey, is_small, small_grey_pixels
@@ -46,8 +47,6 @@ __all__ = [
 
 # Loaded here, so that the first image need not wait for them, nor the first TIFF for all of Pillow's readers.
 _READERS = (BmpImagePlugin, JpegImagePlugin, PngImagePlugin, TiffImagePlugin)
-_MIDDLE_GREY = 128  # of a block of a JPEG without data
-_FURTHER_DATA = bytes(range(17, 241, 3)) * 2
 _COLOUR_MODES = ("RGB", "RGBA", "RGBX", "P", "PA", "CMYK", "YCbCr", "HSV")
 # No image needs more bytes a pixel (four 32-bit channels); metadata of a small one may.
 _MOST_BYTES_A_PIXEL, _METADATA_BYTES = 16, 64_000_000
@@ -243,8 +242,8 @@ def _decode(
         raise damaged(str(error)) from error
     if structure.image_format == "PNG":
         _check_decoded_png(data, image)
-    elif isinstance(image, JpegImagePlugin.JpegImageFile):
-        _check_decoded_jpeg(data, image, reduce_to)
+    elif isinstance(image, JpegImagePlugin.JpegImageFile) and structure.jpeg is not None:
+        _check_decoded_jpeg(data, structure.jpeg, image, reduce_to)
     if palette is not None:
         return looked_up(np.asarray(image), data, palette, colour=colour)
     return pixels_of_picture(image, colour=colour)
@@ -262,22 +261,17 @@ def _check_decoded_png(data: bytes, image: Image.Image) -> None:
         raise _lacking()
 
 
-def _check_decoded_jpeg(data: bytes, image: JpegImagePlugin.JpegImageFile, reduce_to: int | None) -> None:
-    """Refuse a picture whose data end before its last block: decoders leave the rest at middle grey without a word.
+def _check_decoded_jpeg(
+    data: bytes, structure: JpegStructure, image: JpegImagePlugin.JpegImageFile, reduce_to: int | None
+) -> None:
+    def decode(changed: bytes) -> Image.Image:
+        again = _open(changed, "JPEG", image.width * image.height + 1)
+        if reduce_to is not None:
+            again.draft(image.mode, (reduce_to, reduce_to))
+        again.load()
+        return again
 
-    A picture may end in just that grey, so it is decoded once more with further data before the end marker: those that
-    are complete do not change.
-    """
-    corner = image.crop((max(0, image.width - 4), image.height - 1, image.width, image.height))
-    if (abs(np.asarray(corner).astype(int) - _MIDDLE_GREY) > 1).any():
-        return
-    end = examine_jpeg(data).end
-    again = _open(data[:end] + _FURTHER_DATA + data[end:], "JPEG", image.width * image.height + 1)
-    if reduce_to is not None:
-        again.draft(image.mode, (reduce_to, reduce_to))
-    again.load()
-    if again.tobytes() != image.tobytes():
-        raise _lacking()
+    check_ends(data, structure, image, decode)
 
 
 def _lacking() -> Refused:
