@@ -2,6 +2,7 @@
 
 import io
 import struct
+import zlib
 from typing import Any
 
 import numpy as np
@@ -302,6 +303,70 @@ class TestCompression:
         why = reason(by_hand(plain() | {259: (3, [number])}, GREY8.tobytes()))
         assert f"TIFF with {'number ' if number == 123 else ''}{name}" in why
         assert "damaged" not in why
+
+
+class TestDataThatEndEarly:
+    """Decoders fill up what is missing without a word."""
+
+    JPEG, DEFLATE, FAX4 = 7, 8, 4
+
+    @pytest.mark.parametrize("ended", [False, True])
+    @pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
+    def test_jpeg(self, share: float, ended: bool) -> None:
+        whole = self.jpeg(GREY8)
+        cut = whole[: int(share * len(whole))].rstrip(b"\xff") + (b"\xff\xd9" if ended else b"")
+        assert read_grey(by_hand(plain() | {259: (3, [self.JPEG])}, whole)).shape == (HEIGHT, WIDTH)
+        assert "truncated or damaged" in reason(by_hand(plain() | {259: (3, [self.JPEG])}, cut))
+
+    def test_a_strip_among_others(self) -> None:
+        halves = [self.jpeg(GREY8[:16]), self.jpeg(GREY8[16:32]), self.jpeg(GREY8[32:])]
+        tags = plain() | {259: (3, [self.JPEG]), 278: (4, [16])}
+        assert read_grey(by_hand(tags, *halves)).shape == (HEIGHT, WIDTH)
+        halves[1] = halves[1][:-300] + b"\xff\xd9"
+        assert "truncated or damaged" in reason(by_hand(tags, *halves))
+
+    def test_middle_grey_is_whole(self) -> None:
+        grey = np.full((HEIGHT, WIDTH), 128, np.uint8)
+        assert (read_grey(by_hand(plain() | {259: (3, [self.JPEG])}, self.jpeg(grey))) == 128).all()
+
+    @pytest.mark.parametrize("broken", ["cut", "zeros", "one bit"])
+    @pytest.mark.parametrize("fill_order", [1, 2])
+    def test_deflate(self, broken: str, fill_order: int) -> None:
+        tags = plain() | {259: (3, [self.DEFLATE]), 266: (3, [fill_order])}
+        whole = zlib.compress(GREY8.tobytes())
+        half = len(whole) // 2
+        changed = {
+            "cut": whole[:half],
+            "zeros": whole[:half] + bytes(len(whole) - half),
+            "one bit": whole[:half] + bytes([whole[half] ^ 4]) + whole[half + 1 :],
+        }[broken]
+
+        def filed(data: bytes) -> bytes:
+            bits = np.unpackbits(np.frombuffer(data, np.uint8), bitorder="little" if fill_order == 2 else "big")
+            return by_hand(tags, np.packbits(bits).tobytes())
+
+        np.testing.assert_array_equal(read_grey(filed(whole)), GREY8)
+        assert "truncated or damaged" in reason(filed(changed))
+
+    def test_deflate_that_holds_more_rows_than_the_last_strip_needs(self) -> None:
+        tags = plain() | {259: (3, [self.DEFLATE]), 278: (4, [30])}
+        padded = GREY8[30:].tobytes() + bytes(20 * WIDTH)
+        data = by_hand(tags, zlib.compress(GREY8[:30].tobytes()), zlib.compress(padded))
+        np.testing.assert_array_equal(read_grey(data), GREY8)
+
+    @pytest.mark.parametrize("name", ["group3", "group4"])
+    def test_fax(self, name: str) -> None:
+        data = by_pillow(Image.fromarray(GREY8).convert("1"), compression=name)
+        page = Image.open(io.BytesIO(data)).tag_v2  # type: ignore[attr-defined]
+        (start,), (length,), number = page[273], page[279], page[259]
+        tags = plain(1, page[262]) | {259: (3, [number])}
+        assert read_grey(by_hand(tags, data[start : start + length])).shape == (HEIGHT, WIDTH)
+        assert "truncated or damaged" in reason(by_hand(tags, data[start : start + length // 2]))
+
+    def jpeg(self, grey: np.ndarray) -> bytes:
+        buffer = io.BytesIO()
+        Image.fromarray(grey).save(buffer, "JPEG", quality=95)
+        return buffer.getvalue()
 
 
 class TestPages:

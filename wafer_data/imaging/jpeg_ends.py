@@ -18,7 +18,8 @@ from wafer_data.imaging.refused import damaged
 
 _MIDDLE_GREY, _BLOCK = 128, 8
 _SEQUENTIAL = (0xC0, 0xC1)
-_FURTHER_DATA = bytes(range(17, 241, 3)) * 2
+FURTHER_DATA = bytes(range(17, 241, 3)) * 2
+"""No marker of a JPEG, and no picture in any compression."""
 _RESTART = re.compile(rb"\xff[\xd0-\xd7]")
 
 
@@ -44,8 +45,8 @@ def check_ends(
         return
     scan = data[structure.scan : structure.end]
     if len(ends) > 1:
-        scan = _RESTART.sub(lambda marker: _FURTHER_DATA + marker[0], scan)
-    again = decode(data[: structure.scan] + scan + _FURTHER_DATA + data[structure.end :])
+        scan = _RESTART.sub(lambda marker: FURTHER_DATA + marker[0], scan)
+    again = decode(data[: structure.scan] + scan + FURTHER_DATA + data[structure.end :])
     if again.tobytes() != image.tobytes():
         raise damaged("the compressed pixels end before the last row")
 

@@ -15,7 +15,8 @@ from wafer_data.imaging.tiff_structure import Directory
 
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, CMYK, YCBCR = 0, 1, 2, 3, 5, 6
 UNCOMPRESSED, JPEG = 1, 7
-CCITT = (2, 3, 4)
+GROUP_3 = 3
+CCITT = (2, GROUP_3, 4)
 LOSSLESS = {5: "LZW", 8: "deflate", 32946: "deflate", 32773: "PackBits", 34925: "LZMA", 50000: "Zstandard"}
 _PREDICTED = {number for number, name in LOSSLESS.items() if name != "PackBits"}
 """Compressions to which the tag Predictor applies (TIFF 6.0, section 14): of others it says nothing, as for libtiff."""
