@@ -20,6 +20,7 @@ from wafer_data.errors import DataError, InputError
 from wafer_data.files import sha256_file
 from wafer_data.imaging.planes import luminance
 from wafer_data.imaging.read import UnreadableImage, read_image, to_square
+from wafer_data.listing import printable
 from wafer_data.masks import MOST_COVERED, read_mask
 from wafer_data.problems import Problem
 from wafer_data.progress import Progress
@@ -91,7 +92,9 @@ class Look:
     @property
     def grey(self) -> bool:
         """Whether three channels are all the same."""
-        return self.square is not None and self.square.ndim == 3 and bool((self.square == self.square[0]).all())
+        return (
+            self.square is not None and self.square.ndim == 3 and bool((self.square == self.square[0]).all())
+        )
 
 
 def check_images(
@@ -247,7 +250,10 @@ def without_mask(images: list[CheckedImage]) -> list[Problem]:
 def describe_bad(bad: list[Problem], total: int) -> str:
     """The message that lists the first `LISTED` images which cannot be used, and what to do."""
     lines = [f"{len(bad)} of {total} images cannot be used:"]
-    lines += [f"  {problem['path']}: {problem['problem']}: {problem['detail']}" for problem in bad[:LISTED]]
+    lines += [
+        printable(f"  {problem['path']}: {problem['problem']}: {problem['detail']}")
+        for problem in bad[:LISTED]
+    ]
     if len(bad) > LISTED:
         lines.append(f"  and {len(bad) - LISTED} more")
     lines.append("Repair or remove them, or set data.skip_bad_images=true to leave them out.")

@@ -66,6 +66,11 @@ def alike(name: str) -> str:
     return unicodedata.normalize("NFC", name).casefold()
 
 
+def printable(text: str) -> str:
+    """A text on one line that cannot steer a terminal: a file name may hold line breaks, escapes and bytes that are none."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
 def is_other_format(name: str) -> bool:
     """Whether a file is a picture that is not read, by its suffix."""
     return Path(name).suffix.lower() in _OTHER_FORMATS

@@ -6,6 +6,8 @@ import collections
 from collections.abc import Iterable
 from typing import TypedDict
 
+from wafer_data.listing import printable
+
 
 class Problem(TypedDict):
     """One line of problems.json: the file, the kind of problem, and what exactly was seen."""
@@ -28,8 +30,8 @@ _MEANING = {
     "mask without image": "masks fit no image and are not used",
     "one mask for several images": "masks fit several images each and are used for none",
     "mask beside its image": "masks lie beside their images; they are used as masks and not as images",
-    "same name": "pictures have the name of another one beside them: if they show the same (a JPEG of a PNG), it may lie "
-    "in training, calibration and test",
+    "same name": "pictures have the name of another one beside them: if they show the same (a JPEG of a PNG), it "
+    "may lie in training, calibration and test",
     "named as a mask": "pictures are named as the mask of an image beside them and show none: they are used as neither",
     "duplicate": "images have the pixels of another one and are left out",
     "repeated in the test": "test images have the pixels of another test image: they count twice",
@@ -71,5 +73,5 @@ def lines(problems: Iterable[Problem], where: str = "data/problems.json") -> lis
     for kind, members in kinds.items():
         meaning, first = _MEANING.get(kind, kind), members[0]
         rest = f"; all in {where}" if len(members) > 1 else ""
-        found.append(f"{len(members)} {meaning}. First: {first['path']}: {first['detail']}{rest}")
+        found.append(printable(f"{len(members)} {meaning}. First: {first['path']}: {first['detail']}{rest}"))
     return found

@@ -141,7 +141,9 @@ class TestFrozenCamera:
             rows = watched(bundle, tmp_path / "drop")
             path.rename(tmp_path / path.name)
         assert [row["decision"] for row in rows] == ["PASS", "REVIEW", "REVIEW"]
-        assert all("the same pixels as" in row["reasons"][-1] and "0.png" in row["reasons"][-1] for row in rows[1:])
+        assert all(
+            "the same pixels as" in row["reasons"][-1] and "0.png" in row["reasons"][-1] for row in rows[1:]
+        )
         assert caplog.text.count("ALARM") == 2  # one a start
 
     def test_a_file_that_is_overwritten_with_the_same_pixels_is_a_repeat(
@@ -299,7 +301,10 @@ class TestSize:
         self, sized: Callable[..., Inspector], wafer: Wafer, tmp_path: Path, side: int
     ) -> None:
         """A half or a quarter of the size is what a JPEG of the right size is reduced to, and what a thumbnail has."""
-        inspector, small = sized((1024, 1024), reduced_decoding=True), Image.fromarray(wafer(1)).resize((side, side))
+        inspector, small = (
+            sized((1024, 1024), reduced_decoding=True),
+            Image.fromarray(wafer(1)).resize((side, side)),
+        )
         small.save(tmp_path / "a.png")
         small.save(tmp_path / "a.jpg", quality=95)
         for image in (tmp_path / "a.png", tmp_path / "a.jpg", np.asarray(small), small):

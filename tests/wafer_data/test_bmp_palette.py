@@ -12,7 +12,9 @@ HEIGHT, WIDTH = 20, 31
 BLACK_AND_WHITE = [(0, 0, 0), (255, 255, 255)]
 
 
-def bitmap(numbers: np.ndarray, bits: int, palette: list[tuple[int, int, int]], stated: int | None = None) -> bytes:
+def bitmap(
+    numbers: np.ndarray, bits: int, palette: list[tuple[int, int, int]], stated: int | None = None
+) -> bytes:
     """An uncompressed file; `stated`: how many colours its header states."""
     ones = (numbers[::-1, :, None] >> np.arange(bits)[::-1]) & 1
     rows = np.packbits(ones.reshape(len(numbers), -1).astype(np.uint8), axis=1)

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from wafer_data import files
+from wafer_data.checks import describe_bad
 from wafer_data.config import DataConfig
 from wafer_data.errors import InputError
 from wafer_data.masks import read_mask
@@ -92,7 +93,9 @@ class TestWhatIsNotUsedIsSaid:
             ("folder not used", "4 images")
         ]
 
-    @pytest.mark.parametrize("name", ["train/good/mask", "test/good/gt", "test/masks", "test/stain/lot 1/mask"])
+    @pytest.mark.parametrize(
+        "name", ["train/good/mask", "test/good/gt", "test/masks", "test/stain/lot 1/mask"]
+    )
     def test_images_in_a_folder_that_is_named_as_one_of_masks(self, mvtec_root: Path, name: str) -> None:
         shutil.copytree(mvtec_root / "test" / "scratch", mvtec_root / name)
         candidates, problems = found(mvtec(mvtec_root))
@@ -100,7 +103,9 @@ class TestWhatIsNotUsedIsSaid:
         assert [(p["problem"], p["path"]) for p in problems] == [("folder not used", str(mvtec_root / name))]
         assert "6 images; named as a folder of masks" in problems[0]["detail"]
 
-    def test_masks_inside_the_folders_of_defect_types_are_used(self, mvtec_root: Path, save: SaveImage) -> None:
+    def test_masks_inside_the_folders_of_defect_types_are_used(
+        self, mvtec_root: Path, save: SaveImage
+    ) -> None:
         (mvtec_root / "ground_truth/scratch").rename(mvtec_root / "test/scratch/masks")
         (mvtec_root / "ground_truth").rmdir()
         candidates, problems = found(mvtec(mvtec_root))
@@ -495,6 +500,12 @@ class TestWholeSet:
         said = [record.message for record in caplog.records if record.levelno == logging.WARNING]
         assert len(said) == len(kinds(problems)) == 4
         assert {"conflicting labels", "duplicate", "no mask", "repeated in the test"} == kinds(problems)
+
+    def test_names_that_steer_a_terminal_do_not(self) -> None:
+        problem = Problem(path="dup\n\x1b[31mx.png", problem="duplicate", detail="same pixels as \udcff.png")
+        (line,) = lines([problem])
+        assert r"dup\n\x1b[31mx.png: same pixels as \udcff.png" in line
+        assert r"a\nb.png: unreadable" in describe_bad([problem | {"path": "a\nb.png", "problem": "unreadable"}], 1)
 
     def test_large_images_lose_small_defects(self, mvtec_root: Path, tmp_path: Path, save: SaveImage) -> None:
         _, problems = prepared(mvtec_root, tmp_path)

@@ -257,10 +257,14 @@ class TestRefused:
         one, other = markers[3:5]
         shorter = whole[: (one + other) // 2].rstrip(b"\xff") + whole[other:]
         assert reason(shorter, reduce_to=reduce_to).endswith("the compressed pixels end before the last row")
-        assert reason(whole[:one] + whole[other:], reduce_to=reduce_to).endswith("restart markers are missing")
+        assert reason(whole[:one] + whole[other:], reduce_to=reduce_to).endswith(
+            "restart markers are missing"
+        )
 
     def test_a_middle_grey_jpeg_with_restart_markers_is_whole(self) -> None:
-        assert (read_grey(encode(np.full((160, 200), 128, np.uint8), "JPEG", restart_marker_rows=1)) == 128).all()
+        assert (
+            read_grey(encode(np.full((160, 200), 128, np.uint8), "JPEG", restart_marker_rows=1)) == 128
+        ).all()
 
     def test_a_jpeg_of_print_colours_whose_data_end_early(self) -> None:
         inks = np.random.default_rng(5).integers(0, 256, (160, 200, 4), dtype=np.uint8)

@@ -244,7 +244,9 @@ class TestColour:
         assert "damaged: a colour map" in reason(data)
 
     def test_more_channels_than_any_picture_has_are_refused_before_they_cost_anything(self) -> None:
-        assert "4000000000 channels" in reason(by_hand(plain() | {277: (4, [4_000_000_000])}, GREY8.tobytes()))
+        assert "4000000000 channels" in reason(
+            by_hand(plain() | {277: (4, [4_000_000_000])}, GREY8.tobytes())
+        )
 
     def test_print_colours_become_the_grey_that_they_print(self) -> None:
         ink = np.zeros((HEIGHT, WIDTH, 4), np.uint16)
@@ -342,7 +344,9 @@ class TestDataThatEndEarly:
         }[broken]
 
         def filed(data: bytes) -> bytes:
-            bits = np.unpackbits(np.frombuffer(data, np.uint8), bitorder="little" if fill_order == 2 else "big")
+            bits = np.unpackbits(
+                np.frombuffer(data, np.uint8), bitorder="little" if fill_order == 2 else "big"
+            )
             return by_hand(tags, np.packbits(bits).tobytes())
 
         np.testing.assert_array_equal(read_grey(filed(whole)), GREY8)
@@ -460,7 +464,9 @@ class TestOldWriters:
     @pytest.mark.parametrize("compression", [1, 32773])
     def test_a_predictor_says_nothing_where_there_is_nothing_to_predict(self, compression: int) -> None:
         """Some writers put the tag into every file; libtiff, too, looks at it for LZW and its like alone."""
-        lines = [bytes([WIDTH - 1]) + row.tobytes() for row in GREY8]  # PackBits: a run of WIDTH bytes as they are
+        lines = [
+            bytes([WIDTH - 1]) + row.tobytes() for row in GREY8
+        ]  # PackBits: a run of WIDTH bytes as they are
         stored = GREY8.tobytes() if compression == 1 else b"".join(lines)
         data = by_hand(plain() | {259: (3, [compression]), 317: (3, [2])}, stored)
         np.testing.assert_array_equal(read_grey(data), GREY8)

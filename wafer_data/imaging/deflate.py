@@ -1,4 +1,4 @@
-"""Inflating the pixels of a PNG or TIFF file: by igzip where the package isal is installed (extra `archive`), else by zlib.
+"""Inflating the pixels of a PNG or TIFF file: by igzip where isal is installed (extra `archive`), else by zlib.
 
 igzip takes half the time and gives the same bytes. What runs on the tool does without it.
 """

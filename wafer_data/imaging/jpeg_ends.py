@@ -65,7 +65,9 @@ def _restart_ends(data: bytes, structure: JpegStructure, image: Image.Image) -> 
         return
     height, width, channels = struct.unpack_from(">HHB", data, frame + 3)
     sampling = [data[frame + 9 + 3 * channel] for channel in range(channels)] if channels > 1 else [0x11]
-    wide, high = (_BLOCK * max(part) for part in zip(*((one >> 4, one & 15) for one in sampling), strict=True))
+    wide, high = (
+        _BLOCK * max(part) for part in zip(*((one >> 4, one & 15) for one in sampling), strict=True)
+    )
     across, down = -(-width // wide), -(-height // high)
     needed = -(-across * down // interval) - 1
     if len(_RESTART.findall(data, structure.scan, structure.end)) < needed:

@@ -100,9 +100,7 @@ def read_image(
             size out of range, more parts than an image has, of a kind that is not read (the reason names it),
             non-finite or out-of-scale values, not enough memory.
     """
-    return read_sized(
-        source, colour=colour, max_pixels=max_pixels, min_side=min_side, reduce_to=reduce_to
-    )[0]
+    return read_sized(source, colour=colour, max_pixels=max_pixels, min_side=min_side, reduce_to=reduce_to)[0]
 
 
 def read_sized(

@@ -24,7 +24,7 @@ NO_PREDICTOR, DIFFERENCES, FLOAT_DIFFERENCES = 1, 2, 3
 UNSIGNED, SIGNED, FLOAT = 1, 2, 3
 UNKNOWN_SAMPLE, PREMULTIPLIED, ALPHA = 0, 1, 2
 MOST_SAMPLES = 16
-"""Channels that are looked at: four of colour, and some of alpha or masks. The tag could state four thousand million."""
+"""Channels that are looked at: four of colour, and some of alpha or masks. The tag could state thousands of millions."""
 
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _FILL_ORDER = 256, 257, 258, 259, 262, 266
 _STRIP_OFFSETS, _SAMPLES, _STRIP_ROWS, _STRIP_LENGTHS, _PLANAR = 273, 277, 278, 279, 284

@@ -48,7 +48,9 @@ def check_folder_names(images: Iterable[Path], root: Path, problems: list[Proble
             )
         for name in bad:
             detail = "its images train as normal; data.defects names a folder of defects"
-            problems.append(Problem(path=str(folder / name), problem="normals named as defects", detail=detail))
+            problems.append(
+                Problem(path=str(folder / name), problem="normals named as defects", detail=detail)
+            )
         for name in sorted(names.difference(good)) if good else ():
             detail = f"beside {good[0]}; its images train as normal, too"
             problems.append(Problem(path=str(folder / name), problem="beside the normals", detail=detail))

@@ -212,7 +212,9 @@ def _paired(
 
 def _mask_folders(folder: Path, masks: list[Path]) -> list[Path]:
     """Where the masks of a defect type may lie: in folders of its name among the masks, or inside its own."""
-    named = [child for place in masks for child in folders_in(place) if alike(child.name) == alike(folder.name)]
+    named = [
+        child for place in masks for child in folders_in(place) if alike(child.name) == alike(folder.name)
+    ]
     return [*named, *(found for found in folders_in(folder) if is_mask_folder(found.name))]
 
 

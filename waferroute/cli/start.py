@@ -20,6 +20,7 @@ from pathlib import Path
 from types import FrameType
 
 from wafer_data.errors import InputError
+from wafer_data.listing import printable
 from wafer_data.log import PACKAGES, log_to_stderr, speaks
 from wafer_data.own_code import refuse_foreign_packages
 from waferroute.cli.commands import COMMANDS
@@ -181,7 +182,8 @@ def _refuse_empty(arguments: list[str]) -> None:
 
 
 def _fail(message: str, *, launched: bool) -> int:
-    _say(f"error: {message}", launched=launched)
+    lines = message.split("\n")  # some are lists; what else cannot be printed comes from names of files
+    _say("error: " + "\n".join(map(printable, lines)), launched=launched)
     return 2
 
 
