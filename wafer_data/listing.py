@@ -67,7 +67,7 @@ def alike(name: str) -> str:
 
 
 def printable(text: str) -> str:
-    """A text on one line that cannot steer a terminal: a file name may hold line breaks, escapes and bytes that are none."""
+    """A text as one line that cannot steer a terminal: names of files may hold line breaks and escapes."""
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 

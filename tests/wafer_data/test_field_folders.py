@@ -505,7 +505,9 @@ class TestWholeSet:
         problem = Problem(path="dup\n\x1b[31mx.png", problem="duplicate", detail="same pixels as \udcff.png")
         (line,) = lines([problem])
         assert r"dup\n\x1b[31mx.png: same pixels as \udcff.png" in line
-        assert r"a\nb.png: unreadable" in describe_bad([problem | {"path": "a\nb.png", "problem": "unreadable"}], 1)
+        assert r"a\nb.png: unreadable" in describe_bad(
+            [problem | {"path": "a\nb.png", "problem": "unreadable"}], 1
+        )
 
     def test_large_images_lose_small_defects(self, mvtec_root: Path, tmp_path: Path, save: SaveImage) -> None:
         _, problems = prepared(mvtec_root, tmp_path)

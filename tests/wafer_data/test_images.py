@@ -348,7 +348,9 @@ class TestRefused:
             raise AssertionError("pixels were decoded")
 
         monkeypatch.setattr(ImageFile.ImageFile, "load", decoded)
-        assert reason(png_header(20_000, 20_000)) == "too large: more than 64 megapixels"
+        assert reason(png_header(20_000, 20_000)).startswith(
+            "too large: more than 64 megapixels: cut or shrink it"
+        )
         assert reason(png_header(9_000, 9_000)).startswith("too large: 9000 x 9000 pixels")
         (tmp_path / "wafer.png").write_bytes(png_header(20_000, 20_000))
         assert "too large" in reason(tmp_path / "wafer.png")

@@ -475,6 +475,14 @@ class TestOldWriters:
         data = by_hand(plain() | {259: (3, [5]), 279: (4, [])}, GREY8.tobytes())
         assert "without StripByteCounts" in reason(data)
 
+    def test_no_bits_a_sample_where_there_is_a_byte_for_each(self) -> None:
+        """By the letter it is a picture of one bit, in the first eighth of the strip."""
+        bytes_each = by_hand(plain() | {258: (3, [])}, GREY8.tobytes())
+        assert "without BitsPerSample" in reason(bytes_each)
+        ones = GREY8 > 100
+        one_bit = by_hand(plain() | {258: (3, [])}, np.packbits(ones, axis=1).tobytes())
+        np.testing.assert_array_equal(read_grey(one_bit), ones * 255)
+
     def test_no_rows_a_strip(self) -> None:
         np.testing.assert_array_equal(read_grey(by_hand(plain() | {278: (4, [0])}, GREY8.tobytes())), GREY8)
         np.testing.assert_array_equal(

@@ -104,8 +104,8 @@ def image_from_picture(
 def _file_behind(picture: Image.Image) -> bytes | None:
     """The bytes of the file that a picture was opened from, as long as Pillow has made no pixels of it; else None.
 
-    Pillow reads some kinds as another picture than they are (`tiff_pixels`, `bmp_palette`, `png_colour`). Once it has, nothing
-    tells 16-bit colour of a PNG, the palette of a BMP and the orientation of a TIFF.
+    Pillow reads some kinds as another picture than they are (`tiff_pixels`, `bmp_palette`, `png_colour`). Once it has,
+    nothing tells 16-bit colour of a PNG, the palette of a BMP and the orientation of a TIFF.
 
     Raises:
         Refused: pixels that Pillow has made of such a TIFF.
@@ -119,7 +119,9 @@ def _file_behind(picture: Image.Image) -> bytes | None:
         return data
     tags = getattr(picture, "tag_v2", None)
     if tags is not None and (name := _changed_by_pillow(tags)):
-        raise unsupported(f"a picture that Pillow has loaded from a TIFF {name}", "give the file, or do not load it")
+        raise unsupported(
+            f"a picture that Pillow has loaded from a TIFF {name}", "give the file, or do not load it"
+        )
     return None
 
 

@@ -313,7 +313,8 @@ def _open(data: bytes, image_format: str, max_pixels: int) -> Image.Image:
 def _limit(max_pixels: int) -> str:
     # Pillow has a limit of its own (twice MAX_IMAGE_PIXELS), which may be the lower one.
     own = Image.MAX_IMAGE_PIXELS
-    return f"more than {(max_pixels if own is None else min(max_pixels, 2 * own)) / 1e6:g} megapixels"
+    most = max_pixels if own is None else min(max_pixels, 2 * own)
+    return f"more than {most / 1e6:g} megapixels: cut or shrink it, or raise data.max_megapixels"
 
 
 def resized(values: np.ndarray, height: int, width: int) -> np.ndarray:

@@ -24,7 +24,7 @@ NO_PREDICTOR, DIFFERENCES, FLOAT_DIFFERENCES = 1, 2, 3
 UNSIGNED, SIGNED, FLOAT = 1, 2, 3
 UNKNOWN_SAMPLE, PREMULTIPLIED, ALPHA = 0, 1, 2
 MOST_SAMPLES = 16
-"""Channels that are looked at: four of colour, and some of alpha or masks. The tag could state thousands of millions."""
+"""Channels that are looked at: four of colour, and some of alpha or masks. The tag could state a thousand million."""
 
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _FILL_ORDER = 256, 257, 258, 259, 262, 266
 _STRIP_OFFSETS, _SAMPLES, _STRIP_ROWS, _STRIP_LENGTHS, _PLANAR = 273, 277, 278, 279, 284
@@ -129,6 +129,10 @@ def layout_of(page: Directory) -> Layout:
     """
     layout = _read(page)
     _check_meaning(layout)
+    if _BITS not in page.entries and layout.compression == UNCOMPRESSED:
+        bytes_each = layout.part_samples * layout.rows_of(0)
+        if max(layout.lengths, default=0) >= bytes_each:
+            raise unsupported("TIFF without BitsPerSample, which means one bit, with a byte for each sample")
     return layout
 
 

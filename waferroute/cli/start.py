@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from importlib import import_module
@@ -52,6 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     _prepare_streams()
     log_to_stderr()
+    # Lines of Python source about files that are judged here anyway (wafer_data.imaging.read).
+    warnings.filterwarnings("ignore", module=r"PIL\.")
     # Threads that wait for each other sleep: spinning, they keep each other off the cores of a busy computer, where a
     # step of a training then takes tens of times as long (benchmarks/busy_training.py). Read when torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
