@@ -108,14 +108,17 @@ def _file_behind(picture: Image.Image) -> bytes | None:
     nothing tells 16-bit colour of a PNG, the palette of a BMP and the orientation of a TIFF.
 
     Raises:
-        Refused: pixels that Pillow has made of such a TIFF.
+        Refused: pixels that Pillow has made of such a TIFF, or a file that cannot be read any more.
     """
     file = getattr(picture, "fp", None)
-    if picture.format in _READ_OTHERWISE and file is not None and getattr(picture, "tile", ()):
-        place = file.tell()
-        file.seek(0)
-        data: bytes = file.read()
-        file.seek(place)
+    if picture.format in _READ_OTHERWISE and file is not None and getattr(picture, "tile", None):
+        try:
+            place = file.tell()
+            file.seek(0)
+            data: bytes = file.read()
+            file.seek(place)
+        except (OSError, ValueError) as error:  # closed meanwhile
+            raise damaged(str(error)) from error
         return data
     tags = getattr(picture, "tag_v2", None)
     if tags is not None and (name := _changed_by_pillow(tags)):

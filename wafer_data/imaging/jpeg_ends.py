@@ -61,7 +61,7 @@ def _is_grey(image: Image.Image, right: int, bottom: int, width: int) -> bool:
 def _restart_ends(data: bytes, structure: JpegStructure, image: Image.Image) -> Iterator[tuple[int, int]]:
     """Right and lower edge of the last block before each restart marker, in pixels of `image`."""
     interval, frame = structure.interval, structure.frame
-    if not interval or structure.scans != 1 or data[frame - 1] not in _SEQUENTIAL:
+    if not interval or not frame or structure.scans != 1 or data[frame - 1] not in _SEQUENTIAL:
         return
     height, width, channels = struct.unpack_from(">HHB", data, frame + 3)
     sampling = [data[frame + 9 + 3 * channel] for channel in range(channels)] if channels > 1 else [0x11]

@@ -34,7 +34,7 @@ class JpegStructure:
         end: Where the end marker is.
         frame: Where the segment of the frame begins, behind its marker.
         width: Pixels, as the frame states them.
-        interval: Groups of blocks between two restart markers; 0 where there are none.
+        interval: Groups of blocks between two restart markers of the first scan; 0 where there are none.
         scans: How many there are.
         scan: Where the compressed data of the last one begin.
     """
@@ -79,12 +79,13 @@ def examine_jpeg(data: bytes) -> JpegStructure:
             return found
         if marker in _FRAMES and position + 8 <= len(data):
             depth, channels = data[position + 2], data[position + 7]
-            found.frame, found.width = position, struct.unpack_from(">H", data, position + 5)[0]
+            if not found.frame:  # decoders may never see what follows the pixels
+                found.frame, found.width = position, struct.unpack_from(">H", data, position + 5)[0]
             if data[position + 3 : position + 5] == b"\0\0":
                 found.unsupported = "JPEG that states its height behind its pixels"
             found.unsupported = found.unsupported or _unsupported(marker, depth, channels)
         adobe = adobe or (marker == _ADOBE and data[position + 2 : position + 7] == b"Adobe")
-        if marker == _RESTART_INTERVAL and position + 4 <= len(data):
+        if marker == _RESTART_INTERVAL and not found.scans and position + 4 <= len(data):
             found.interval = struct.unpack_from(">H", data, position + 2)[0]
         position += struct.unpack_from(">H", data, position)[0]
         if marker == _SCAN:

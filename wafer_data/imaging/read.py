@@ -266,7 +266,10 @@ def _check_decoded_jpeg(
         again = _open(changed, "JPEG", image.width * image.height + 1)
         if reduce_to is not None:
             again.draft(image.mode, (reduce_to, reduce_to))
-        again.load()
+        try:
+            again.load()
+        except OSError as error:
+            raise damaged(str(error)) from error
         return again
 
     check_ends(data, structure, image, decode)

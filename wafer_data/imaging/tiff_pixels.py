@@ -87,9 +87,9 @@ def _decompressed(layout: Layout, stored: list[bytes], rows: list[int]) -> Itera
             yield _REVERSED[found] if layout.reversed_bits else found
         return
     if kinds.LOSSLESS[layout.compression] == "deflate":  # libtiff does not compare its checksum
-        for data, high in zip(stored, rows, strict=True):
+        for data, count in zip(stored, rows, strict=True):
             packed = _REVERSED[np.frombuffer(data, np.uint8)].tobytes() if layout.reversed_bits else data
-            inflated = inflated_start(packed, high * layout.row_bytes)
+            inflated = inflated_start(packed, count * layout.row_bytes)
             if inflated is None:
                 raise damaged("the compressed pixels of a strip or tile end early or are broken")
             yield np.frombuffer(inflated, np.uint8)
