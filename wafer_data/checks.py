@@ -20,6 +20,7 @@ from wafer_data.errors import DataError, InputError
 from wafer_data.files import sha256_file
 from wafer_data.imaging.planes import luminance
 from wafer_data.imaging.read import UnreadableImage, read_image, to_square
+from wafer_data.listing import printable
 from wafer_data.masks import MOST_COVERED, read_mask
 from wafer_data.problems import Problem
 from wafer_data.progress import Progress
@@ -42,6 +43,7 @@ class CheckedImage:
     Attributes:
         shape: Height and width in pixels, (0, 0) where they are not known.
         median, highest: Grey of the model input, in [0, 1].
+        grey: Of a set in colour (`data.colour`), that it has none.
     """
 
     candidate: Candidate
@@ -53,6 +55,7 @@ class CheckedImage:
     shape: tuple[int, int] = (0, 0)
     median: float = 0.0
     highest: float = 0.0
+    grey: bool = False
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,13 @@ class Look:
     def highest(self) -> float:
         """Brightest grey of the model input, in [0, 1]."""
         return 0.0 if self.square is None else float(self.square.max())
+
+    @property
+    def grey(self) -> bool:
+        """Whether three channels are all the same."""
+        return (
+            self.square is not None and self.square.ndim == 3 and bool((self.square == self.square[0]).all())
+        )
 
 
 def check_images(
@@ -130,6 +140,7 @@ def check_images(
                     shape=look.shape,
                     median=look.median,
                     highest=look.highest,
+                    grey=look.grey,
                 )
             )
             if keep is not None:
@@ -239,7 +250,10 @@ def without_mask(images: list[CheckedImage]) -> list[Problem]:
 def describe_bad(bad: list[Problem], total: int) -> str:
     """The message that lists the first `LISTED` images which cannot be used, and what to do."""
     lines = [f"{len(bad)} of {total} images cannot be used:"]
-    lines += [f"  {problem['path']}: {problem['problem']}: {problem['detail']}" for problem in bad[:LISTED]]
+    lines += [
+        printable(f"  {problem['path']}: {problem['problem']}: {problem['detail']}")
+        for problem in bad[:LISTED]
+    ]
     if len(bad) > LISTED:
         lines.append(f"  and {len(bad) - LISTED} more")
     lines.append("Repair or remove them, or set data.skip_bad_images=true to leave them out.")

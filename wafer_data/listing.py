@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -14,10 +15,14 @@ from pathlib import Path
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 _OTHER_FORMATS = {
-    ".webp", ".gif", ".jp2", ".j2k", ".jxl", ".heic", ".heif", ".avif", ".dng", ".raw", ".pgm", ".ppm", ".pnm", ".npy",
-    ".dcm", ".fits", ".exr", ".hdr", ".psd", ".tga", ".jfif", ".jpe", ".svg",
+    ".webp", ".gif", ".jp2", ".j2k", ".j2c", ".jpc", ".jpx", ".jpf", ".jxl", ".jxr", ".wdp", ".hdp", ".heic", ".heif",
+    ".avif", ".dng", ".raw", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".pef", ".pbm", ".pgm", ".ppm",
+    ".pnm", ".pam", ".pfm", ".npy", ".npz", ".dcm", ".fits", ".fit", ".exr", ".hdr", ".psd", ".tga", ".pcx", ".sgi",
+    ".qoi", ".ico", ".czi", ".h5", ".hdf5", ".jfif", ".jpe", ".mpo", ".apng", ".dib", ".svg", ".pdf", ".avi", ".mp4",
+    ".mov", ".mkv", ".zip", ".7z", ".rar", ".tar", ".gz", ".tgz", ".bz2", ".xz",
 }  # fmt: skip
-"""Suffixes of pictures that are not read: where they lie in a folder, that is said."""
+"""Suffixes of pictures, videos and archives that are not read: where they lie in a folder, that is said."""
+_FILE_SUFFIX = re.compile(r"\.([a-z]{1,8}\d?|j2k|7z)", re.IGNORECASE)
 NORMAL_NAMES = {
     "good", "ok", "o.k.", "normal", "normals", "io", "i.o.", "pass", "passed", "defect_free", "defect-free",
     "defectfree", "no_defect", "no-defect", "nodefect", "non_defective", "fine", "good_images", "ok_images",
@@ -59,6 +64,16 @@ def alike(name: str) -> str:
     macOS and some programs store an accent as a character of its own behind its letter, others do not.
     """
     return unicodedata.normalize("NFC", name).casefold()
+
+
+def printable(text: str) -> str:
+    """A text as one line that cannot steer a terminal: names of files may hold line breaks and escapes."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
+def is_other_format(name: str) -> bool:
+    """Whether a file is a picture that is not read, by its suffix."""
+    return Path(name).suffix.lower() in _OTHER_FORMATS
 
 
 def other_formats(suffixes: Counter[str]) -> str:
@@ -116,12 +131,22 @@ def walk(
                     (links if entry.is_symlink() else pending).append(path)
             elif is_system_file(entry.name):
                 passed_over(path)
-            elif entry.is_symlink() and not path.suffix and not path.exists():
-                # a share that is not mounted: all its images would be missing without a word
-                why = "a link that leads nowhere: is what it names mounted?"
-                on_error(FileNotFoundError(errno.ENOENT, why, entry.path))
+            elif leads_nowhere(entry):
+                on_error(FileNotFoundError(errno.ENOENT, LEADS_NOWHERE, entry.path))
             else:
                 yield path
+
+
+LEADS_NOWHERE = "a link that leads nowhere: is what it names mounted?"
+
+
+def leads_nowhere(entry: os.DirEntry[str]) -> bool:
+    """Whether it is a link to a folder that is not there: all its images would be missing without a word.
+
+    `lot_2024.05` is the name of a folder, `notes.txt` that of a file, which holds nobody's images.
+    """
+    named_as_file = _FILE_SUFFIX.fullmatch(Path(entry.name).suffix) is not None
+    return entry.is_symlink() and not named_as_file and not Path(entry.path).exists()
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

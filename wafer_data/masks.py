@@ -7,6 +7,8 @@ import numpy as np
 from PIL import Image
 
 from wafer_data.imaging.read import UnreadableImage, read_grey
+from wafer_data.imaging.tiff import stored_channels
+from wafer_data.imaging.tiff_structure import TIFF_SIGNATURES
 from wafer_data.listing import IMAGE_SUFFIXES, is_system_file
 
 MOST_COVERED = 0.5
@@ -54,17 +56,22 @@ def _marked(source: Path | bytes, name: str, max_pixels: int) -> np.ndarray:
     if data.startswith(b"\xff\xd8"):
         half = grey.max() / 2
         return grey > half if half else grey > 0
-    if not data.startswith((b"\x89PNG", b"BM")):  # of TIFF, Pillow may read another picture than read_grey
-        return grey > 0
+    if data.startswith(TIFF_SIGNATURES):  # of which Pillow may read another picture than read_grey
+        stored = stored_channels(data)
+        return grey > 0 if stored is None else _shown(*stored)
     with Image.open(io.BytesIO(data), formats=("PNG", "BMP")) as image:
-        if image.mode in ("P", "RGB", "RGBA", "LA"):
-            planes = np.asarray(image).reshape(image.height, image.width, -1)
-            has_alpha = image.mode in ("RGBA", "LA")
-            colour = planes[:, :, :-1] if has_alpha else planes
-            if has_alpha and (colour == colour[0, 0]).all():
-                return planes[:, :, -1] > 0
-            return np.asarray((colour > 0).any(axis=2))
-    return grey > 0
+        if image.mode not in ("P", "RGB", "RGBA", "LA"):
+            return grey > 0
+        planes = np.asarray(image).reshape(image.height, image.width, -1)
+        has_alpha = image.mode in ("RGBA", "LA")
+        return _shown(planes[:, :, :-1], planes[:, :, -1]) if has_alpha else _shown(planes, None)
+
+
+def _shown(colour: np.ndarray, alpha: np.ndarray | None) -> np.ndarray:
+    """What is not zero in some channel; where all has one colour, what is not transparent."""
+    if alpha is not None and (colour == colour[0, 0]).all():
+        return np.asarray(alpha > 0)
+    return np.asarray((colour > 0).any(axis=2))
 
 
 def mask_to_square(mask: np.ndarray, size: int) -> np.ndarray:

@@ -6,6 +6,8 @@ import collections
 from collections.abc import Iterable
 from typing import TypedDict
 
+from wafer_data.listing import printable
+
 
 class Problem(TypedDict):
     """One line of problems.json: the file, the kind of problem, and what exactly was seen."""
@@ -28,6 +30,8 @@ _MEANING = {
     "mask without image": "masks fit no image and are not used",
     "one mask for several images": "masks fit several images each and are used for none",
     "mask beside its image": "masks lie beside their images; they are used as masks and not as images",
+    "same name": "pictures have the name of another one beside them: if they show the same (a JPEG of a PNG), it "
+    "may lie in training, calibration and test",
     "named as a mask": "pictures are named as the mask of an image beside them and show none: they are used as neither",
     "duplicate": "images have the pixels of another one and are left out",
     "repeated in the test": "test images have the pixels of another test image: they count twice",
@@ -36,12 +40,15 @@ _MEANING = {
     "folder not used": "folders of images have no place in the layout and are not used",
     "annotations": "folders hold annotations (labelme, VOC, YOLO) that are not read: masks are images",
     "link passed over": "linked folders lead to a folder that is searched under another name",
-    "other format": "folders hold pictures of formats that are not read",
+    "other format": "folders hold pictures, videos or archives of formats that are not read",
     "normals by another name": "folders count as normal images by their name",
+    "normals named as defects": "folders count as normal images although their name says defective",
+    "beside the normals": "folders lie beside one whose name says normal, and count as normal images, too",
     "two names for normals": "folders are taken for a defect type although their name says normal",
     "no normal test image": "set without a normal image in its test: false alarms cannot be measured",
     "mixed bit depths": "mixture of bit depths: what is white to one image is dim to another",
     "brightness": "normal images are far brighter or darker than the others",
+    "grey among colour": "set of grey and coloured images: what the models learn of colour, the grey ones do not show",
     "shrunk": "set of large images: small defects are lost when they are shrunk",
     "tiled": "set of large images: they are looked at in overlapping tiles",
     "tiles of parts": "set of tiles cut from larger parts: whole parts train or calibrate",
@@ -66,5 +73,5 @@ def lines(problems: Iterable[Problem], where: str = "data/problems.json") -> lis
     for kind, members in kinds.items():
         meaning, first = _MEANING.get(kind, kind), members[0]
         rest = f"; all in {where}" if len(members) > 1 else ""
-        found.append(f"{len(members)} {meaning}. First: {first['path']}: {first['detail']}{rest}")
+        found.append(printable(f"{len(members)} {meaning}. First: {first['path']}: {first['detail']}{rest}"))
     return found

@@ -12,10 +12,13 @@ from wafer_data.imaging.tiling import Tiling
 from wafer_data.problems import Problem
 from wafer_data.tiled import said
 
-FAR = 2.0
-"""Normal images whose median grey is more than this many powers of two from that of all are named ..."""
+FAR = 1.8
+"""Normal images whose median grey is more than this many powers of two from the usual one are named (two bits of depth
+make two of them, less what images of one kind differ by) ..."""
 FAR_DEVIATIONS = 6.0
-"""... if that is also this many robust standard deviations."""
+"""... if that is also this many robust standard deviations, or they are a group of their own."""
+GAP = 1.2
+"""Powers of two without any image that part two groups: a deviation over both would take any mixture for spread."""
 NEARLY_ALL = 0.9
 """Where that share of the training normals has one size, those of another are more likely a mistake than a recipe's."""
 SHRUNK = 2.0
@@ -48,6 +51,7 @@ def survey(
     return [
         *(_depths(measured) or _other_depths(measured[0].bits, others)),
         *_brightness(measured, normals),
+        *(_without_colour(measured) if colour else []),
         *_odd_sizes(measured),
         *_sizes(images, SourceSize.of([image.shape for image in measured], expected)),
         *(_shrunk(measured, image_size, colour) if tiling is None else [said(images, tiling)]),
@@ -77,23 +81,39 @@ def _other_depths(bits: int, others: list[CheckedImage]) -> list[Problem]:
 
 
 def _brightness(measured: list[CheckedImage], normals: list[CheckedImage]) -> list[Problem]:
-    """Normal images, also of the test, that are far from those of the training side."""
-
-    def logs_of(images: list[CheckedImage]) -> np.ndarray:
-        return np.log2([max(image.median, 1 / 512) for image in images])
-
-    middle = float(np.median(logs_of(measured)))
-    deviation = 1.4826 * float(np.median(np.abs(logs_of(measured) - middle)))
-    far = np.abs(logs_of(normals) - middle) > max(FAR, FAR_DEVIATIONS * deviation)
+    """Normal images, also of the test, that are far from the largest group of those of the training side."""
+    logs = np.log2([max(image.median, 1 / 512) for image in normals])
+    is_measured = np.array([image.candidate.side != "test" for image in normals])
+    order = np.argsort(logs)
+    group = np.empty(len(logs), int)
+    group[order] = np.cumsum(np.diff(logs[order], prepend=logs[order[0]]) > GAP)
+    counts = np.bincount(group[is_measured])
+    usual = len(counts) - 1 - int(np.argmax(counts[::-1]))  # the brighter one of two equal ones
+    of_usual = logs[is_measured & (group == usual)]
+    middle = float(np.median(of_usual))
+    deviation = 1.4826 * float(np.median(np.abs(of_usual - middle)))
+    far = np.abs(logs - middle) > max(FAR, FAR_DEVIATIONS * deviation)
+    for other in set(group) - {usual}:
+        far |= (group == other) & (abs(np.median(logs[group == other]) - middle) > FAR)
     return [
         Problem(
             path=str(image.candidate.path),
             problem="brightness",
-            detail=f"its median grey is {image.median:.3f} of white, that of all normal images {2**middle:.3f}",
+            detail=f"its median grey is {image.median:.3f} of white, that of {len(of_usual)} of the {len(measured)} "
+            f"normal images of the training side about {2**middle:.3f}",
         )
         for image, is_far in zip(normals, far, strict=True)
         if is_far
     ]
+
+
+def _without_colour(measured: list[CheckedImage]) -> list[Problem]:
+    """Grey images among those of a set in colour: what is colour to the others they do not show."""
+    grey = [image for image in measured if image.grey]
+    if not grey or len(grey) == len(measured):
+        return []
+    detail = f"{len(grey)} of {len(measured)} training normals have three equal channels"
+    return [Problem(path=str(grey[0].candidate.path), problem="grey among colour", detail=detail)]
 
 
 def _odd_sizes(measured: list[CheckedImage]) -> list[Problem]:

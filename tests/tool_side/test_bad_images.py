@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Never
 
 import numpy as np
 import pytest
@@ -117,6 +118,19 @@ def test_a_batch_of_good_and_bad_images_goes_on_to_its_end(
     assert all(result.decision == "REVIEW" and result.reasons for result in refused)
     assert results[2].source == "<NoneType>"
     assert [results[i].score for i in judged] == [inspector.inspect(image).score for image in good]
+
+
+def test_a_fault_of_the_reader_costs_one_image(
+    bundle: Path, wafer: Wafer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inspector, good = Inspector(bundle), wafer(1)
+
+    def read(image: object) -> Never:
+        raise IndexError("nobody thought of this")
+
+    assert inspector.inspect(good).judged
+    monkeypatch.setattr(inspector, "_read_sized", read)
+    assert_refused(inspector.inspect(good), "its reader failed (IndexError: nobody thought of this)")
 
 
 def test_a_batch_is_read_one_image_at_a_time(inspector: Inspector, wafer: Wafer) -> None:

@@ -86,6 +86,13 @@ class TestResults:
         assert [row["decision"] for row in rows if "lot 1" in row["source"]] == ["REJECT"]
         assert inspect_all.status == 0  # type: ignore[attr-defined]
 
+    def test_images_of_a_folder_that_is_not_there_are_not_judged(
+        self, inspect_all: Watch, drop: Path
+    ) -> None:
+        (drop / "lot 2").symlink_to(drop / "not mounted")
+        assert len(inspect_all()) == 3
+        assert inspect_all.status == 3  # type: ignore[attr-defined]
+
     def test_a_second_run_has_nothing_to_do(self, inspect_all: Watch) -> None:
         assert len(inspect_all()) == 3
         assert inspect_all() == []

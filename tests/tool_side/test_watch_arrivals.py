@@ -284,6 +284,47 @@ class TestFolder:
         clock.now = 3
         assert names(folder.new_files()) == ["c.png"]
 
+    def test_formats_that_are_not_read_are_said_once_each(
+        self, drop: Path, clock: Clock, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        (drop / "a.webp").touch()
+        folder, _ = self.looked(drop, clock)
+        for name in ("b.webp", "c.PGM"):
+            (drop / name).touch()
+        folder.new_files()
+        clock.now = 9
+        folder.new_files()
+        said = [record.message for record in caplog.records]
+        assert len(said) == 2 and "a.webp: not looked at" in said[0] and "c.PGM: not looked at" in said[1]
+
+    def test_folders_that_cannot_be_read_and_links_to_none_are_said_once_and_kept_in_mind(
+        self,
+        drop: Path,
+        clock: Clock,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        (drop / "lot_2024.05").symlink_to(tmp_path / "not mounted")
+        scandir, shut = os.scandir, [str(drop / "lot")]
+
+        def refusing(path: str) -> object:
+            if path in shut:
+                raise PermissionError(13, "Permission denied", path)
+            return scandir(path)
+
+        monkeypatch.setattr(watch_folder.os, "scandir", refusing)
+        folder = WatchedFolder(drop, Done(), clock)
+        for clock.now in (0, 9):
+            assert names(folder.new_files()) == ["a.png"]
+        assert sorted(Path(path).name for path in folder.left_out) == ["lot", "lot_2024.05"]
+        said = sorted(record.message for record in caplog.records)
+        assert len(said) == 2 and "Permission denied" in said[0] and "leads nowhere" in said[1]
+        shut.clear()
+        (drop / "lot_2024.05").unlink()
+        clock.now = 99
+        assert names(folder.new_files()) == ["a.png", "b.TIF"] and not folder.left_out
+
     def test_a_link_to_an_image_is_followed(self, drop: Path, clock: Clock, tmp_path: Path) -> None:
         (tmp_path / "far.png").touch()
         (drop / "link.png").symlink_to(tmp_path / "far.png")

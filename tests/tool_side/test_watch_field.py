@@ -19,6 +19,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from tool_side import Inspector, load_bundle, sinks
 from tool_side.runtime.inspect_files import run_inspect
+from tool_side.runtime.repeats import SeenPictures
 from tool_side.watch.done import COARSE_NS, Done, FileState
 from tool_side.watch.folder import WatchedFolder
 from tool_side.watch.watch import WatchOptions, run_watch
@@ -34,6 +35,13 @@ def save(path: Path, image: np.ndarray, **options: Any) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(image).save(path, **options)
     return path
+
+
+def noted(path: Path, image: np.ndarray, note: str) -> Path:
+    """The picture as a program stores it that writes the time, or the wafer, into each file."""
+    info = PngInfo()
+    info.add_text("wafer", note)
+    return save(path, image, pnginfo=info)
 
 
 def watched(bundle: Path, folder: Path, **options: Any) -> list[dict[str, Any]]:
@@ -111,11 +119,8 @@ class TestFrozenCamera:
     def test_the_same_pixels_in_other_bytes_are_one_picture(
         self, bundle: Path, tmp_path: Path, wafer: Wafer, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """As of a program that writes the time, or the wafer, into each file."""
         for number in range(4):
-            note = PngInfo()
-            note.add_text("wafer", f"W{number:02}")
-            save(tmp_path / "drop" / f"{number}.png", wafer(1), pnginfo=note)
+            noted(tmp_path / "drop" / f"{number}.png", wafer(1), f"W{number:02}")
         save(tmp_path / "drop" / "4.bmp", wafer(1))
         save(tmp_path / "drop" / "5.png", wafer(2))
         rows = watched(bundle, tmp_path / "drop")
@@ -126,6 +131,46 @@ class TestFrozenCamera:
         out = io.StringIO()
         assert run_inspect(bundle, [tmp_path / "drop"], out=out) == 0
         assert "2 PASS, 4 REVIEW" in out.getvalue()
+
+    def test_the_same_pixels_are_found_once_the_first_file_is_gone_and_after_each_restart(
+        self, bundle: Path, tmp_path: Path, wafer: Wafer, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Inspected images are moved away, as the documents advise."""
+        for number in range(3):
+            path = noted(tmp_path / "drop" / f"{number}.png", wafer(1), f"W{number}")
+            rows = watched(bundle, tmp_path / "drop")
+            path.rename(tmp_path / path.name)
+        assert [row["decision"] for row in rows] == ["PASS", "REVIEW", "REVIEW"]
+        assert all(
+            "the same pixels as" in row["reasons"][-1] and "0.png" in row["reasons"][-1] for row in rows[1:]
+        )
+        assert caplog.text.count("ALARM") == 2  # one a start
+
+    def test_a_file_that_is_overwritten_with_the_same_pixels_is_a_repeat(
+        self, bundle: Path, tmp_path: Path, wafer: Wafer, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        for number in range(2):
+            noted(tmp_path / "drop" / "current.png", wafer(1), f"W{number}")
+            rows = watched(bundle, tmp_path / "drop")
+        assert [row["decision"] for row in rows] == ["PASS", "REVIEW"]
+        assert "the same pixels as before in" in rows[1]["reasons"][-1] and "ALARM" in caplog.text
+
+    def test_one_picture_that_keeps_coming_is_not_forgotten(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("tool_side.runtime.repeats._MOST_PICTURES", 3)
+        seen = SeenPictures()
+        for number in range(10):
+            seen.remember(f"other {number}", "another", SHA)
+            assert seen.remember("frozen", f"{number}.png", f"{number}") == ("0.png", "0")
+
+    def test_results_of_an_older_version_know_no_picture(
+        self, bundle: Path, tmp_path: Path, wafer: Wafer
+    ) -> None:
+        noted(tmp_path / "drop" / "0.png", wafer(1), "W0")
+        (row,) = watched(bundle, tmp_path / "drop")
+        del row["picture"]
+        (tmp_path / "drop.results.jsonl").write_text(json.dumps(row) + "\n")
+        noted(tmp_path / "drop" / "1.png", wafer(1), "W1")
+        assert [row["decision"] for row in watched(bundle, tmp_path / "drop")] == ["PASS", "PASS"]
 
     def test_also_after_a_restart(self, bundle: Path, frozen: Path) -> None:
         watched(bundle, frozen)
@@ -250,6 +295,20 @@ class TestSize:
         Image.fromarray(wafer(1)).resize((1024, 1024)).save(tmp_path / "a.jpg", quality=95)
         assert sized((1024, 1024), reduced_decoding=True).inspect(tmp_path / "a.jpg").route != "none"
         assert sized((300, 300), reduced_decoding=True).inspect(tmp_path / "a.jpg").route == "none"
+
+    @pytest.mark.parametrize("side", [256, 512])
+    def test_reduced_decoding_lets_no_thumbnail_through(
+        self, sized: Callable[..., Inspector], wafer: Wafer, tmp_path: Path, side: int
+    ) -> None:
+        """A half or a quarter of the size is what a JPEG of the right size is reduced to, and what a thumbnail has."""
+        inspector, small = (
+            sized((1024, 1024), reduced_decoding=True),
+            Image.fromarray(wafer(1)).resize((side, side)),
+        )
+        small.save(tmp_path / "a.png")
+        small.save(tmp_path / "a.jpg", quality=95)
+        for image in (tmp_path / "a.png", tmp_path / "a.jpg", np.asarray(small), small):
+            assert f"{side} x {side} pixels" in inspector.inspect(image).reasons[0]
 
     def test_a_bundle_that_does_not_say_takes_any(self, bundle: Path, wafer: Wafer) -> None:
         assert Inspector(bundle).inspect(wafer(1)[:200]).route != "none"

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from wafer_data import files
+from wafer_data.checks import describe_bad
 from wafer_data.config import DataConfig
 from wafer_data.errors import InputError
 from wafer_data.masks import read_mask
@@ -92,6 +93,37 @@ class TestWhatIsNotUsedIsSaid:
             ("folder not used", "4 images")
         ]
 
+    @pytest.mark.parametrize(
+        "name", ["train/good/mask", "test/good/gt", "test/masks", "test/stain/lot 1/mask"]
+    )
+    def test_images_in_a_folder_that_is_named_as_one_of_masks(self, mvtec_root: Path, name: str) -> None:
+        shutil.copytree(mvtec_root / "test" / "scratch", mvtec_root / name)
+        candidates, problems = found(mvtec(mvtec_root))
+        assert len(candidates) == 78
+        assert [(p["problem"], p["path"]) for p in problems] == [("folder not used", str(mvtec_root / name))]
+        assert "6 images; named as a folder of masks" in problems[0]["detail"]
+
+    def test_masks_inside_the_folders_of_defect_types_are_used(
+        self, mvtec_root: Path, save: SaveImage
+    ) -> None:
+        (mvtec_root / "ground_truth/scratch").rename(mvtec_root / "test/scratch/masks")
+        (mvtec_root / "ground_truth").rmdir()
+        candidates, problems = found(mvtec(mvtec_root))
+        assert sum(c.mask is not None for c in candidates) == 6 and not problems
+        save(mvtec_root / "test/loose.png", 900)
+        normals, defects = str(mvtec_root / "train/good"), str(mvtec_root / "test")
+        candidates, problems = found(DataConfig(format="folder", root=normals, defects=defects))
+        assert sum(c.mask is not None for c in candidates) == 6
+        assert kinds(problems) == {"normals by another name"}
+
+    def test_one_picture_in_two_formats(self, mvtec_root: Path) -> None:
+        for path in sorted((mvtec_root / "train/good").iterdir()):
+            Image.open(path).save(path.with_suffix(".jpg"))
+        candidates, problems = found(mvtec(mvtec_root))
+        assert len(candidates) == 138
+        assert kinds(problems) == {"same name"} and len(problems) == 60
+        assert problems[0]["path"].endswith("000.png") and problems[0]["detail"] == "beside 000.jpg"
+
     @pytest.mark.parametrize("name", ["x.png", "train/x.png", "test/x.png"])
     def test_images_outside_the_sub_folders(self, mvtec_root: Path, save: SaveImage, name: str) -> None:
         save(mvtec_root / name, 900)
@@ -128,6 +160,14 @@ class TestNames:
         assert sum(c.mask is not None for c in candidates) == 6
         assert not problems
 
+    def test_masks_may_lie_in_two_folders(self, mvtec_root: Path) -> None:
+        for number, path in enumerate(sorted((mvtec_root / "ground_truth/scratch").iterdir())):
+            if number % 2:
+                (mvtec_root / "masks/scratch").mkdir(parents=True, exist_ok=True)
+                path.rename(mvtec_root / "masks/scratch" / path.name)
+        candidates, problems = found(mvtec(mvtec_root))
+        assert sum(c.mask is not None for c in candidates) == 6 and not problems
+
     def test_bytes_that_are_no_text(self, mvtec_root: Path, tmp_path: Path) -> None:
         path = mvtec_root / "train/good/000.png"
         try:
@@ -139,11 +179,12 @@ class TestNames:
         assert len(kept) == 1 and os.fsencode(kept[0]).endswith(b"/lot\xff\n.png")
         assert files.read_json(tmp_path / "data" / "split.json")
 
+    @pytest.mark.parametrize("name", ["train/good/lot_2", "train/good/lot_2024.05", "test/lot_2", "lot_2"])
     def test_a_link_to_a_folder_that_is_not_there_stops_and_is_named(
-        self, mvtec_root: Path, tmp_path: Path
+        self, mvtec_root: Path, tmp_path: Path, name: str
     ) -> None:
-        (mvtec_root / "train/good/lot2").symlink_to(tmp_path / "not mounted")
-        with pytest.raises(InputError, match=r"lot2.*leads nowhere"):
+        (mvtec_root / name).symlink_to(tmp_path / "not mounted")
+        with pytest.raises(InputError, match=r"lot_2.*leads nowhere"):
             found(mvtec(mvtec_root))
 
     def test_a_link_to_a_note_that_is_not_there_is_nobodys_images(
@@ -347,9 +388,10 @@ class TestFolders:
         assert kinds(problems) == {"link passed over"}
 
     def test_other_formats_are_said(self, mvtec_root: Path) -> None:
-        (mvtec_root / "train/good/x.webp").write_bytes(b"RIFF")
+        for name in ("x.webp", "x.pbm", "x.DIB", "lot.zip", "notes.md"):
+            (mvtec_root / "train/good" / name).write_bytes(b"RIFF")
         _, problems = found(mvtec(mvtec_root))
-        assert problems[0]["detail"] == "passed over: 1 .webp"
+        assert problems[0]["detail"] == "passed over: 1 .dib, 1 .pbm, 1 .webp, 1 .zip"
 
 
 class TestWholeSet:
@@ -391,6 +433,44 @@ class TestWholeSet:
         assert len([p for p in problems if p["problem"] == "brightness"]) == count
 
     @pytest.mark.parametrize(
+        ("bits", "said"),
+        [
+            ([12, 16], 30),
+            ([16, 16, 12], 20),
+            ([10, 12, 16], 40),
+            ([14, 16], 30),
+            ([16] * 4 + [14], 12),
+            ([16], 0),
+            ([15, 16], 0),  # a factor of two is another lamp
+        ],
+    )
+    def test_greys_on_several_scales_in_files_of_one_depth(
+        self,
+        mvtec_root: Path,
+        tmp_path: Path,
+        textured: Callable[..., np.ndarray],
+        save: SaveImage,
+        bits: list[int],
+        said: int,
+    ) -> None:
+        """Also where no scale has the majority, so that the spread of all hides each."""
+        for number, path in enumerate(sorted((mvtec_root / "train/good").iterdir())):
+            save(path, textured(number).astype(np.uint16) * (1 << bits[number % len(bits)] - 8))
+        for path in (mvtec_root / "test/good").iterdir():
+            save(path, textured(900 + int(path.stem)).astype(np.uint16) * 256)
+        problems = [p for p in prepared(mvtec_root, tmp_path)[1] if p["problem"] == "brightness"]
+        assert len(problems) == said
+
+    def test_grey_images_among_coloured_ones_are_said(
+        self, mvtec_root: Path, tmp_path: Path, textured: Callable[..., np.ndarray], save: SaveImage
+    ) -> None:
+        for number, path in enumerate(sorted((mvtec_root / "train/good").iterdir())[:30]):
+            save(path, np.dstack([textured(number), textured(number) // 2, textured(number) // 3]))
+        _, problems = prepared(mvtec_root, tmp_path, colour=True)
+        said = [p["detail"] for p in problems if p["problem"] == "grey among colour"]
+        assert said == ["30 of 60 training normals have three equal channels"]
+
+    @pytest.mark.parametrize(
         "name",
         ["Thumbs", "thumbnails", "#recycle", "@Recycle", ".snapshot", "~snapshot", "Recycled", "_gsdata_"],
     )
@@ -420,6 +500,14 @@ class TestWholeSet:
         said = [record.message for record in caplog.records if record.levelno == logging.WARNING]
         assert len(said) == len(kinds(problems)) == 4
         assert {"conflicting labels", "duplicate", "no mask", "repeated in the test"} == kinds(problems)
+
+    def test_names_that_steer_a_terminal_do_not(self) -> None:
+        problem = Problem(path="dup\n\x1b[31mx.png", problem="duplicate", detail="same pixels as \udcff.png")
+        (line,) = lines([problem])
+        assert r"dup\n\x1b[31mx.png: same pixels as \udcff.png" in line
+        assert r"a\nb.png: unreadable" in describe_bad(
+            [problem | {"path": "a\nb.png", "problem": "unreadable"}], 1
+        )
 
     def test_large_images_lose_small_defects(self, mvtec_root: Path, tmp_path: Path, save: SaveImage) -> None:
         _, problems = prepared(mvtec_root, tmp_path)

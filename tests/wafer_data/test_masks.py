@@ -19,6 +19,31 @@ def test_zero_is_normal_and_everything_else_defect(tmp_path: Path, values: tuple
     np.testing.assert_array_equal(read_mask(tmp_path / "m.png", (20, 30), max_pixels=10**6), classes > 0)
 
 
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+@pytest.mark.parametrize(
+    "kind", ["palette with white for 0", "white and alpha", "a blue class", "grey and alpha"]
+)
+def test_what_counts_does_not_depend_on_the_container(tmp_path: Path, kind: str, suffix: str) -> None:
+    defect = np.zeros((20, 30), np.uint8)
+    defect[5:9, 6:20] = 1
+    white, nothing = np.full_like(defect, 255), np.zeros_like(defect)
+    if kind == "palette with white for 0":
+        image = Image.fromarray(defect, "P")
+        image.putpalette([255, 255, 255, 0, 0, 0])
+    else:
+        image = Image.fromarray(
+            np.dstack(
+                {
+                    "white and alpha": [white, white, white, defect * 255],
+                    "a blue class": [nothing, nothing, defect * 4],
+                    "grey and alpha": [white, defect * 255],
+                }[kind]
+            )
+        )
+    image.save(tmp_path / f"m{suffix}")
+    np.testing.assert_array_equal(read_mask(tmp_path / f"m{suffix}", (20, 30), max_pixels=10**6), defect == 1)
+
+
 def test_another_size_than_the_image_is_refused(tmp_path: Path) -> None:
     Image.fromarray(np.ones((20, 30), np.uint8)).save(tmp_path / "m.png")
     with pytest.raises(UnreadableImage, match="mask of 30 x 20 pixels for an image of 31 x 20"):

@@ -1,10 +1,13 @@
 """Pictures of Pillow as input: one picture gives one array, whatever holds it."""
 
 import io
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from wafer_data.image_ref import ImageRef
@@ -34,6 +37,47 @@ def test_a_picture_gives_what_its_file_gives(mode: str, tmp_path: Path) -> None:
     opened = Image.open(path)
     np.testing.assert_array_equal(image_from_picture(opened, **LIMITS), read_grey(path))
     np.testing.assert_array_equal(image_from_picture(picture, **LIMITS), read_grey(path))
+
+
+TIFFS = {
+    "zero is white": {"data": GREY.astype(np.uint16) * 201, "photometric": "miniswhite"},
+    "an orientation": {"data": GREY, "extratags": [(274, 3, 1, 6, True)]},
+    "more than 8 bits a channel": {"data": RGB.astype(np.uint16) * 201, "photometric": "rgb"},
+    "signed numbers": {"data": GREY.astype(np.int16)},
+}
+
+
+@pytest.mark.parametrize("name", TIFFS)
+def test_kinds_of_tiff_that_pillow_reads_as_another_picture(name: str, tmp_path: Path) -> None:
+    """Not loaded yet, their file is read; loaded, nothing tells what they were, and they are refused."""
+    path = tmp_path / "picture.tif"
+    tifffile.imwrite(path, metadata=None, **TIFFS[name])
+    opened = Image.open(path)
+    if name == "signed numbers":
+        assert "signed 16-bit integers" in reason(opened)
+    else:
+        np.testing.assert_array_equal(image_from_picture(opened, **LIMITS), read_grey(path))
+    if name == "an orientation":  # Pillow takes the tag away
+        return
+    loaded = Image.open(path)
+    loaded.load()
+    assert name in reason(loaded) and "give the file" in reason(loaded)
+
+
+def test_all_16_bits_of_a_coloured_png() -> None:
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in RGB.astype(np.uint16) * 201)
+    parts = (
+        (b"IHDR", struct.pack(">IIBBBBB", 50, 40, 16, 2, 0, 0, 0)),
+        (b"IDAT", zlib.compress(rows)),
+        (b"IEND", b""),
+    )
+    data = b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        for kind, body in parts
+    )
+    found = image_from_picture(Image.open(io.BytesIO(data)), **LIMITS)
+    assert found.dtype == np.uint16
+    np.testing.assert_array_equal(found, read_grey(data))
 
 
 def test_wider_numbers_count_as_in_files() -> None:

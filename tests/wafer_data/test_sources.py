@@ -10,6 +10,7 @@ import pytest
 
 from wafer_data.config import DataConfig
 from wafer_data.errors import InputError
+from wafer_data.problems import Problem
 from wafer_data.sources import Candidate, data_name, find_images
 
 SaveImage = Callable[..., Path]
@@ -102,6 +103,38 @@ class TestFolder:
         assert "same folder" in refusal(format="folder", root=str(folder_root), defects=str(folder_root))
         message = refusal(format="folder", root=str(folder_root), defects=str(folder_root.parent))
         assert "lies inside data.defects" in message
+
+    @pytest.mark.parametrize(("good", "bad"), [("good", "bad"), ("OK", "NG"), ("lot 1/ok", "lot 1/Defects")])
+    def test_folders_of_good_and_bad_images_are_not_all_normal(
+        self, tmp_path: Path, save: SaveImage, good: str, bad: str
+    ) -> None:
+        save(tmp_path / good / "a.png", 1)
+        save(tmp_path / bad / "b.png", 2)
+        message = refusal(format="folder", root=str(tmp_path))
+        assert f"data.root={tmp_path / good} data.defects={tmp_path / bad}, or data.format=mvtec" in message
+        config = DataConfig(format="folder", root=str(tmp_path), defects=str(tmp_path / bad))
+        assert [c.label for c in find_images(config)] == [0, 1]
+
+    @pytest.mark.parametrize(
+        ("names", "kind", "said"),
+        [
+            (["good", "scratch"], "beside the normals", "scratch"),
+            (["NOK", "lot 1"], "normals named as defects", "NOK"),
+        ],
+    )
+    def test_one_such_name_alone_is_said(
+        self, tmp_path: Path, save: SaveImage, names: list[str], kind: str, said: str
+    ) -> None:
+        for seed, name in enumerate(names):
+            save(tmp_path / name / "a.png", seed)
+        problems: list[Problem] = []
+        assert len(find_images(DataConfig(format="folder", root=str(tmp_path)), problems)) == 2
+        assert [(p["problem"], Path(p["path"]).name) for p in problems] == [(kind, said)]
+
+    def test_good_without_anything_beside_it_is_just_a_name(self, tmp_path: Path, save: SaveImage) -> None:
+        save(tmp_path / "good" / "lot 1" / "a.png", 1)
+        problems: list[Problem] = []
+        assert find_images(DataConfig(format="folder", root=str(tmp_path)), problems) and not problems
 
     def test_missing_folder(self, tmp_path: Path) -> None:
         assert "gone does not exist" in refusal(format="folder", root=str(tmp_path / "gone"))

@@ -2,6 +2,7 @@
 
 import io
 import struct
+import zlib
 from typing import Any
 
 import numpy as np
@@ -239,6 +240,15 @@ class TestColour:
     def test_a_palette_that_is_cut_short_is_damaged(self) -> None:
         assert "colour map" in reason(by_hand(plain(8, 3) | {320: (3, [0] * 300)}, GREY8.tobytes()))
 
+    def test_a_palette_of_numbers_that_no_palette_has_is_damaged(self) -> None:
+        data = by_hand(plain(8, 3) | {320: (4, [v * 70000 for v in range(256)] * 3)}, GREY8.tobytes())
+        assert "damaged: a colour map" in reason(data)
+
+    def test_more_channels_than_any_picture_has_are_refused_before_they_cost_anything(self) -> None:
+        assert "4000000000 channels" in reason(
+            by_hand(plain() | {277: (4, [4_000_000_000])}, GREY8.tobytes())
+        )
+
     def test_print_colours_become_the_grey_that_they_print(self) -> None:
         ink = np.zeros((HEIGHT, WIDTH, 4), np.uint16)
         ink[..., 3] = GREY16
@@ -296,6 +306,72 @@ class TestCompression:
         why = reason(by_hand(plain() | {259: (3, [number])}, GREY8.tobytes()))
         assert f"TIFF with {'number ' if number == 123 else ''}{name}" in why
         assert "damaged" not in why
+
+
+class TestDataThatEndEarly:
+    """Decoders fill up what is missing without a word."""
+
+    JPEG, DEFLATE, FAX4 = 7, 8, 4
+
+    @pytest.mark.parametrize("ended", [False, True])
+    @pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
+    def test_jpeg(self, share: float, ended: bool) -> None:
+        whole = self.jpeg(GREY8)
+        cut = whole[: int(share * len(whole))].rstrip(b"\xff") + (b"\xff\xd9" if ended else b"")
+        assert read_grey(by_hand(plain() | {259: (3, [self.JPEG])}, whole)).shape == (HEIGHT, WIDTH)
+        assert "truncated or damaged" in reason(by_hand(plain() | {259: (3, [self.JPEG])}, cut))
+
+    def test_a_strip_among_others(self) -> None:
+        halves = [self.jpeg(GREY8[:16]), self.jpeg(GREY8[16:32]), self.jpeg(GREY8[32:])]
+        tags = plain() | {259: (3, [self.JPEG]), 278: (4, [16])}
+        assert read_grey(by_hand(tags, *halves)).shape == (HEIGHT, WIDTH)
+        halves[1] = halves[1][:-300] + b"\xff\xd9"
+        assert "truncated or damaged" in reason(by_hand(tags, *halves))
+
+    def test_middle_grey_is_whole(self) -> None:
+        grey = np.full((HEIGHT, WIDTH), 128, np.uint8)
+        assert (read_grey(by_hand(plain() | {259: (3, [self.JPEG])}, self.jpeg(grey))) == 128).all()
+
+    @pytest.mark.parametrize("broken", ["cut", "zeros", "one bit"])
+    @pytest.mark.parametrize("fill_order", [1, 2])
+    def test_deflate(self, broken: str, fill_order: int) -> None:
+        tags = plain() | {259: (3, [self.DEFLATE]), 266: (3, [fill_order])}
+        whole = zlib.compress(GREY8.tobytes())
+        half = len(whole) // 2
+        changed = {
+            "cut": whole[:half],
+            "zeros": whole[:half] + bytes(len(whole) - half),
+            "one bit": whole[:half] + bytes([whole[half] ^ 4]) + whole[half + 1 :],
+        }[broken]
+
+        def filed(data: bytes) -> bytes:
+            bits = np.unpackbits(
+                np.frombuffer(data, np.uint8), bitorder="little" if fill_order == 2 else "big"
+            )
+            return by_hand(tags, np.packbits(bits).tobytes())
+
+        np.testing.assert_array_equal(read_grey(filed(whole)), GREY8)
+        assert "truncated or damaged" in reason(filed(changed))
+
+    def test_deflate_that_holds_more_rows_than_the_last_strip_needs(self) -> None:
+        tags = plain() | {259: (3, [self.DEFLATE]), 278: (4, [30])}
+        padded = GREY8[30:].tobytes() + bytes(20 * WIDTH)
+        data = by_hand(tags, zlib.compress(GREY8[:30].tobytes()), zlib.compress(padded))
+        np.testing.assert_array_equal(read_grey(data), GREY8)
+
+    @pytest.mark.parametrize("name", ["group3", "group4"])
+    def test_fax(self, name: str) -> None:
+        data = by_pillow(Image.fromarray(GREY8).convert("1"), compression=name)
+        page = Image.open(io.BytesIO(data)).tag_v2  # type: ignore[attr-defined]
+        (start,), (length,), number = page[273], page[279], page[259]
+        tags = plain(1, page[262]) | {259: (3, [number])}
+        assert read_grey(by_hand(tags, data[start : start + length])).shape == (HEIGHT, WIDTH)
+        assert "truncated or damaged" in reason(by_hand(tags, data[start : start + length // 2]))
+
+    def jpeg(self, grey: np.ndarray) -> bytes:
+        buffer = io.BytesIO()
+        Image.fromarray(grey).save(buffer, "JPEG", quality=95)
+        return buffer.getvalue()
 
 
 class TestPages:
@@ -380,9 +456,33 @@ class TestOldWriters:
         np.testing.assert_array_equal(read_grey(by_hand(plain() | {279: (4, [])}, GREY8.tobytes())), GREY8)
         np.testing.assert_array_equal(read_grey(by_hand(plain() | {279: (4, [0])}, GREY8.tobytes())), GREY8)
 
+    def test_counts_of_some_strips_of_an_uncompressed_file(self) -> None:
+        strips = [GREY8[i : i + 10].tobytes() for i in range(0, HEIGHT, 10)]
+        tags = plain() | {278: (4, [10]), 279: (4, [10 * WIDTH])}
+        np.testing.assert_array_equal(read_grey(by_hand(tags, *strips)), GREY8)
+        assert "sizes of 1 strips" in reason(by_hand(tags | {259: (3, [32773])}, *strips))
+
+    @pytest.mark.parametrize("compression", [1, 32773])
+    def test_a_predictor_says_nothing_where_there_is_nothing_to_predict(self, compression: int) -> None:
+        """Some writers put the tag into every file; libtiff, too, looks at it for LZW and its like alone."""
+        lines = [
+            bytes([WIDTH - 1]) + row.tobytes() for row in GREY8
+        ]  # PackBits: a run of WIDTH bytes as they are
+        stored = GREY8.tobytes() if compression == 1 else b"".join(lines)
+        data = by_hand(plain() | {259: (3, [compression]), 317: (3, [2])}, stored)
+        np.testing.assert_array_equal(read_grey(data), GREY8)
+
     def test_no_counts_of_a_compressed_one_are_named(self) -> None:
         data = by_hand(plain() | {259: (3, [5]), 279: (4, [])}, GREY8.tobytes())
         assert "without StripByteCounts" in reason(data)
+
+    def test_no_bits_a_sample_where_there_is_a_byte_for_each(self) -> None:
+        """By the letter it is a picture of one bit, in the first eighth of the strip."""
+        bytes_each = by_hand(plain() | {258: (3, [])}, GREY8.tobytes())
+        assert "without BitsPerSample" in reason(bytes_each)
+        ones = GREY8 > 100
+        one_bit = by_hand(plain() | {258: (3, [])}, np.packbits(ones, axis=1).tobytes())
+        np.testing.assert_array_equal(read_grey(one_bit), ones * 255)
 
     def test_no_rows_a_strip(self) -> None:
         np.testing.assert_array_equal(read_grey(by_hand(plain() | {278: (4, [0])}, GREY8.tobytes())), GREY8)

@@ -124,6 +124,11 @@ class TestHelp:
         assert main(command) == 2
         assert "COMMAND" in capsys.readouterr().out
 
+    def test_a_name_in_an_error_does_not_steer_the_terminal(self, capsys):
+        assert main(["verify", "no\x1b[31mbundle"]) == 2
+        said = capsys.readouterr().err
+        assert "\x1b" not in said and r"no\x1b[31mbundle" in said
+
     @pytest.mark.parametrize(
         "command", [["fly"], ["run"], ["run", "x.yaml", "--fast"], ["inspect", "bundle"]]
     )

@@ -35,7 +35,7 @@ from tool_side.runtime.under_way import UnderWay
 from wafer_data.errors import BundleError, ConfigurationError, InputError, RecipeError
 from wafer_data.image_ref import ImageRef, ImageSource
 from wafer_data.imaging.arrays import ChannelOrder, image_from_array, image_from_picture
-from wafer_data.imaging.read import UnreadableImage, read_image, to_square
+from wafer_data.imaging.read import UnreadableImage, read_sized, to_square
 from wafer_data.imaging.tiling import TiledImage, Tiles, Tiling
 from wafer_data.masks import mask_to_square
 
@@ -293,6 +293,10 @@ class Inspector:
 
         Raises UnreadableImage.
         """
+        return self._read_sized(image)[0]
+
+    def _read_sized(self, image: ImageSource) -> tuple[np.ndarray, tuple[int, int]]:
+        """What :meth:`read` gives, and (H, W) of the image itself: a JPEG may have been decoded at a part of it."""
         limits: dict[str, int] = {
             "max_pixels": self.preprocessing.max_pixels,
             "min_side": self.preprocessing.min_side,
@@ -300,10 +304,12 @@ class Inspector:
         colour = self.preprocessing.colour
         content = ImageRef.of(image).content
         if isinstance(content, np.ndarray):
-            return image_from_array(content, channel_order=self._channel_order, colour=colour, **limits)
-        if isinstance(content, Image.Image):
-            return image_from_picture(content, colour=colour, **limits)
-        return read_image(content, colour=colour, reduce_to=self._reduce_to, **limits)
+            taken = image_from_array(content, channel_order=self._channel_order, colour=colour, **limits)
+        elif isinstance(content, Image.Image):
+            taken = image_from_picture(content, colour=colour, **limits)
+        else:
+            return read_sized(content, colour=colour, reduce_to=self._reduce_to, **limits)
+        return taken, (taken.shape[0], taken.shape[1])
 
     def square(self, taken: np.ndarray) -> np.ndarray:
         """The models' input made from what :meth:`read` gives, float32 (S, S) in [0, 1], of colour (3, S, S)."""
@@ -315,11 +321,7 @@ class Inspector:
     def _other_size(self, shape: tuple[int, int], policy: RoutingPolicy, recipe: str | None) -> str | None:
         """Why an image of this size is none of its recipe's; a bundle of an older version may not know."""
         size = self.source_size if policy is self.policy else self._further_sizes.get(recipe or "")
-        if size is None:
-            return None
-        # A JPEG that is decoded at a part of its size comes at a half, a quarter or an eighth.
-        found = [size.problem(times * shape[0], times * shape[1]) for times in (1, 2, 4, 8)]
-        return None if self._reduce_to is not None and None in found else found[0]
+        return None if size is None else size.problem(*shape)
 
     def policy_of(self, recipe: str) -> RoutingPolicy:
         """The policy of a recipe. Raises RecipeError if the bundle does not know it."""
@@ -355,9 +357,9 @@ class Inspector:
     def _open(self, one: UnderWay, keep_image: bool) -> None:
         """From a file to the models' input; ends what cannot be read, and what is of another size."""
         result, started = one.result, perf_counter()
+        image = one.ref.content
         try:
-            taken = self.read(one.ref)
-            one.shape = (taken.shape[0], taken.shape[1])
+            taken, one.shape = self._read_sized(image)
             other_size = self._other_size(one.shape, one.policy, result.recipe)
             if other_size is None:
                 one.square = self.square(taken)
@@ -366,6 +368,8 @@ class Inspector:
             one.unreadable(error.reason)
         except MemoryError:
             one.unreadable("not enough memory")
+        except Exception as error:  # a fault of the reader costs this image, not those that wait beside it
+            one.unreadable(f"its reader failed ({type(error).__name__}: {error})")
         else:
             result.seconds["decode"] = perf_counter() - started
             if other_size is not None:

@@ -38,42 +38,65 @@ class RepeatAlarm:
         """The result of an image whose bytes (or pixels: `same`) are those of `original`, inspected before."""
         self.images += 1
         self._of[original] += 1
+        earlier = f"as before in {original}" if original == result.source else f"as {original}"
         if self._of[original].bit_count() == 1:
             _LOG.warning(
-                "ALARM at %s: the same %s as %s, under %d new names so far: a frozen camera?",
+                "ALARM at %s: the same %s %s, %d times so far: a frozen camera?",
                 result.source,
                 same,
-                original,
+                earlier,
                 self._of[original],
             )
-        reason = f"the same {same} as {original}: a frozen camera?"
+        reason = f"the same {same} {earlier}: a frozen camera?"
         decision = REVIEW if result.decision == PASS else result.decision
         return replace(result, decision=decision, reasons=(*result.reasons, reason))
 
 
-class SeenPictures:
-    """The last pictures of one run, to find one that comes again in other bytes.
+def picture_digest(result: Inspection) -> str | None:
+    """What tells a picture from all others, whatever file holds it; None for one that was not scored.
 
-    Known by what a student makes of it: scores and latent are equal to the last bit for the same pixels, and for others
-    they are not.
+    Scores and latent are equal to the last bit for the same pixels and the same bundle, and for others they are not.
     """
+    if result.score is None or result.latent is None:
+        return None
+    scores = np.array([result.scores[stage] for stage in sorted(result.scores)])
+    return blake2b(scores.tobytes() + result.latent.tobytes(), digest_size=16).hexdigest()
+
+
+class SeenPictures:
+    """The last pictures that were inspected, to find one that comes again in other bytes."""
 
     def __init__(self) -> None:
-        self._first: OrderedDict[bytes, str] = OrderedDict()
+        self._first: OrderedDict[str, tuple[str, str | None]] = OrderedDict()
 
-    def original(self, result: Inspection) -> str | None:
-        """The source of the same picture that was asked for before; None for a new one and for the same file."""
-        if result.score is None or result.latent is None:
-            return None
-        scores = np.array([result.scores[stage] for stage in sorted(result.scores)])
-        key = blake2b(scores.tobytes() + result.latent.tobytes(), digest_size=16).digest()
-        first = self._first.setdefault(key, result.source)
+    def remember(self, digest: str, source: str, sha256: str | None) -> tuple[str, str | None]:
+        """Source and SHA-256 of the file that showed this picture first: this one, if none did."""
+        first = self._first.setdefault(digest, (source, sha256))
+        self._first.move_to_end(digest)  # one that keeps coming must not be forgotten
         if len(self._first) > _MOST_PICTURES:
             self._first.popitem(last=False)
-        try:
-            return None if first == result.source or os.path.samefile(first, result.source) else first  # noqa: PTH121
-        except OSError:  # the first one is gone: it may be this one, moved
+        return first
+
+    def original(self, result: Inspection) -> str | None:
+        """The source of the same picture that was asked for before; None for a new one and for the same file.
+
+        A file that was moved has its bytes still, and one that was overwritten has others: where both SHA-256 are known
+        they tell, for the first file may be gone long since.
+        """
+        digest = picture_digest(result)
+        if digest is None:
             return None
+        first, sha256 = self.remember(digest, result.source, result.ref.sha256)
+        if sha256 and result.ref.sha256:
+            return None if sha256 == result.ref.sha256 else first
+        return None if _is_same_file(first, result.source) else first
+
+
+def _is_same_file(first: str, second: str) -> bool:
+    try:
+        return first == second or os.path.samefile(first, second)  # noqa: PTH121
+    except OSError:  # the first one is gone
+        return False
 
 
 class SeenFiles:

@@ -8,6 +8,7 @@ its size, time and inode, which finds those that were overwritten or replaced un
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -15,8 +16,9 @@ from pathlib import Path
 
 from tool_side.runtime.inspect_files import is_image_name
 from tool_side.watch.done import Done, FileState
-from wafer_data.listing import is_system_folder
+from wafer_data.listing import LEADS_NOWHERE, is_other_format, is_system_folder, leads_nowhere
 
+_LOG = logging.getLogger(__name__)
 # A share of the time that looking may take, so that a slow drive does not keep a core busy.
 _QUICK_SHARE, _THOROUGH_SHARE = 0.1, 0.05
 _THOROUGH_EVERY_S = 1.0
@@ -46,6 +48,8 @@ class WatchedFolder:
 
     Attributes:
         clock: Seconds, monotonic.
+        left_out: Sub-folders that could not be read at the last thorough look or since, and links to folders that are
+            not there; each is said once.
     """
 
     def __init__(self, root: Path, done: Done, clock: Callable[[], float] = time.monotonic) -> None:
@@ -54,6 +58,9 @@ class WatchedFolder:
         self._done, self._clock = done, clock
         self._known: dict[str, _Folder] = {}
         self._quick_due = self._thorough_due = float("-inf")
+        self.left_out: set[str] = set()
+        self._left_out_before: set[str] = set()
+        self._other_formats: set[str] = set()
 
     def new_files(self) -> list[str]:
         """Paths that have no result yet, or whose file was replaced or changed since; often empty.
@@ -75,6 +82,8 @@ class WatchedFolder:
 
     def _look(self, thorough: bool) -> Iterator[str]:
         pending, links, seen = [self.root], list[str](), set[tuple[int, int]]()
+        if thorough:
+            self._left_out_before, self.left_out = self.left_out, set()
         while pending or links:
             folder = pending.pop() if pending else links.pop(0)
             try:
@@ -90,10 +99,12 @@ class WatchedFolder:
                 for path in known.folders:
                     (links if os.path.islink(path) else pending).append(path)  # noqa: PTH114
                 links.sort()
-            except OSError:
+            except OSError as error:
                 self._known.pop(folder, None)
                 if folder == self.root:
                     raise
+                if not isinstance(error, FileNotFoundError):  # else it was removed while it was looked at
+                    self._leave_out(folder, error.strerror)
 
     def _new_names(self, folder: str, known: _Folder) -> Iterator[str]:
         names = set(os.listdir(folder))  # noqa: PTH208 (ten times as fast as a Path for each of 100 000 names)
@@ -105,6 +116,8 @@ class WatchedFolder:
                 continue
             if _is_folder(name, path):  # also one that is called like an image
                 known.folders.append(path)
+            else:
+                self._say_format(name, path)
         if len(names) < len(before | names):
             known.folders = [path for path in known.folders if os.path.basename(path) in names]  # noqa: PTH119
 
@@ -118,8 +131,25 @@ class WatchedFolder:
                         yield entry.path
                 elif _is_folder(entry.name, entry.path):
                     known.folders.append(entry.path)
-                elif is_image_name(entry.name) and self._is_new(entry):  # a link to a file
-                    yield entry.path
+                elif is_image_name(entry.name):
+                    if self._is_new(entry):  # a link to a file
+                        yield entry.path
+                elif leads_nowhere(entry) and not is_system_folder(entry.name):
+                    self._leave_out(entry.path, LEADS_NOWHERE)
+                else:
+                    self._say_format(entry.name, entry.path)
+
+    def _leave_out(self, folder: str, why: str | None) -> None:
+        if folder not in self.left_out | self._left_out_before:
+            _LOG.warning("%s cannot be read (%s): its images are not inspected until it can", folder, why)
+        self.left_out.add(folder)
+
+    def _say_format(self, name: str, path: str) -> None:
+        """Of the first file of each format that is not read: an image that nobody looked at did not pass."""
+        suffix = Path(name).suffix.lower()
+        if is_other_format(name) and suffix not in self._other_formats:
+            self._other_formats.add(suffix)
+            _LOG.warning("%s: not looked at, like all %s files (a format that is not read)", path, suffix)
 
     def _is_new(self, entry: os.DirEntry[str]) -> bool:
         try:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Self
 
 from tool_side.runtime.inspection import Inspection
+from tool_side.runtime.repeats import picture_digest
 from tool_side.watch.done import ArrivedFile, Done, FileState
 from wafer_data.errors import BusyError, InputError
 from wafer_data.files import write_bytes, write_error
@@ -174,11 +175,13 @@ def make_row(result: Inspection) -> dict[str, Any]:
     about, ref = result.to_dict(), result.ref
     if not isinstance(ref, ArrivedFile):
         raise TypeError("a results file holds results of files that arrived in a folder")
+    picture = picture_digest(result)
     return {
         "schema": SCHEMA,
         "source": about.pop("source"),
         **ref.state._asdict(),
         "sha256": ref.sha256,
+        **({} if picture is None else {"picture": picture}),
         "time": result.inspected.isoformat(timespec="milliseconds"),
         "bundle": result.bundle,
         **about,

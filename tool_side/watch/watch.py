@@ -2,7 +2,8 @@
 
 Every image gets exactly one line in the results file, whatever happens to the process: the same command goes
 on where the last one stopped. Exit status: 0 ended by Ctrl-C or SIGTERM, or nothing left to do with `once`; 3
-with `once`, when an image could not be judged; 130 when `once` was interrupted before its end.
+with `once`, when an image could not be judged or a sub-folder could not be read; 130 when `once` was interrupted before
+its end.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from tool_side.watch.arrivals import Arrival, Arrivals, FileChangedError, read_u
 from tool_side.watch.csv import CsvCopy
 from tool_side.watch.done import ArrivedFile
 from tool_side.watch.folder import WatchedFolder
-from tool_side.watch.journal import Journal, make_row
+from tool_side.watch.journal import Journal, Row, make_row
 from tool_side.watch.monitor import WatchMonitors
 from tool_side.watch.stopping import StopRequest, stop_on_signals
 from wafer_data.errors import InputError
@@ -115,7 +116,15 @@ def run_watch(
     with contextlib.ExitStack() as opened:
         journal = opened.enter_context(Journal(results))
         copy = opened.enter_context(CsvCopy(options.csv)) if options.csv else None
-        cut = journal.load(copy.add if copy else None)
+        pictures = SeenPictures()
+
+        def take_up(row: Row) -> None:
+            if isinstance(picture := row.get("picture"), str):  # an older version wrote none
+                pictures.remember(picture, row["source"], row["sha256"])
+            if copy is not None:
+                copy.add(row)
+
+        cut = journal.load(take_up)
         if copy is not None:
             copy.publish()
         if cut:
@@ -130,14 +139,14 @@ def run_watch(
         sinks += [journal, *([copy] if copy is not None else [])]
         sinks += [tally, PrintedJson(out, make_row) if options.json_output else PrintedTable(out)]
         sinks += [monitors] if monitors is not None else []
-        watch = _Watch(inspector, folder, options, journal, sinks)
+        watch = _Watch(inspector, folder, options, journal, pictures, sinks)
         watch.run(stop)
         if monitors is not None:
             monitors.close()
     _LOG.info("%s", watch.summary(tally))
     if options.once and stop.requested:
         return EXIT_INTERRUPTED
-    return EXIT_UNJUDGED if options.once and tally.unjudged else EXIT_JUDGED
+    return EXIT_UNJUDGED if options.once and (tally.unjudged or watch.left_out) else EXIT_JUDGED
 
 
 class _Watch:
@@ -147,12 +156,13 @@ class _Watch:
         folder: Path,
         options: WatchOptions,
         journal: Journal,
+        pictures: SeenPictures,
         sinks: Sequence[Sink],
     ) -> None:
         self._inspector, self._options, self._journal, self._sinks = inspector, options, journal, sinks
         self._folder = WatchedFolder(folder, journal.done)
         self._arrivals = Arrivals(journal.done, settle=options.settle, give_up=options.give_up)
-        self._repeats, self._pictures = RepeatAlarm(), SeenPictures()
+        self._repeats, self._pictures = RepeatAlarm(), pictures
         self._unreadable_folder = False
         self._most_bytes = largest_file(inspector.preprocessing.max_pixels)
 
@@ -168,6 +178,11 @@ class _Watch:
             next_due = self._arrivals.seconds_to_next(time.monotonic())
             stop.sleep(min(self._options.poll, self._options.poll if next_due is None else next_due))
 
+    @property
+    def left_out(self) -> int:
+        """How many sub-folders could not be looked into."""
+        return len(self._folder.left_out)
+
     def summary(self, tally: Tally) -> str:
         """What this run did, in one line."""
         parts = [f"{tally.images} {'image' if tally.images == 1 else 'images'} inspected", *tally.parts()]
@@ -175,6 +190,8 @@ class _Watch:
             parts.append(f"{self._repeats.images} the same picture as another")
         if len(self._arrivals):
             parts.append(f"{len(self._arrivals)} not inspected yet")
+        if self.left_out:
+            parts.append(f"{self.left_out} folders could not be read")
         if self._arrivals.left_again:
             parts.append(f"{self._arrivals.left_again} left the folder before that")
         return f"{', '.join(parts)}; {self._journal.rows} results in {self._journal.path}"

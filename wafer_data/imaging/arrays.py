@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import numpy as np
 from PIL import Image
 
 from wafer_data.imaging.depth import checked_floats, grey_of, in_colour, smallest_type, three_equal
-from wafer_data.imaging.read import pixels_of_picture
+from wafer_data.imaging.read import pixels_of_picture, read_image
 from wafer_data.imaging.refused import Refused, UnreadableImage, damaged, unsupported
 
+_READ_OTHERWISE = ("TIFF", "PNG", "BMP")
 SOURCE, PICTURE = "<array>", "<picture>"
 ChannelOrder = Literal["rgb", "bgr"]
 
@@ -62,7 +64,8 @@ def image_from_picture(
     """Grey image, or with `colour` (H, W, 3), from a picture of Pillow, as `read_image` gives it for its file.
 
     Args:
-        picture: of any mode that a file of a kind that is read may have; not changed but for being loaded.
+        picture: of any mode that a file of a kind that is read may have; not changed but for being loaded. One that is
+            not loaded yet is read as its file is.
         max_pixels, min_side: allowed size.
 
     Raises:
@@ -73,6 +76,8 @@ def image_from_picture(
         _check_size(picture.width, picture.height, max_pixels, min_side)
         if getattr(picture, "n_frames", 1) > 1:
             raise Refused("several pictures in one, and each would need a look: give them one by one")
+        if (behind := _file_behind(picture)) is not None:
+            return read_image(behind, colour=colour, max_pixels=max_pixels, min_side=min_side)
         try:
             picture.load()
         except Exception as error:  # decoders meet hostile bytes with many kinds of exception
@@ -92,6 +97,45 @@ def image_from_picture(
         return three_equal(found) if colour else found
     except Refused as error:
         raise UnreadableImage(PICTURE, error.reason) from error.__cause__
+    except UnreadableImage as error:
+        raise UnreadableImage(PICTURE, error.reason) from error
+
+
+def _file_behind(picture: Image.Image) -> bytes | None:
+    """The bytes of the file that a picture was opened from, as long as Pillow has made no pixels of it; else None.
+
+    Pillow reads some kinds as another picture than they are (`tiff_pixels`, `bmp_palette`, `png_colour`). Once it has,
+    nothing tells 16-bit colour of a PNG, the palette of a BMP and the orientation of a TIFF.
+
+    Raises:
+        Refused: pixels that Pillow has made of such a TIFF, or a file that cannot be read any more.
+    """
+    file = getattr(picture, "fp", None)
+    if picture.format in _READ_OTHERWISE and file is not None and getattr(picture, "tile", None):
+        try:
+            place = file.tell()
+            file.seek(0)
+            data: bytes = file.read()
+            file.seek(place)
+        except (OSError, ValueError) as error:  # closed meanwhile
+            raise damaged(str(error)) from error
+        return data
+    tags = getattr(picture, "tag_v2", None)
+    if tags is not None and (name := _changed_by_pillow(tags)):
+        raise unsupported(
+            f"a picture that Pillow has loaded from a TIFF {name}", "give the file, or do not load it"
+        )
+    return None
+
+
+def _changed_by_pillow(tags: Mapping[int, Any]) -> str | None:
+    """What of a TIFF a loaded picture does not show as the file has it; None if it does."""
+    bits, kinds = tags.get(258, (1,)), tags.get(339, (1,))
+    if tags.get(262) == 0 and max(bits) > 8:
+        return "where zero is white"
+    if 2 in kinds and max(bits) <= 16:
+        return "of signed numbers"
+    return "of more than 8 bits a channel" if len(bits) > 1 and max(bits) > 8 else None
 
 
 def _check_form(array: np.ndarray) -> None:

@@ -10,16 +10,26 @@ _KINDS = {4: "JPEG", 5: "PNG", 11: "CMYK", 12: "CMYK", 13: "CMYK"}
 _BITS = (1, 4, 8, 16, 24, 32)
 
 
+class Palette(NamedTuple):
+    """Where the colours lie: the first byte, how many there are, and the bytes of each (blue, green, red, nothing)."""
+
+    place: int
+    colours: int
+    size: int
+
+
 class BmpStructure(NamedTuple):
     """complete: all rows are there.
 
     Attributes:
         missing: Bytes of the last row's padding that are not; they hold no pixel.
+        palette: Of a file whose pixels are numbers of colours.
     """
 
     complete: bool
     missing: int = 0
     unsupported: str | None = None
+    palette: Palette | None = None
 
 
 def examine_bmp(data: bytes) -> BmpStructure:
@@ -43,10 +53,21 @@ def examine_bmp(data: bytes) -> BmpStructure:
     if compression in _RUN_LENGTHS:
         # Run lengths say nothing about their end; the decoder counts the pixels. The stated size has to do.
         size = struct.unpack_from("<I", data, 2)[0]
-        return BmpStructure(size <= len(data))
+        return BmpStructure(size <= len(data), palette=_palette(data, start, header, bits))
     if compression not in _UNCOMPRESSED:
         return BmpStructure(True, unsupported=f"BMP with compression number {compression}")
     row = (width * bits + 31) // 32 * 4
     padding = row - (width * bits + 7) // 8
     missing = start + row * abs(height) - len(data)
-    return BmpStructure(missing <= padding, max(0, missing))
+    return BmpStructure(missing <= padding, max(0, missing), palette=_palette(data, start, header, bits))
+
+
+def _palette(data: bytes, start: int, header: int, bits: int) -> Palette | None:
+    """start: where the pixels begin, which leaves no room for colours that are stated and not there."""
+    if bits > 8:
+        return None
+    place, size = 14 + header, 3 if header == 12 else 4
+    stated = struct.unpack_from("<I", data, 46)[0] if header >= 36 and len(data) >= 50 else 0
+    room = min(start if start > place else len(data), len(data)) - place
+    colours = min(stated or 1 << bits, room // size)
+    return Palette(place, colours, size) if colours > 0 else None

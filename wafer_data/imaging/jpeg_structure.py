@@ -9,7 +9,7 @@ from dataclasses import dataclass
 MOST_SCANS = 100
 """Scans of a JPEG. A progressive one has about ten, and every further one goes over the whole image again."""
 
-_START, _END, _SCAN, _ADOBE, _APP2 = 0xD8, 0xD9, 0xDA, 0xEE, 0xE2
+_START, _END, _SCAN, _ADOBE, _APP2, _RESTART_INTERVAL = 0xD8, 0xD9, 0xDA, 0xEE, 0xE2, 0xDD
 # In a scan's compressed data FF is followed by 00 (a data byte), D0-D7 (a restart) or FF (a fill byte);
 # anything else is the next marker (B.1.1). One FF is enough to find it: asking for the whole run of fill bytes
 # would take the square of its length.
@@ -32,6 +32,11 @@ class JpegStructure:
         unsupported: What kind it is that is not read.
         pictures: How many the file holds one after the other.
         end: Where the end marker is.
+        frame: Where the segment of the frame begins, behind its marker.
+        width: Pixels, as the frame states them.
+        interval: Groups of blocks between two restart markers of the first scan; 0 where there are none.
+        scans: How many there are.
+        scan: Where the compressed data of the last one begin.
     """
 
     complete: bool = False
@@ -39,12 +44,17 @@ class JpegStructure:
     unsupported: str | None = None
     pictures: int = 1
     end: int = 0
+    frame: int = 0
+    width: int = 0
+    interval: int = 0
+    scans: int = 0
+    scan: int = 0
 
 
 def examine_jpeg(data: bytes) -> JpegStructure:
     """Walk the markers up to end-of-image; those inside segments (an embedded thumbnail) do not count."""
     found = JpegStructure()
-    position = scans = channels = 0
+    position = channels = 0
     adobe = False
     while (match := _NEXT_MARKER.search(data, position)) is not None:
         marker, position = match.group(1)[0], match.end()
@@ -58,8 +68,8 @@ def examine_jpeg(data: bytes) -> JpegStructure:
         if marker in (_START, 0x01):  # markers without a segment
             continue
         if marker == _SCAN:
-            scans += 1
-            if scans > MOST_SCANS:
+            found.scans += 1
+            if found.scans > MOST_SCANS:
                 found.trap = f"more than {MOST_SCANS} scans"
                 return found
         if position + 2 > len(data):
@@ -69,11 +79,17 @@ def examine_jpeg(data: bytes) -> JpegStructure:
             return found
         if marker in _FRAMES and position + 8 <= len(data):
             depth, channels = data[position + 2], data[position + 7]
+            if not found.frame:  # decoders may never see what follows the pixels
+                found.frame, found.width = position, struct.unpack_from(">H", data, position + 5)[0]
             if data[position + 3 : position + 5] == b"\0\0":
                 found.unsupported = "JPEG that states its height behind its pixels"
             found.unsupported = found.unsupported or _unsupported(marker, depth, channels)
         adobe = adobe or (marker == _ADOBE and data[position + 2 : position + 7] == b"Adobe")
+        if marker == _RESTART_INTERVAL and not found.scans and position + 4 <= len(data):
+            found.interval = struct.unpack_from(">H", data, position + 2)[0]
         position += struct.unpack_from(">H", data, position)[0]
+        if marker == _SCAN:
+            found.scan = position
     return found
 
 

@@ -7,6 +7,7 @@ Pillow and numpy only.
 import contextlib
 import io
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +20,10 @@ from PIL import (
     UnidentifiedImageError,
 )
 
+from wafer_data.imaging.bmp_palette import as_palette, looked_up
 from wafer_data.imaging.depth import grey_of, in_colour, smallest_type, three_equal
-from wafer_data.imaging.jpeg_structure import examine_jpeg
+from wafer_data.imaging.jpeg_ends import check_ends
+from wafer_data.imaging.jpeg_structure import JpegStructure
 from wafer_data.imaging.planes import COLOURS
 from wafer_data.imaging.png_colour import decode_wide, wide_colour
 from wafer_data.imaging.png_small import is_plain_grey, is_small, small_grey_pixels
@@ -37,14 +40,13 @@ __all__ = [
     "largest_file",
     "read_grey",
     "read_image",
+    "read_sized",
     "resized",
     "to_square",
 ]
 
 # Loaded here, so that the first image need not wait for them, nor the first TIFF for all of Pillow's readers.
 _READERS = (BmpImagePlugin, JpegImagePlugin, PngImagePlugin, TiffImagePlugin)
-_MIDDLE_GREY = 128  # of a block of a JPEG without data
-_FURTHER_DATA = bytes(range(17, 241, 3)) * 2
 _COLOUR_MODES = ("RGB", "RGBA", "RGBX", "P", "PA", "CMYK", "YCbCr", "HSV")
 # No image needs more bytes a pixel (four 32-bit channels); metadata of a small one may.
 _MOST_BYTES_A_PIXEL, _METADATA_BYTES = 16, 64_000_000
@@ -98,11 +100,33 @@ def read_image(
             size out of range, more parts than an image has, of a kind that is not read (the reason names it),
             non-finite or out-of-scale values, not enough memory.
     """
+    return read_sized(source, colour=colour, max_pixels=max_pixels, min_side=min_side, reduce_to=reduce_to)[0]
+
+
+def read_sized(
+    source: str | Path | bytes,
+    *,
+    colour: bool,
+    max_pixels: int,
+    min_side: int,
+    reduce_to: int | None,
+) -> tuple[np.ndarray, tuple[int, int]]:
+    """The array of `read_image`, and the size that the file has, (height, width): of a reduced JPEG the larger one."""
     name = "image bytes" if isinstance(source, bytes) else str(source)
+    shape = (0, 0)
+
+    def check_size(width: int, height: int) -> None:
+        nonlocal shape
+        shape = (height, width)
+        if width * height > max_pixels:
+            raise Refused(f"too large: {width} x {height} pixels, {_limit(max_pixels)}")
+        if min(width, height) < min_side:
+            raise Refused(f"too small: {width} x {height} pixels, the shorter side needs at least {min_side}")
+
     try:
         data = source if isinstance(source, bytes) else _read_file(Path(source), max_pixels)
-        found = _decode(data, max_pixels, min_side, reduce_to, colour)
-        return three_equal(found) if colour else found
+        found = _decode(data, check_size, max_pixels, reduce_to, colour)
+        return three_equal(found) if colour else found, shape
     except Refused as error:
         raise UnreadableImage(name, error.reason) from error.__cause__
     except MemoryError as error:
@@ -158,15 +182,10 @@ def _read_file(path: Path, max_pixels: int) -> bytes:
         raise Refused(f"no file can have this name ({error})") from error
 
 
-def _decode(data: bytes, max_pixels: int, min_side: int, reduce_to: int | None, colour: bool) -> np.ndarray:
+def _decode(
+    data: bytes, check_size: Callable[[int, int], None], max_pixels: int, reduce_to: int | None, colour: bool
+) -> np.ndarray:
     """Decode all pixels of a complete file of an allowed size; never a part of one."""
-
-    def check_size(width: int, height: int) -> None:
-        if width * height > max_pixels:
-            raise Refused(f"too large: {width} x {height} pixels, {_limit(max_pixels)}")
-        if min(width, height) < min_side:
-            raise Refused(f"too small: {width} x {height} pixels, the shorter side needs at least {min_side}")
-
     structure = examine(data)
     if structure.image_format is None:
         known = other_format(data)
@@ -183,7 +202,10 @@ def _decode(data: bytes, max_pixels: int, min_side: int, reduce_to: int | None, 
         check_size(*bare)
         if (found := small_grey_pixels(data, structure.parts, bare)) is not None:
             return found
-    image = _open(data, structure.image_format, max_pixels)
+    coded, palette = data, structure.palette
+    if palette is not None:
+        coded = as_palette(data, palette)
+    image = _open(coded, structure.image_format, max_pixels)
     check_size(*image.size)
     if not structure.complete:
         raise damaged("the file does not reach its own end")
@@ -208,7 +230,7 @@ def _decode(data: bytes, max_pixels: int, min_side: int, reduce_to: int | None, 
                 raise _lacking()
             return found
         if structure.missing:
-            image = _open(data + b"\0" * structure.missing, structure.image_format, max_pixels)
+            image = _open(coded + b"\0" * structure.missing, structure.image_format, max_pixels)
         if reduce_to is not None and isinstance(image, JpegImagePlugin.JpegImageFile):
             image.draft(image.mode, (reduce_to, reduce_to))
         image.load()
@@ -218,8 +240,10 @@ def _decode(data: bytes, max_pixels: int, min_side: int, reduce_to: int | None, 
         raise damaged(str(error)) from error
     if structure.image_format == "PNG":
         _check_decoded_png(data, image)
-    elif isinstance(image, JpegImagePlugin.JpegImageFile):
-        _check_decoded_jpeg(data, image, reduce_to)
+    elif isinstance(image, JpegImagePlugin.JpegImageFile) and structure.jpeg is not None:
+        _check_decoded_jpeg(data, structure.jpeg, image, reduce_to)
+    if palette is not None:
+        return looked_up(np.asarray(image), data, palette, colour=colour)
     return pixels_of_picture(image, colour=colour)
 
 
@@ -235,22 +259,20 @@ def _check_decoded_png(data: bytes, image: Image.Image) -> None:
         raise _lacking()
 
 
-def _check_decoded_jpeg(data: bytes, image: JpegImagePlugin.JpegImageFile, reduce_to: int | None) -> None:
-    """Refuse a picture whose data end before its last block: decoders leave the rest at middle grey without a word.
+def _check_decoded_jpeg(
+    data: bytes, structure: JpegStructure, image: JpegImagePlugin.JpegImageFile, reduce_to: int | None
+) -> None:
+    def decode(changed: bytes) -> Image.Image:
+        again = _open(changed, "JPEG", image.width * image.height + 1)
+        if reduce_to is not None:
+            again.draft(image.mode, (reduce_to, reduce_to))
+        try:
+            again.load()
+        except OSError as error:
+            raise damaged(str(error)) from error
+        return again
 
-    A picture may end in just that grey, so it is decoded once more with further data before the end marker: those that
-    are complete do not change.
-    """
-    corner = image.crop((max(0, image.width - 4), image.height - 1, image.width, image.height)).convert("RGB")
-    if (abs(np.asarray(corner).astype(int) - _MIDDLE_GREY) > 1).any():
-        return
-    end = examine_jpeg(data).end
-    again = _open(data[:end] + _FURTHER_DATA + data[end:], "JPEG", image.width * image.height + 1)
-    if reduce_to is not None:
-        again.draft(image.mode, (reduce_to, reduce_to))
-    again.load()
-    if again.tobytes() != image.tobytes():
-        raise _lacking()
+    check_ends(data, structure, image, decode)
 
 
 def _lacking() -> Refused:
@@ -294,7 +316,8 @@ def _open(data: bytes, image_format: str, max_pixels: int) -> Image.Image:
 def _limit(max_pixels: int) -> str:
     # Pillow has a limit of its own (twice MAX_IMAGE_PIXELS), which may be the lower one.
     own = Image.MAX_IMAGE_PIXELS
-    return f"more than {(max_pixels if own is None else min(max_pixels, 2 * own)) / 1e6:g} megapixels"
+    most = max_pixels if own is None else min(max_pixels, 2 * own)
+    return f"more than {most / 1e6:g} megapixels: cut or shrink it, or raise data.max_megapixels"
 
 
 def resized(values: np.ndarray, height: int, width: int) -> np.ndarray:

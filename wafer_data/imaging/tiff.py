@@ -36,6 +36,24 @@ def read_tiff(data: bytes, check_size: Callable[[int, int], None], *, colour: bo
         raise damaged("the file does not reach its own end") from error
 
 
+def stored_channels(data: bytes) -> tuple[np.ndarray, np.ndarray | None] | None:
+    """What a file that `read_tiff` reads stores of each pixel: numbers of colours or channels of colour, and alpha.
+
+    Returns:
+        (height, width, channels) and, where there is one, (height, width); None where zero is white, and of ink, luma
+        and JPEG, whose stored numbers are not what is shown.
+    """
+    layout = layout_of(find_picture(data))
+    if (
+        layout.photometric not in (kinds.BLACK_IS_ZERO, kinds.RGB, kinds.PALETTE)
+        or layout.compression == kinds.JPEG
+    ):
+        return None
+    samples, transparent = samples_of(layout), (kinds.ALPHA, kinds.PREMULTIPLIED)
+    places = [layout.colours + place for place, kind in enumerate(layout.extras) if kind in transparent]
+    return samples[:, :, : layout.colours], samples[:, :, places[0]] if places else None
+
+
 def _pixels(layout: Layout, samples: np.ndarray, colour: bool) -> np.ndarray:
     photometric, kept = layout.photometric, in_colour if colour else grey_of
     if photometric == kinds.PALETTE:

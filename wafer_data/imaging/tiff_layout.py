@@ -15,11 +15,16 @@ from wafer_data.imaging.tiff_structure import Directory
 
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, CMYK, YCBCR = 0, 1, 2, 3, 5, 6
 UNCOMPRESSED, JPEG = 1, 7
-CCITT = (2, 3, 4)
+GROUP_3 = 3
+CCITT = (2, GROUP_3, 4)
 LOSSLESS = {5: "LZW", 8: "deflate", 32946: "deflate", 32773: "PackBits", 34925: "LZMA", 50000: "Zstandard"}
+_PREDICTED = {number for number, name in LOSSLESS.items() if name != "PackBits"}
+"""Compressions to which the tag Predictor applies (TIFF 6.0, section 14): of others it says nothing, as for libtiff."""
 NO_PREDICTOR, DIFFERENCES, FLOAT_DIFFERENCES = 1, 2, 3
 UNSIGNED, SIGNED, FLOAT = 1, 2, 3
 UNKNOWN_SAMPLE, PREMULTIPLIED, ALPHA = 0, 1, 2
+MOST_SAMPLES = 16
+"""Channels that are looked at: four of colour, and some of alpha or masks. The tag could state a thousand million."""
 
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _FILL_ORDER = 256, 257, 258, 259, 262, 266
 _STRIP_OFFSETS, _SAMPLES, _STRIP_ROWS, _STRIP_LENGTHS, _PLANAR = 273, 277, 278, 279, 284
@@ -124,6 +129,10 @@ def layout_of(page: Directory) -> Layout:
     """
     layout = _read(page)
     _check_meaning(layout)
+    if _BITS not in page.entries and layout.compression == UNCOMPRESSED:
+        bytes_each = layout.part_samples * layout.rows_of(0)
+        if max(layout.lengths, default=0) >= bytes_each:
+            raise unsupported("TIFF without BitsPerSample, which means one bit, with a byte for each sample")
     return layout
 
 
@@ -142,6 +151,8 @@ def _read(page: Directory) -> Layout:
     samples = page.number(_SAMPLES, 3 if compression == JPEG and photometric in (RGB, YCBCR) else 1)
     if samples < colours:
         raise damaged(f"{samples} samples a pixel, where the kind of picture needs {colours}")
+    if samples > MOST_SAMPLES:  # before anything is made for each of them
+        raise unsupported(f"TIFF of {samples} channels", "save it as grey or RGB")
     stated = tuple(page.numbers(_EXTRA_SAMPLES))[: samples - colours]
     extras = stated + (UNKNOWN_SAMPLE,) * (samples - colours - len(stated))
     if not stated and photometric == RGB and samples == 4:  # a frequent omission
@@ -169,7 +180,7 @@ def _read(page: Directory) -> Layout:
         extras=extras,
         separate=separate,
         compression=compression,
-        predictor=page.number(_PREDICTOR, NO_PREDICTOR),
+        predictor=page.number(_PREDICTOR, NO_PREDICTOR) if compression in _PREDICTED else NO_PREDICTOR,
         reversed_bits=page.number(_FILL_ORDER, 1) == 2,
         tiled=tiled,
         part_width=part_width,
@@ -245,12 +256,10 @@ def _rationals(page: Directory, tag: int) -> list[float]:
 
 def _check_predictor(layout: Layout) -> None:
     predictor = layout.predictor
-    if predictor == NO_PREDICTOR or layout.compression in (JPEG, *CCITT):
-        return
-    compressed = layout.compression in LOSSLESS and LOSSLESS[layout.compression] != "PackBits"
     fits = (
-        (predictor == DIFFERENCES and layout.bits in (8, 16, 32, 64))
+        predictor == NO_PREDICTOR
+        or (predictor == DIFFERENCES and layout.bits in (8, 16, 32, 64))
         or (predictor == FLOAT_DIFFERENCES and layout.kind == FLOAT)
     )  # fmt: skip
-    if not compressed or not fits:
+    if not fits:
         raise unsupported(f"TIFF with predictor {predictor} for {layout.bits}-bit samples")

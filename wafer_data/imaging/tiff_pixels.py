@@ -1,25 +1,31 @@
 """The pixels of a TIFF file as one grey array.
 
-Compressed strips and tiles are given to libtiff (through Pillow) as bytes, in a small TIFF file of our own that says
-nothing about them but how they were compressed. What the bytes mean - their order, depth, sign, predictor, planes,
-colour - is read here, by one rule for every compression; Pillow's own table of TIFF kinds reads some of them as another
-picture (16-bit WhiteIsZero as its negative, signed bytes as unsigned, compressed big-endian floats as noise).
+Strips and tiles in deflate are inflated here; other compressed ones are given to libtiff (through Pillow) as bytes, in
+a small TIFF file of our own that says nothing about them but how they were compressed. What the bytes mean - their
+order, depth, sign, predictor, planes, colour - is read here, by one rule for every compression; Pillow's own table of
+TIFF kinds reads some of them as another picture (16-bit WhiteIsZero as its negative, signed bytes as unsigned,
+compressed big-endian floats as noise).
 """
 
 from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 from PIL import Image
 
 from wafer_data.imaging import tiff_layout as kinds
+from wafer_data.imaging.deflate import inflated_start
+from wafer_data.imaging.jpeg_ends import FURTHER_DATA, check_ends
+from wafer_data.imaging.jpeg_structure import examine_jpeg
 from wafer_data.imaging.refused import Refused, damaged, unsupported
 from wafer_data.imaging.tiff_layout import Layout
 
 _BAND_BYTES = 1 << 24
+_FAX_ROWS = b"\x00\x04\xd7" * 60  # of Group 3: end of line, no white pixel, two black ones
 _COLOUR_MAP, _JPEG_TABLES, _SUBSAMPLING, _T4_OPTIONS, _T6_OPTIONS = 320, 347, 530, 292, 293
 _REVERSED = np.packbits(
     np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder="little"), axis=1
@@ -60,10 +66,12 @@ def _stored(layout: Layout, part: int, rows: int) -> bytes:
     data, start = layout.page.data, layout.offsets[part]
     if layout.compression == kinds.UNCOMPRESSED:  # how many there must be is known, whatever the file says
         needed = rows * layout.row_bytes
-        if layout.lengths and layout.lengths[part] < needed:
+        if len(layout.lengths) > part and layout.lengths[part] < needed:
             raise damaged("a strip ends before its last row: the file does not reach its own end")
     elif len(layout.lengths) > part:
         needed = layout.lengths[part]
+    elif layout.lengths:
+        raise damaged(f"sizes of {len(layout.lengths)} strips or tiles, where there are more")
     else:
         raise unsupported("compressed TIFF without StripByteCounts")
     if start + needed > len(data):
@@ -78,6 +86,14 @@ def _decompressed(layout: Layout, stored: list[bytes], rows: list[int]) -> Itera
             found = np.frombuffer(data, np.uint8)
             yield _REVERSED[found] if layout.reversed_bits else found
         return
+    if kinds.LOSSLESS[layout.compression] == "deflate":  # libtiff does not compare its checksum
+        for data, count in zip(stored, rows, strict=True):
+            packed = _REVERSED[np.frombuffer(data, np.uint8)].tobytes() if layout.reversed_bits else data
+            inflated = inflated_start(packed, count * layout.row_bytes)
+            if inflated is None:
+                raise damaged("the compressed pixels of a strip or tile end early or are broken")
+            yield np.frombuffer(inflated, np.uint8)
+        return
     # Many at once, for opening a file takes longer than a small strip; not all, for Pillow takes a wide one for a bomb.
     at_once = max(1, _BAND_BYTES // max(1, layout.row_bytes * layout.part_height))
     for i in range(0, len(stored), at_once):
@@ -88,7 +104,7 @@ def _decompressed(layout: Layout, stored: list[bytes], rows: list[int]) -> Itera
             256: layout.row_bytes // wide, 257: sum(high), 258: 8, 259: layout.compression, 262: 5 if wide == 4 else 1,
             277: wide, 278: high[0], 266: 2 if layout.reversed_bits else 1,
         }  # fmt: skip
-        band = np.asarray(_libtiff(tags, {}, stored[i : i + at_once])).reshape(-1)
+        band = np.asarray(_libtiff(tags, {}, *stored[i : i + at_once])).reshape(-1)
         start = 0
         for number in high:
             yield band[start : start + number * layout.row_bytes]
@@ -115,11 +131,28 @@ def _decoded(layout: Layout, stored: list[bytes], rows: list[int]) -> Iterator[n
         for tag in (_T4_OPTIONS, _T6_OPTIONS):
             if tag in page.entries:
                 tags[tag] = page.number(tag, 0)
-        pixels = np.asarray(_libtiff(tags, more, [data]))
-        yield pixels.astype(np.uint8).reshape(high, layout.part_width, -1)
+        decode = partial(_libtiff, tags, more)
+        image = decode(data)
+        _check_end(layout.compression, data, image, decode)
+        yield np.asarray(image).astype(np.uint8).reshape(high, layout.part_width, -1)
 
 
-def _libtiff(tags: dict[int, int], more: dict[int, tuple[int, bytes]], stored: list[bytes]) -> Image.Image:
+def _check_end(
+    compression: int, data: bytes, image: Image.Image, decode: Callable[[bytes], Image.Image]
+) -> None:
+    """Refuse a strip or tile whose data end before its last row: libtiff fills up the rest without a word."""
+    if compression == kinds.JPEG:
+        structure = examine_jpeg(data)
+        if not structure.complete:
+            raise damaged("the JPEG data of a strip or tile do not reach their own end")
+        check_ends(data, structure, image, decode)
+        return
+    further = _FAX_ROWS if compression == kinds.GROUP_3 else FURTHER_DATA
+    if decode(data + further).tobytes() != image.tobytes():  # fax has no end mark that all writers put
+        raise damaged("the compressed pixels end before the last row")
+
+
+def _libtiff(tags: dict[int, int], more: dict[int, tuple[int, bytes]], *stored: bytes) -> Image.Image:
     """Decode a little-endian TIFF file of `tags` (whole numbers), `more` (type, bytes) and these strips."""
     place = 8
     offsets = []
@@ -199,10 +232,12 @@ def _float_differences(rows: np.ndarray, shape: tuple[int, int, int], size: int)
 
 def colour_map(layout: Layout) -> np.ndarray:
     """The palette, (entries, 3), uint8 where it needs no more, else uint16."""
-    numbers = np.array(layout.page.numbers(_COLOUR_MAP), np.uint16)
-    if numbers.size != 3 << layout.bits:
+    numbers = layout.page.numbers(_COLOUR_MAP)
+    if len(numbers) != 3 << layout.bits:
         raise Refused("damaged: a palette picture without its whole colour map")
-    table = numbers.reshape(3, -1).T
+    if max(numbers) > 65535:
+        raise Refused("damaged: a colour map with numbers beyond 65535")
+    table = np.array(numbers, np.uint16).reshape(3, -1).T
     if table.max() < 256:  # some writers put 8-bit values there
         return table.astype(np.uint8)
     high, low = table >> np.uint16(8), table & np.uint16(255)

@@ -9,8 +9,8 @@ of many parts keeps them busy for minutes. Standard library only.
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from wafer_data.imaging.bmp_structure import examine_bmp
-from wafer_data.imaging.jpeg_structure import MOST_SCANS, examine_jpeg
+from wafer_data.imaging.bmp_structure import Palette, examine_bmp
+from wafer_data.imaging.jpeg_structure import MOST_SCANS, JpegStructure, examine_jpeg
 from wafer_data.imaging.png_structure import MOST_CHUNKS, PNG_SIGNATURE, examine_png
 from wafer_data.imaging.tiff_structure import TIFF_SIGNATURES
 
@@ -31,6 +31,8 @@ class Structure(NamedTuple):
         damage: What is wrong with a complete file.
         parts: Where the compressed pixels of a PNG file lie, (start, end) in bytes.
         grey_size: Of a PNG file, see `imaging.png_structure`.
+        palette: Of a BMP file, see `imaging.bmp_structure`.
+        jpeg: What the markers of a JPEG file say.
     """
 
     image_format: str | None
@@ -42,6 +44,8 @@ class Structure(NamedTuple):
     damage: str | None = None
     parts: Sequence[tuple[int, int]] = ()
     grey_size: tuple[int, int] | None = None
+    palette: Palette | None = None
+    jpeg: JpegStructure | None = None
 
 
 def examine(data: bytes) -> Structure:
@@ -59,10 +63,12 @@ def examine(data: bytes) -> Structure:
         )
     if data.startswith(b"\xff\xd8\xff"):
         jpeg = examine_jpeg(data)
-        return Structure("JPEG", jpeg.complete, jpeg.trap, jpeg.unsupported, jpeg.pictures)
+        return Structure("JPEG", jpeg.complete, jpeg.trap, jpeg.unsupported, jpeg.pictures, jpeg=jpeg)
     if data.startswith(b"BM"):
         bmp = examine_bmp(data)
-        return Structure("BMP", bmp.complete, unsupported=bmp.unsupported, missing=bmp.missing)
+        return Structure(
+            "BMP", bmp.complete, unsupported=bmp.unsupported, missing=bmp.missing, palette=bmp.palette
+        )
     if data.startswith(TIFF_SIGNATURES):
         return Structure("TIFF", complete=True)
     return Structure(None)

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
 from wafer_data.errors import DataError, InputError
-from wafer_data.listing import IMAGE_SUFFIXES, MASK_FOLDERS, alike, is_system_folder, other_formats, walk
+from wafer_data.listing import (
+    IMAGE_SUFFIXES,
+    LEADS_NOWHERE,
+    MASK_FOLDERS,
+    alike,
+    is_system_folder,
+    leads_nowhere,
+    other_formats,
+    walk,
+)
 from wafer_data.problems import Problem
 
+NAMED_AS_MASKS = "named as a folder of masks: give it another name if they are images"
 _ANNOTATIONS = {".json", ".xml", ".txt"}  # labelme, Pascal VOC, YOLO
 
 
@@ -24,19 +34,27 @@ def is_image(path: Path) -> bool:
     return path.suffix.lower() in IMAGE_SUFFIXES
 
 
-def images_in(folder: Path, problems: list[Problem], without: Path | None = None) -> list[Path]:
+def images_in(
+    folder: Path, problems: list[Problem], without: Path | None = None, masks: Collection[Path] = ()
+) -> list[Path]:
     """All image files below `folder`, sorted; at least one, or InputError.
 
     Args:
         folder: searched with its sub-folders, also linked ones, but not those of the system and those of masks.
         problems: grows by what is passed over.
         without: a sub-folder that is not searched.
+        masks: sub-folders of masks that are used; of any other it is said that it is not.
     """
     images, drawn, others = list[Path](), list[Path](), Counter[str]()
+    named_as_masks = list[Path]()
     outside = without.resolve() if without is not None else None
 
     def skip(path: Path) -> bool:
-        return is_mask_folder(path.name) or (outside is not None and path.resolve() == outside)
+        if outside is not None and path.resolve() == outside:
+            return True
+        if is_mask_folder(path.name) and path not in masks:
+            named_as_masks.append(path)
+        return is_mask_folder(path.name)
 
     for path in _walked(folder, problems, skip):
         if is_image(path):
@@ -50,6 +68,7 @@ def images_in(folder: Path, problems: list[Problem], without: Path | None = None
     if notes:
         detail = f"{len(notes)} files like {notes[0].name}"
         problems.append(Problem(path=str(folder), problem="annotations", detail=detail))
+    say_unused(sorted(named_as_masks), NAMED_AS_MASKS, problems)
     foreign = other_formats(others)
     if foreign:
         problems.append(Problem(path=str(folder), problem="other format", detail=f"passed over: {foreign}"))
@@ -59,9 +78,29 @@ def images_in(folder: Path, problems: list[Problem], without: Path | None = None
     return sorted(images)
 
 
+def say_unused(folders: Iterable[Path], why: str, problems: list[Problem]) -> None:
+    """Of each folder that holds images: that they are not used."""
+    for folder in folders:
+        if images := images_below(folder):
+            detail = f"{len(images)} images; {why}"
+            problems.append(Problem(path=str(folder), problem="folder not used", detail=detail))
+
+
 def folders_in(folder: Path) -> list[Path]:
-    """Sub-folders, sorted, linked ones too; without those of the system."""
-    return sorted(Path(e.path) for e in scan(folder) if e.is_dir() and not is_system_folder(e.name))
+    """Sub-folders, sorted, linked ones too; without those of the system.
+
+    Raises:
+        InputError: If one cannot be read, or is a link that leads nowhere.
+    """
+    found = list[Path]()
+    for entry in scan(folder):
+        if is_system_folder(entry.name):
+            continue
+        if leads_nowhere(entry):
+            raise InputError(f"{entry.path} cannot be read: {LEADS_NOWHERE}")
+        if entry.is_dir():
+            found.append(Path(entry.path))
+    return sorted(found)
 
 
 def scan(folder: Path) -> list[os.DirEntry[str]]:

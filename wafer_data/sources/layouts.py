@@ -10,7 +10,16 @@ from wafer_data.config import DataConfig
 from wafer_data.errors import DataError, InputError, NotFoundError
 from wafer_data.listing import NORMAL_NAMES, alike
 from wafer_data.problems import Problem
-from wafer_data.sources.files import folders_in, images_below, images_in, is_image, is_mask_folder
+from wafer_data.sources.files import (
+    NAMED_AS_MASKS,
+    folders_in,
+    images_below,
+    images_in,
+    is_image,
+    is_mask_folder,
+    say_unused,
+)
+from wafer_data.sources.folder_names import check_folder_names
 from wafer_data.sources.mask_files import find_masks, pair_in_folder
 
 GOOD = "good"
@@ -89,25 +98,26 @@ def _find_mvtec(root: Path, problems: list[Problem]) -> list[Candidate]:
         if loose:
             detail = f"{len(loose)} images lie in it, outside its sub-folders; first: {min(loose).name}"
             problems.append(Problem(path=str(folder), problem="folder not used", detail=detail))
-    _say_unused(
+    say_unused(
         [f for f in folders_in(train) if f not in goods], "only normal images are trained on", problems
     )
     normals = _normals(test, problems, required=False)
-    masks = next((f for f in folders_in(root) if is_mask_folder(f.name)), None)
+    masks = [folder for folder in folders_in(root) if is_mask_folder(folder.name)]
     others = [f for f in folders_in(root) if f not in (train, test) and not is_mask_folder(f.name)]
-    _say_unused(others, f"only {train.name} and {test.name} are read", problems)
+    say_unused(others, f"only {train.name} and {test.name} are read", problems)
     types = [folder for folder in folders_in(test) if not is_mask_folder(folder.name)]
+    say_unused([f for f in folders_in(test) if is_mask_folder(f.name)], NAMED_AS_MASKS, problems)
     for folder in types:
         if folder in normals:
             found += [Candidate(path, "test", 0, GOOD) for path in _normals_in(folder, problems)]
         else:
             found += _defects(folder, _mask_folders(folder, masks), problems)
-    if masks is not None:
-        known = {alike(folder.name) for folder in types}
-        if any(is_image(path) for path in masks.iterdir() if path.is_file()):
+    known = {alike(folder.name) for folder in types}
+    for place in masks:
+        if any(is_image(path) for path in place.iterdir() if path.is_file()):
             detail = f"masks belong into a sub-folder of it that is named as the defect type's in {test}"
-            problems.append(Problem(path=str(masks), problem="masks not found", detail=detail))
-        for folder in folders_in(masks):
+            problems.append(Problem(path=str(place), problem="masks not found", detail=detail))
+        for folder in folders_in(place):
             if alike(folder.name) not in known and images_below(folder):
                 detail = f"its name is that of no folder of {test}"
                 problems.append(Problem(path=str(folder), problem="masks not found", detail=detail))
@@ -127,7 +137,7 @@ def _find_folder(config: DataConfig, problems: list[Problem]) -> list[Candidate]
             f"use data.format=mvtec, or the folder of normal images as data.root"
         )
     if config.defects is None:
-        return [Candidate(path, "any", 0, GOOD) for path in _normals_in(root, problems)]
+        return _any_normals(root, problems)
     defects = _existing(config.defects)
     if defects.resolve() == root.resolve():
         raise InputError(f"data.defects and data.root are the same folder ({root})")
@@ -136,12 +146,13 @@ def _find_folder(config: DataConfig, problems: list[Problem]) -> list[Candidate]
             f"data.root ({root}) lies inside data.defects ({defects}): normal images would count as defects"
         )
     # The defects' folder may lie inside that of the normal images.
-    found = [Candidate(path, "any", 0, GOOD) for path in _normals_in(root, problems, without=defects)]
+    found = _any_normals(root, problems, without=defects)
     types = [folder for folder in folders_in(defects) if not is_mask_folder(folder.name)]
-    masks = next((f for f in folders_in(defects) if is_mask_folder(f.name)), None)
+    masks = [folder for folder in folders_in(defects) if is_mask_folder(folder.name)]
     if any(is_image(path) for path in defects.iterdir() if path.is_file()) or not types:
-        flat = [path for path in images_in(defects, problems) if path.parent == defects]
-        found += _paired(flat, defects, "defect", [masks] if masks is not None else [], problems)
+        used = [*masks, *(mask for folder in types for mask in _mask_folders(folder, []))]
+        flat = [path for path in images_in(defects, problems, masks=used) if path.parent == defects]
+        found += _paired(flat, defects, "defect", masks, problems)
     for folder in types:
         if alike(folder.name) in NORMAL_NAMES:
             detail = "the test gets them as normal images, not as a defect type"
@@ -152,11 +163,10 @@ def _find_folder(config: DataConfig, problems: list[Problem]) -> list[Candidate]
     return found
 
 
-def _say_unused(folders: list[Path], why: str, problems: list[Problem]) -> None:
-    for folder in folders:
-        if images := images_below(folder):
-            detail = f"{len(images)} images; {why}"
-            problems.append(Problem(path=str(folder), problem="folder not used", detail=detail))
+def _any_normals(root: Path, problems: list[Problem], without: Path | None = None) -> list[Candidate]:
+    images = _normals_in(root, problems, without)
+    check_folder_names(images, root, problems)
+    return [Candidate(path, "any", 0, GOOD) for path in images]
 
 
 def _child(folder: Path, name: str) -> Path | None:
@@ -189,7 +199,7 @@ def _normals_in(folder: Path, problems: list[Problem], without: Path | None = No
 
 
 def _defects(folder: Path, masks: list[Path], problems: list[Problem]) -> list[Candidate]:
-    return _paired(images_in(folder, problems), folder, folder.name, masks, problems)
+    return _paired(images_in(folder, problems, masks=masks), folder, folder.name, masks, problems)
 
 
 def _paired(
@@ -200,13 +210,12 @@ def _paired(
     return [Candidate(path, "test", 1, kind, masks.get(path)) for path in beside.images]
 
 
-def _mask_folders(folder: Path, masks: Path | None) -> list[Path]:
-    """Where the masks of a defect type may lie: in a folder of its name among the masks, or inside its own."""
-    own = [found for found in folders_in(folder) if is_mask_folder(found.name)]
-    if masks is None:
-        return own
-    child = next((found for found in folders_in(masks) if alike(found.name) == alike(folder.name)), None)
-    return [*([child] if child is not None else []), *own]
+def _mask_folders(folder: Path, masks: list[Path]) -> list[Path]:
+    """Where the masks of a defect type may lie: in folders of its name among the masks, or inside its own."""
+    named = [
+        child for place in masks for child in folders_in(place) if alike(child.name) == alike(folder.name)
+    ]
+    return [*named, *(found for found in folders_in(folder) if is_mask_folder(found.name))]
 
 
 def _find_elpv(config: DataConfig) -> list[Candidate]:

@@ -93,10 +93,14 @@ def pair_in_folder(paths: list[Path], problems: list[Problem]) -> Paired:
         elif images and "label" not in alike(path.stem):  # a labelled picture is a picture
             drawn.append(path)
     for members in by_stem.values():
-        if len(members) == 2 and not set(members) & {*masks, *masks.values()}:
-            flat = [path for path in members if looks_like_mask(path)]
-            if len(flat) == 1:
-                masks[next(path for path in members if path != flat[0])] = flat[0]
+        if len(members) < 2 or set(members) & {*masks, *masks.values()}:
+            continue
+        flat = [path for path in members if looks_like_mask(path)] if len(members) == 2 else []
+        if len(flat) == 1:
+            masks[next(path for path in members if path != flat[0])] = flat[0]
+        else:
+            detail = f"beside {members[0].name}"
+            problems += [Problem(path=str(path), problem="same name", detail=detail) for path in members[1:]]
     for image, mask in masks.items():
         problems.append(Problem(path=str(mask), problem="mask beside its image", detail=f"of {image.name}"))
     for mask in alone:

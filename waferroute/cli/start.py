@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from importlib import import_module
@@ -20,6 +21,7 @@ from pathlib import Path
 from types import FrameType
 
 from wafer_data.errors import InputError
+from wafer_data.listing import printable
 from wafer_data.log import PACKAGES, log_to_stderr, speaks
 from wafer_data.own_code import refuse_foreign_packages
 from waferroute.cli.commands import COMMANDS
@@ -51,6 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     _prepare_streams()
     log_to_stderr()
+    # Lines of Python source about files that are judged here anyway (wafer_data.imaging.read).
+    warnings.filterwarnings("ignore", module=r"PIL\.")
     # Threads that wait for each other sleep: spinning, they keep each other off the cores of a busy computer, where a
     # step of a training then takes tens of times as long (benchmarks/busy_training.py). Read when torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -181,7 +185,8 @@ def _refuse_empty(arguments: list[str]) -> None:
 
 
 def _fail(message: str, *, launched: bool) -> int:
-    _say(f"error: {message}", launched=launched)
+    lines = message.split("\n")  # some are lists; what else cannot be printed comes from names of files
+    _say("error: " + "\n".join(map(printable, lines)), launched=launched)
     return 2
 
 
