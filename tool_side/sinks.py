@@ -20,7 +20,7 @@ from router.decision import Decision
 from tool_side.runtime.heatmap import write_heatmap
 from tool_side.runtime.inspection import Inspection
 from wafer_data.errors import InputError
-from wafer_data.listing import HEATMAP_SUFFIX
+from wafer_data.listing import HEATMAP_SUFFIX, printable
 
 _LOG = logging.getLogger(__name__)
 LONGEST_NAME = 255
@@ -157,6 +157,6 @@ def table_row(result: Inspection) -> str:
     """One line of the table that :data:`TABLE_HEAD` heads; always a single printable line."""
     score = "-" if result.score is None else f"{result.score:.3f}"
     # A file name may hold bytes that are no text, or line breaks; neither may break the table.
-    source = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in result.source)
+    source = printable(result.source)
     row = _ROW.format(result.decision, result.route, score, f"{1000 * result.seconds['total']:.2f}", source)
     return f"{row}  ({'; '.join(result.reasons)})" if result.reasons else row
