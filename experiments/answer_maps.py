@@ -38,6 +38,7 @@ def highest(heat: Tensor, window: int) -> Tensor:
 READINGS = {
     "as it comes": lambda heat: heat,
     **{f"mean of {n} x {n}": lambda heat, n=n: smoothed(heat, n) for n in (3, 5, 7)},
+    "half of it, half the mean of 5 x 5": lambda heat: (heat + smoothed(heat, 5)) / 2,
     **{f"mean of logarithms, {n} x {n}": lambda heat, n=n: smoothed(heat.log(), n).exp() for n in (3, 5)},
     **{f"highest of {n} x {n}": lambda heat, n=n: highest(heat, n) for n in (3, 5)},
 }
@@ -55,7 +56,7 @@ def main() -> None:
     store = ImageStore.open(arguments.run / "data")
     load = load_teacher if arguments.model == "teacher" else load_student
     model = load(arguments.run / arguments.model).eval()
-    with_answers.MAP_SMOOTHING = 1
+    with_answers.MAP_SMOOTHING = 1  # half of itself and half of itself
     tests = store.indices("test")
     tests = spread(tests, arguments.images or len(tests))
     found = {name: PixelHistograms() for name in READINGS}

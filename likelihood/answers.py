@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 CONTRAST = 0.35
 """The heat map's logarithm for a cell one standard deviation above the mean of normal cells, in all answers."""
-MAP_SMOOTHING = 3
-"""Side of the square of cells that a heat map with answers is averaged over: single cells are noisy. With 5, what the
-likelihood's own map has, small defects of plates blur (docs/LOG.md)."""
+MAP_SMOOTHING = 5
+"""A heat map with answers is half itself, and half its mean over the square of so many cells around: single cells are
+noisy, and yet the highest one has to stay where it is, for defects are looked up there (docs/LOG.md)."""
 SMALLEST = 1e-4
 PLACE, PAINTED = "place", "painted"
 """Questions by name: the likelihood's own, and the one for which a painted defect's true answer is known."""
@@ -94,7 +94,8 @@ class Answers(nn.Module):
         total = (answers * answers.new_tensor(self.weights[1:])[:, None, None]).sum(1)
         if self.asks_place:
             total = total + self.weights[0] * (self._log(heat) - self.map_centre) / self.map_spread
-        return smoothed((CONTRAST * total).exp(), MAP_SMOOTHING)
+        heat = (CONTRAST * total).exp()
+        return (heat + smoothed(heat, MAP_SMOOTHING)) / 2
 
     def fit_map(self, heats: Iterable[Tensor]) -> None:
         """Centre and spread of the likelihood's heat map on normal images, (B, side, side) each."""

@@ -43,4 +43,5 @@ def answered(
         log = b.node("Log", b.node("Add", heat, b.constant(SMALLEST)))
         log = b.node("Mul", b.node("Sub", log, b.constant(asked.map_centre)), b.constant(slope))
         mixed = b.node("Add", mixed, log)
-    return score, b.smoothed(b.node("Exp", mixed), MAP_SMOOTHING)
+    heat = b.node("Exp", mixed)
+    return score, b.node("Mul", b.node("Add", heat, b.smoothed(heat, MAP_SMOOTHING)), b.constant(0.5))
