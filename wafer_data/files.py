@@ -14,10 +14,11 @@ import platform
 import shutil
 import uuid
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from wafer_data.errors import InputError, NotFoundError, WriteError
+from wafer_data.errors import ConfigurationError, InputError, NotFoundError, WriteError
 
 # A name in a path may hold bytes that are no text. Escaped like this they are valid in JSON, which gives them back.
 _NO_TEXT = "backslashreplace"
@@ -56,21 +57,38 @@ def write_json(path: str | Path, obj: Any) -> None:
     write_text(path, json.dumps(obj, indent=2, ensure_ascii=False, allow_nan=False, default=_plain) + "\n")
 
 
-def read_json(path: str | Path) -> Any:
+def read_json(path: str | Path, *, keys_once: bool = False) -> Any:
     """The parsed content of a JSON file in UTF-8, or in UTF-16 or with a byte-order mark, as Windows writes them.
+
+    Args:
+        path: the file.
+        keys_once: of files that people write: refuse a key that stands twice in one object, where the last would win
+            unseen.
 
     Raises:
         InputError: If it is missing, unreadable or not JSON.
+        ConfigurationError: If a key stands twice; names it.
     """
     path = Path(path)
     try:
-        return json.loads(path.read_bytes())
+        return json.loads(
+            path.read_bytes(), object_pairs_hook=partial(_each_once, path) if keys_once else None
+        )
     except FileNotFoundError as error:
         raise NotFoundError(f"{path} does not exist") from error
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:  # broken JSON, broken UTF-8; brackets by the thousand
         raise InputError(f"{path} is not valid JSON ({error}); remove it and run again") from error
+
+
+def _each_once(path: Path, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ConfigurationError(f"{path}: the key {key!r} stands twice in one object: keep one of them")
+        found[key] = value
+    return found
 
 
 def sha256_file(path: str | Path) -> str:
@@ -243,15 +261,16 @@ def _remove_leftovers(path: Path) -> None:
         return
     start = _temporary_start(path)
     try:
-        entries = list(path.parent.iterdir())
+        names = os.listdir(path.parent)  # noqa: PTH208 (no Path for each of many siblings)
     except OSError:  # a folder may be writable without being listable
         return
-    for entry in entries:
-        if not (entry.name.startswith(start) and entry.name.endswith(".part")):
+    for name in names:
+        if not (name.startswith(start) and name.endswith(".part")):
             continue
-        process = entry.name[len(start) :].split(".")[0]
+        process = name[len(start) :].split(".")[0]
         if not process.isdigit() or _is_alive(int(process)):
             continue
+        entry = path.parent / name
         if entry.is_dir():
             shutil.rmtree(entry, ignore_errors=True)
         else:

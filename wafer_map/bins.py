@@ -12,9 +12,9 @@ from typing import Any
 from router.decision import REJECT, REVIEW
 from wafer_data.defect import UNKNOWN
 from wafer_data.errors import ConfigurationError, InputError
+from wafer_data.files import read_json
 from wafer_map.areas import Area, Boxes, read_mask
 from wafer_map.bin_rules import ELSEWHERE, Bin, Binned, BinRules, ErrorCosts, Rule
-from wafer_map.plain_json import read_plain_json
 from wafer_map.plain_numbers import is_number
 
 __all__ = ["Bin", "BinRules", "Binned", "ErrorCosts", "Rule", "load_rules", "rules_from"]
@@ -33,7 +33,7 @@ def load_rules(path: str | Path) -> BinRules:
     """
     path = Path(path)
     if path.suffix.lower() != ".toml":
-        return rules_from(read_plain_json(path), str(path), path.parent)
+        return rules_from(read_json(path, keys_once=True), str(path), path.parent)
     try:
         return rules_from(tomllib.loads(path.read_text(encoding="utf-8")), str(path), path.parent)
     except OSError as error:

@@ -10,7 +10,7 @@ from typing import Any
 
 from wafer_data.defect import DefectFinding
 from wafer_data.errors import ConfigurationError, NotFoundError
-from wafer_map.plain_json import read_plain_json
+from wafer_data.files import read_json
 from wafer_map.plain_numbers import is_number
 
 SCHEMA = 1
@@ -168,7 +168,7 @@ def load_stage(path: str | Path) -> StageMap:
     Raises:
         InputError: Where it cannot be read, ConfigurationError where it is wrong.
     """
-    return StageMap.from_dict(read_plain_json(path), str(path))
+    return StageMap.from_dict(read_json(path, keys_once=True), str(path))
 
 
 def _site(content: Any, source: str) -> Site:

@@ -357,9 +357,8 @@ class Inspector:
     def _open(self, one: UnderWay, keep_image: bool) -> None:
         """From a file to the models' input; ends what cannot be read, and what is of another size."""
         result, started = one.result, perf_counter()
-        image = one.ref.content
         try:
-            taken, one.shape = self._read_sized(image)
+            taken, one.shape = self._read_sized(one.ref)
             other_size = self._other_size(one.shape, one.policy, result.recipe)
             if other_size is None:
                 one.square = self.square(taken)

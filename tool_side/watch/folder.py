@@ -146,8 +146,10 @@ class WatchedFolder:
 
     def _say_format(self, name: str, path: str) -> None:
         """Of the first file of each format that is not read: an image that nobody looked at did not pass."""
+        if not is_other_format(name):
+            return
         suffix = Path(name).suffix.lower()
-        if is_other_format(name) and suffix not in self._other_formats:
+        if suffix not in self._other_formats:
             self._other_formats.add(suffix)
             _LOG.warning("%s: not looked at, like all %s files (a format that is not read)", path, suffix)
 

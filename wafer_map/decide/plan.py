@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from wafer_data.errors import ConfigurationError
-from wafer_map.plain_json import read_plain_json
+from wafer_data.files import read_json
 from wafer_map.plain_numbers import is_number
 
 SCHEMA = 1
@@ -127,7 +127,7 @@ class LotPlan:
 
 def load_plan(path: str | Path) -> LotPlan:
     """The plan of a JSON file. Raises ConfigurationError or InputError where it is unreadable or impossible."""
-    return LotPlan.from_dict(read_plain_json(path), str(path))
+    return LotPlan.from_dict(read_json(path, keys_once=True), str(path))
 
 
 def _check(plan: LotPlan) -> None:
