@@ -21,7 +21,7 @@ from router.decision import PASS
 from router.gate import QualityGate, fit_gate_images
 from router.route_scores import STUDENTS, RouteScores, ScoredBatch, score_batches
 from router.samples import PICK_EVERY
-from student_vae import load_student
+from student_vae import StudentVAE, load_student
 from wafer_data.errors import InputError
 from wafer_data.files import new_directory, write_json
 from wafer_data.imaging.tiling import TiledImage
@@ -33,6 +33,8 @@ from wafer_data.synthetic import add_random_anomaly
 
 GATE_IMAGES, GATE_PLANTED = 2000, 200
 SYNTHETIC_SEED = 20_000
+BOTH_ALIKE = 0.5
+"""Share of the full student's log-score where both students answer further questions."""
 
 
 def calibrate_run(run_dir: Path, store: ImageStore, config: RouterConfig, same_part: str = "auto") -> None:
@@ -48,7 +50,9 @@ def calibrate_run(run_dir: Path, store: ImageStore, config: RouterConfig, same_p
         InputError: students missing, too few calibration images for the configured rates, or a `router.max_fnr`
             that the labelled defects do not carry.
     """
-    students = {name: on_arrays(load_student(run_dir / name)) for name in STUDENTS}
+    loaded = {name: load_student(run_dir / name) for name in STUDENTS}
+    config = _with_weight(config, loaded.values())
+    students = {name: on_arrays(student) for name, student in loaded.items()}
     gate = _gate(store)
     normals = store.indices("calibration", label=0)
     scored, references = _scores(gate, _images(store, normals), students, len(normals), "calibration normals")
@@ -112,6 +116,14 @@ def calibrate_run(run_dir: Path, store: ImageStore, config: RouterConfig, same_p
                 "map_reference": references,
             },
         )
+
+
+def _with_weight(config: RouterConfig, students: Iterable[StudentVAE]) -> RouterConfig:
+    """`config` with a number for a `full_weight` that is not given."""
+    if config.full_weight is not None:
+        return config
+    further = any(student.likelihood.answers is not None for student in students)
+    return config.model_copy(update={"full_weight": BOTH_ALIKE if further else 1.0})
 
 
 def _images(store: ImageStore, indices: np.ndarray) -> Iterator[np.ndarray | TiledImage]:

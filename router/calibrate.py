@@ -22,7 +22,7 @@ from router.gate import QualityGate
 from router.policy import PASS, RoutingPolicy
 from router.risk_control import certified_steps, cheapest_reject_order, cheapest_step
 from router.samples import Defects, checked_defects, checked_pair, optional_pair, picking_mask, require_enough
-from router.standardise import best_weight, standardisation
+from router.standardise import best_weight, given_weight, standardisation
 from router.thresholds import ThresholdPath, fixed_path, scores_of, single, target_order
 from wafer_data.errors import DataError, InputError
 
@@ -53,9 +53,9 @@ def calibrate_policy(
     router.bounds.) The second holds although both thresholds come from one sample: among all n + 1 images,
     those with the k largest z_lowres are one set, whichever of them is the new one. The new image is
     escalated just when it belongs to that set, and then flagged just when its routed score is among the j
-    largest of the set. A blend of both scores (0 < full_weight < 1) orders images by a scale that is
-    estimated, so a third of the normals (and their synthetic anomalies) estimates it and the others
-    calibrate.
+    largest of the set. A given full_weight orders images by their log-scores, whatever scale is estimated
+    (router.standardise.z_weight); to choose it (auto) takes a third of the normals and their synthetic
+    anomalies, and the others calibrate.
 
     With max_fnr, the pair of thresholds is chosen among those of router.thresholds.fixed_path that
     router.risk_control certifies; the two probabilities are then bounded by those of the path's first pair.
@@ -64,8 +64,8 @@ def calibrate_policy(
     Args:
         lowres_normal, full_normal: Shape (n,), normal images that the gate admits. synthetic_*: the same for
             synthetic anomalies, the i-th painted into the i-th normal (evidence apart; also choose
-            full_weight = "auto"). defect_*: (m,), labelled real defects that taught no model and that the
-            gate admits, with their `defect_types`.
+            full_weight = "auto"; null is 1 here, where nothing is known of what the students answer). defect_*:
+            (m,), labelled real defects that taught no model and that the gate admits, with their `defect_types`.
         gate_refused, defects_refused: Further calibration normals and defects that the gate refused.
         defects_trained: Labelled defects that taught a model; they can certify nothing.
         sample_fingerprint: The image store's fingerprint, copied into the certificate.
@@ -84,14 +84,15 @@ def calibrate_policy(
     synthetic = optional_pair("synthetic anomaly", synthetic_lowres, synthetic_full)
     defects = checked_defects(defect_lowres, defect_full, defect_types)
     require_enough(len(lowres), config)
-    picking = picking_mask(len(lowres), config.blended)
-    calibrating = ~picking if config.blended else picking
+    picking = picking_mask(len(lowres), config.chooses_weight)
+    calibrating = ~picking if config.chooses_weight else picking
 
     standard = standardisation(lowres[picking], full[picking], gate)
-    weight = config.full_weight
-    if weight == "auto":
+    if config.chooses_weight:
         weight = best_weight(standard, lowres[picking], full[picking], synthetic)
-    standard = replace(standard, full_weight=float(weight))
+    else:
+        weight = given_weight(standard, config)
+    standard = replace(standard, full_weight=weight)
 
     normal = scores_of(standard, lowres[calibrating], full[calibrating])
     chosen = _choose(standard, normal, defects, config)
@@ -100,7 +101,7 @@ def calibrate_policy(
         "schema": statements.SCHEMA,
         "sample": {
             "normals": int(calibrating.sum()),
-            "normals_for_weight": int(picking.sum()) if config.blended else 0,
+            "normals_for_weight": int(picking.sum()) if config.chooses_weight else 0,
             "defects": defects.count,
             "defects_by_type": {name: int(own.sum()) for name, own in defects.by_type()},
             "scores_sha256": statements.sample_hash(lowres, full, *defects.scores),

@@ -26,7 +26,7 @@ from router.gate import QualityGate
 from router.policy import RoutingPolicy
 from router.route_scores import RouteScores
 from router.samples import checked_defects, checked_pair, require_enough
-from router.standardise import standardisation
+from router.standardise import given_weight, standardisation
 from router.thresholds import ThresholdPath, scores_of
 from wafer_data.errors import InputError
 
@@ -55,14 +55,16 @@ def calibrate_tiled_policy(
         normal, synthetic, defects: scores of all tiles of images that the gate admits.
 
     Raises:
-        InputError: as `calibrate_policy`, and for settings that need one score an image (`router.max_fnr`, a blend).
+        InputError: as `calibrate_policy`, and for settings that need one score an image (`router.max_fnr`,
+            a weight that is chosen).
     """
     _require_possible(config)
     assert normal.tiles is not None
     count, tiles = len(normal), normal.tiles
     lowres, full = checked_pair("calibration normal tile", normal.lowres, normal.full)
     require_enough(count, config)
-    standard = replace(standardisation(lowres, full, gate), full_weight=float(config.full_weight))
+    standard = standardisation(lowres, full, gate)
+    standard = replace(standard, full_weight=given_weight(standard, config))
     z_lowres, blend = scores_of(standard, lowres, full)
     order = _escalation_order(tiles, config)
     top = np.maximum.reduceat(blend, np.r_[0, np.cumsum(tiles)[:-1]])
@@ -123,10 +125,10 @@ def _require_possible(config: RouterConfig) -> None:
             "router.max_fnr needs one score an image, and these images are looked at in tiles: set router.max_fnr=null "
             "(misses are stated, not limited), or data.tiling=never"
         )
-    if config.blended:
+    if config.chooses_weight:
         raise InputError(
-            f"router.full_weight={config.full_weight} needs one score an image, and these images are looked at in "
-            "tiles: set router.full_weight=1, or data.tiling=never"
+            "router.full_weight=auto needs one score an image, and these images are looked at in tiles: give a number, "
+            "or set data.tiling=never"
         )
 
 

@@ -60,18 +60,19 @@ class RouterConfig(BaseModel):
         default=0.01, gt=0, lt=1, description="Largest share of normal images that may end as REJECT."
     )
     confidence: float = Field(default=0.95, gt=0.5, lt=1, description="Confidence of every stated interval.")
-    full_weight: float | Literal["auto"] = Field(
-        default=1.0,
-        description="Share of the full student's score in the routed score of an escalated image, in [0, 1]; "
-        "the rest is the low-resolution score. auto: chosen on synthetic anomalies and a third of the "
-        "calibration images.",
+    full_weight: float | Literal["auto"] | None = Field(
+        default=None,
+        description="Share of the full student's log-score in the routed score of an escalated image, in [0, 1]; "
+        "the rest is the low-resolution log-score. null: half where the students answer more than where a place "
+        "looks unlike itself (each then finds what the other misses), else 1. auto: chosen on synthetic anomalies "
+        "and a third of the calibration images.",
     )
     costs: RouterCosts = Field(default_factory=RouterCosts, description="Costs of wrong decisions.")
 
     @property
-    def blended(self) -> bool:
-        """Whether the routed score of an escalated image may mix both students' scores."""
-        return self.full_weight not in (0.0, 1.0)
+    def chooses_weight(self) -> bool:
+        """Whether a part of the calibration images chooses `full_weight`, and is then lost to the thresholds."""
+        return self.full_weight == "auto"
 
     @model_validator(mode="after")
     def _check_combination(self) -> RouterConfig:
@@ -86,6 +87,6 @@ class RouterConfig(BaseModel):
             )
         if self.reject_rate > self.flag_rate:
             raise ValueError("reject_rate must not exceed flag_rate: a rejected image is a flagged one")
-        if self.full_weight != "auto" and not 0 <= self.full_weight <= 1:
-            raise ValueError('full_weight must be "auto" or a number between 0 and 1')
+        if not isinstance(self.full_weight, str | None) and not 0 <= self.full_weight <= 1:
+            raise ValueError('full_weight must be null, "auto" or a number between 0 and 1')
         return self

@@ -20,9 +20,11 @@ from router.monitor_reference import reference_of
 from router.policy import RoutingPolicy
 from router.route_scores import look
 from router.samples import require_enough
+from router.standardise import log_share
 from wafer_data.errors import InputError
 
 MOST_PLANTED = 200
+REMEDY = "Give twice that many images, as every second one fits the gate"
 Scores = Callable[[np.ndarray], tuple[float, float]]
 
 
@@ -51,12 +53,12 @@ def calibrate_recipe(
         InputError: For too few images, naming the number needed, for images that cannot be judged, and where
             the gate refuses most of them.
     """
-    require_enough(len(images) // 2, config)
     fitting, calibrating = images[0::2], images[1::2]
     if len(fitting) < APPEARANCE_IMAGES:
         raise InputError(
             f"{len(images)} images are too few to know another recipe by: {2 * APPEARANCE_IMAGES} are needed"
         )
+    require_enough(len(calibrating), config, REMEDY)
     gate = fit_gate_images(
         (image() for image in fitting), plant_every=max(1, -(-len(fitting) // MOST_PLANTED))
     )
@@ -73,7 +75,7 @@ def calibrate_recipe(
             f"the quality gate fitted on one half of the images refuses {refused} of {len(calibrating)} of the other: "
             "they are not of one recipe; sort them first"
         )
-    require_enough(len(lowres), config)
+    require_enough(len(lowres), config, REMEDY)
     policy, certificate = calibrate_policy(
         np.array(lowres), np.array(full), gate, config, gate_refused=refused
     )
@@ -89,7 +91,7 @@ def config_like(policy: RoutingPolicy, settings: dict[str, Any]) -> RouterConfig
     from pydantic import ValidationError
 
     try:
-        return RouterConfig(**{"full_weight": policy.full_weight, **settings})
+        return RouterConfig(**{"full_weight": log_share(policy), **settings})
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "settings"

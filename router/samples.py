@@ -43,14 +43,14 @@ class Defects:
             yield name, self.types == name
 
 
-def picking_mask(count: int, blended: bool) -> np.ndarray:
-    """True (bool, shape (count,)) for the normals that estimate scale and weight.
+def picking_mask(count: int, choosing: bool) -> np.ndarray:
+    """True (bool, shape (count,)) for the normals that estimate the scales and, if `choosing`, the weight.
 
-    All of them when one score decides, as its threshold does not depend on its scale. Every third when both
-    scores are `blended`: the others then calibrate untouched. By position, so that both parts cover all
-    modules or tools alike.
+    All of them where the weight is given: no decision then depends on the scales (`standardise.z_weight`). Every third
+    where it is chosen: the others then calibrate untouched. By position, so that both parts cover all modules or tools
+    alike.
     """
-    return np.arange(count) % PICK_EVERY == 0 if blended else np.ones(count, dtype=bool)
+    return np.arange(count) % PICK_EVERY == 0 if choosing else np.ones(count, dtype=bool)
 
 
 def checked_pair(what: str, lowres: np.ndarray, full: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -98,15 +98,16 @@ def checked_defects(
     return Defects(*pair, names)
 
 
-def require_enough(count: int, config: RouterConfig) -> None:
-    """Raises InputError naming the number of normals that `config` needs, when `count` is less."""
+def require_enough(
+    count: int, config: RouterConfig, remedy: str = "Add normal images, raise data.calibration_fraction"
+) -> None:
+    """Raises InputError naming the number of normals that `config` needs, and the remedy, when `count` is less."""
     needed = max(images_for_order(1, rate) for rate in (config.escalation_budget[1], config.flag_rate))
-    usable = int((~picking_mask(count, True)).sum()) if config.blended else count
+    usable = int((~picking_mask(count, True)).sum()) if config.chooses_weight else count
     if usable < needed:
-        total = -(-needed * PICK_EVERY // (PICK_EVERY - 1)) if config.blended else needed
+        total = -(-needed * PICK_EVERY // (PICK_EVERY - 1)) if config.chooses_weight else needed
         raise InputError(
             f"{count} calibration normals are too few for at most {config.escalation_budget[1]:.2%} escalated and a "
             f"flag rate of {config.flag_rate:.2%}: {total} are needed, and {count} carry no rate below "
-            f"{1 / (usable + 1):.2%}. Add normal images, raise data.calibration_fraction, or raise "
-            "router.escalation_budget and router.flag_rate"
+            f"{1 / (usable + 1):.2%}. {remedy}, or raise router.escalation_budget and router.flag_rate"
         )

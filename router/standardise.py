@@ -1,10 +1,11 @@
-"""One unit for both students' scores, and how they are blended, from normals that no threshold is taken from."""
+"""One unit for both students' scores, and how they are blended."""
 
 from __future__ import annotations
 
 import numpy as np
 from scipy.stats import rankdata
 
+from router.config import RouterConfig
 from router.gate import QualityGate
 from router.policy import RoutingPolicy
 from router.samples import picking_mask
@@ -45,6 +46,29 @@ def _location_scale(scores: np.ndarray) -> tuple[float, float]:
             "all calibration normals have the same score: a student is blind to the image; train it again"
         )
     return location, scale
+
+
+def z_weight(standard: RoutingPolicy, share: float) -> float:
+    """The policy's full_weight that gives the full student's log-score the `share` in [0, 1].
+
+    With scales s_full and s_low, w = share s_full / (share s_full + (1 - share) s_low): then w z_full + (1 - w) z_low
+    is, up to a positive factor and a constant, share log(full) + (1 - share) log(low), so the order of images, and with
+    it every decision, is the same whatever the scales were estimated on. Both students' scores are
+    exp(0.1 standard deviations of training normals), so their logarithms have one unit already.
+    """
+    full, low = share * standard.full_scale, (1 - share) * standard.lowres_scale
+    return full / (full + low)
+
+
+def given_weight(standard: RoutingPolicy, config: RouterConfig) -> float:
+    """The policy's full_weight for one that the configuration gives; none given: the full student alone."""
+    return 1.0 if config.full_weight is None else z_weight(standard, float(config.full_weight))
+
+
+def log_share(policy: RoutingPolicy) -> float:
+    """The share that gave the policy its full_weight: the inverse of :func:`z_weight`."""
+    full, low = policy.full_weight / policy.full_scale, (1 - policy.full_weight) / policy.lowres_scale
+    return full / (full + low)
 
 
 def best_weight(

@@ -10,6 +10,7 @@ from router.calibrate import calibrate_policy
 from router.config import RouterConfig
 from router.policy import PASS, REVIEW, RoutingPolicy
 from router.route_scores import RouteScores
+from router.standardise import log_share
 from wafer_data.errors import InputError
 
 Model = Literal["routed", "full"]
@@ -20,6 +21,8 @@ NEVER, ESCALATED, REFUSED, ALONE = "never escalated", "escalated", "refused by t
 def recalibrated(calibration: dict[str, Any], policy: RoutingPolicy, config: RouterConfig) -> RoutingPolicy:
     """The policy that other settings give on the same calibration images; `policy` lends its gate."""
     names = ("lowres", "full", "synthetic_lowres", "synthetic_full")
+    if config.full_weight is None:  # what that meant for these students stands in their policy
+        config = config.model_copy(update={"full_weight": log_share(policy)})
     low, full, *synthetic = (np.asarray(calibration[name], dtype=np.float64) for name in names)
     return calibrate_policy(low, full, policy.gate, config, *synthetic)[0]
 

@@ -17,6 +17,7 @@ from router.config import RouterConfig
 from router.monitor_reference import reference_of
 from router.policy import RoutingPolicy
 from router.route_scores import STUDENTS, RouteScores
+from router.standardise import log_share
 
 
 @dataclass(frozen=True)
@@ -132,8 +133,8 @@ class _Fitted:
             likelihood = students.fit(name, tested, trained, seed)
             calibration[name] = scores(likelihood, students.calibration[name])[~students.refused_calibration]
             test[name] = scores(likelihood, students.test[name])
-        # A blend of both scores chosen on synthetic anomalies keeps the weight that the run chose.
-        router = route.router.model_copy(update={"full_weight": route.policy.full_weight})
+        # A blend of both scores keeps the weight that the run chose.
+        router = route.router.model_copy(update={"full_weight": log_share(route.policy)})
         policy, certificate = calibrate_policy(
             calibration["lowres"],
             calibration["full"],

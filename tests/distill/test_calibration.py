@@ -57,6 +57,12 @@ def test_held_out_defects_are_scored_counted_and_named(labelled_run: MakeRun) ->
     assert matches_sample(certificate, calibration)
 
 
+def test_where_places_alone_are_asked_the_full_student_decides(labelled_run: MakeRun) -> None:
+    run_dir, store = labelled_run(1.0)
+    calibrate_run(run_dir, store, RouterConfig(**RATES))
+    assert read_json(run_dir / "router" / "policy.json")["full_weight"] == 1.0
+
+
 def test_defects_that_taught_a_model_certify_nothing(labelled_run: MakeRun) -> None:
     run_dir, store = labelled_run(0.0)
     calibrate_run(run_dir, store, RouterConfig(**RATES))

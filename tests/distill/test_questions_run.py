@@ -10,6 +10,8 @@ from distill import stages
 from distill.calibration import calibrate_run
 from distill.stages import run_stage
 from router.config import RouterConfig
+from router.policy import RoutingPolicy
+from router.standardise import log_share
 from student_vae import load_student
 from teacher.fit import fit_teacher
 from teacher.questions import trial
@@ -49,6 +51,21 @@ def test_students_give_the_answers_before_the_directions_that_they_need(asked_ru
         assert student.likelihood.answers.names == list(WEIGHTS)
         assert student.trunk.head.out_channels == 2 + student.channels
         assert student.channels <= max(directions, 8)
+
+
+def test_both_students_speak_alike_of_an_escalated_image_unless_a_share_is_given(asked_run, tiny_store):
+    def share() -> float:
+        return log_share(RoutingPolicy.from_dict(read_json(asked_run / "router" / "policy.json")))
+
+    assert share() == pytest.approx(0.5)
+    before = {path.name: path.read_bytes() for path in (asked_run / "router").iterdir()}
+    given = RouterConfig(
+        escalation_target=0.2, escalation_budget=[0.05, 0.5], flag_rate=0.1, full_weight=0.75
+    )
+    calibrate_run(asked_run, tiny_store, given)
+    assert share() == pytest.approx(0.75)
+    for name, content in before.items():
+        (asked_run / "router" / name).write_bytes(content)
 
 
 @pytest.fixture(scope="module")

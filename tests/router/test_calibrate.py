@@ -9,6 +9,7 @@ from router.calibrate import calibrate_policy
 from router.config import RouterConfig
 from router.gate import QualityGate
 from router.policy import RoutingPolicy
+from router.standardise import log_share
 from wafer_data.errors import DataError, InputError
 
 Draw = Callable[[np.random.Generator, int], tuple[np.ndarray, np.ndarray]]
@@ -141,6 +142,26 @@ class TestThresholds:
         assert certificate["escalation"]["interval"][0] == 0.0
         assert "all equal" in certificate["reject"]["reason"]
 
+    @pytest.mark.parametrize("share", [0.25, 0.5])
+    def test_a_given_share_orders_images_by_their_log_scores_whatever_their_scales(
+        self, gate: QualityGate, share: float
+    ) -> None:
+        lowres, full = correlated(np.random.default_rng(6), 200)
+        full = full**3
+        policy, certificate = calibrate_policy(lowres, full, gate, RouterConfig(full_weight=share))
+        escalated = policy.escalate(lowres)
+        mixed = share * np.log(full[escalated]) + (1 - share) * np.log(lowres[escalated])
+        routed = policy.routed_score(lowres, full)[escalated]
+        assert (np.argsort(mixed) == np.argsort(routed)).all()
+        assert certificate["sample"]["normals"] == 200  # none is lost to the estimate of a scale
+        assert log_share(policy) == pytest.approx(share)
+
+    def test_the_full_student_alone_decides_where_nothing_is_said(self, gate: QualityGate) -> None:
+        sample = correlated(np.random.default_rng(6), 60)
+        given = calibrate_policy(*sample, gate, RouterConfig(full_weight=1.0))[0]
+        assert calibrate_policy(*sample, gate, RouterConfig())[0] == given
+        assert (given.full_weight, log_share(given)) == (1.0, 1.0)
+
     def test_auto_prefers_the_score_that_tells_synthetic_anomalies_apart(self, gate: QualityGate) -> None:
         rng = np.random.default_rng(5)
         lowres, full = independent(rng, 120)
@@ -156,9 +177,11 @@ class TestRefusals:
         with pytest.raises(InputError, match=r"18 calibration normals are too few .* 19 are needed"):
             calibrate_policy(*correlated(draw, 18), gate, RouterConfig())
         calibrate_policy(*correlated(draw, 19), gate, RouterConfig())
+        calibrate_policy(*correlated(draw, 19), gate, RouterConfig(full_weight=0.5))
+        auto, painted = RouterConfig(full_weight="auto"), correlated(draw, 30)
         with pytest.raises(InputError, match="29 are needed"):
-            calibrate_policy(*correlated(draw, 28), gate, RouterConfig(full_weight=0.5))
-        calibrate_policy(*correlated(draw, 29), gate, RouterConfig(full_weight=0.5))
+            calibrate_policy(*correlated(draw, 28), gate, auto, *painted)
+        calibrate_policy(*correlated(draw, 29), gate, auto, *painted)
 
     def test_a_sample_that_carries_one_escalation_flags_whatever_is_escalated(
         self, gate: QualityGate
