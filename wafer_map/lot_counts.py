@@ -6,11 +6,11 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from wafer_data.csv_table import TableRow, read_table
 from wafer_data.errors import ConfigurationError, DataError
 from wafer_map.decide.verdict import WaferCounts
 from wafer_map.klarf import WaferResult, read_klarf
 from wafer_map.wafer import counted_defects, dies_of
-from wafer_map.wafer_table import WaferRow, read_table
 
 NEEDED = ("wafer", "sites", "defects")
 OPTIONAL = ("unjudged", "killers")
@@ -58,7 +58,7 @@ def count_lot(paths: Sequence[Path], bins: Collection[int] | None = None) -> lis
     return found
 
 
-def counts_of(row: WaferRow) -> WaferCounts:
+def counts_of(row: TableRow) -> WaferCounts:
     """The counts in a row of a table with the columns sites and defects.
 
     Raises:

@@ -18,7 +18,7 @@ from classify.group import group_unknown
 from classify.learn import FEWEST, add_type, learn_types
 from classify.model import FILE, TypeClassifier
 from eval.tool_run import as_taken, plain_inspector
-from tool_side.bundle.load import LINEAGE, MANIFEST, Bundle, lineage, load_bundle
+from tool_side.bundle.load import LINEAGE, MANIFEST, Bundle, lineage, load_bundle, new_bundle
 from tool_side.runtime.inspect_files import expand_inputs
 from tool_side.runtime.inspector import Inspector
 from wafer_data.errors import InputError, NotFoundError
@@ -59,9 +59,9 @@ def run_learn(
 
     Raises:
         InputError: For a bundle that is refused, a folder without types, too few images of one, and an `out_dir`
-            that is something else than a bundle.
+            that exists.
     """
-    loaded, target = load_bundle(bundle), _target(out_dir)
+    loaded, target = load_bundle(bundle), new_bundle(out_dir)
     examples = _types_in(Path(folder))
     if at_most is not None:
         examples = {name: files[:at_most] for name, files in examples.items()}
@@ -91,7 +91,7 @@ def run_add(
     Raises:
         InputError: As `run_learn`; also for a bundle without a classifier and a name that is taken.
     """
-    loaded, target = load_bundle(bundle), _target(out_dir)
+    loaded, target = load_bundle(bundle), new_bundle(out_dir)
     known = _known(loaded)
     found, _ = _measure_files(Inspector(loaded), [file.path for file in expand_inputs(images)], recipe)
     model = add_type(known, name, np.stack([one.views for one in found]))
@@ -257,13 +257,6 @@ def _known(bundle: Bundle) -> TypeClassifier:
     if bundle.classes is None:
         raise InputError(f"bundle {bundle.path} has no classifier: `waferroute classes learn` makes one")
     return bundle.classes
-
-
-def _target(out_dir: str | Path) -> Path:
-    target = Path(out_dir)
-    if target.exists() and not (target / MANIFEST).is_file():
-        raise InputError(f"{target} exists and is not a bundle: choose another folder")
-    return target
 
 
 def _said(model: TypeClassifier) -> str:

@@ -1,11 +1,10 @@
 """An attribute agreement study: who called which part what, and what it truly is."""
 
-import csv
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from wafer_data.csv_table import TableRow, read_table
 from wafer_data.errors import InputError
 
 GOOD, DEFECT = "good", "defect"
@@ -73,14 +72,14 @@ def read_study(path: Path, good: str = GOOD) -> Study:
     Raises:
         InputError: the file cannot be read, lacks a column, or a row contradicts another; the message names the line.
     """
-    rows = list(read_table(path, COLUMNS))
+    rows = read_table(path, COLUMNS)
     word = good.strip().casefold()
     reference: dict[str, str] = {}
     found: dict[str, dict[str, Trials]] = {}
-    for line, row in rows:
-        where = f"{path}, line {line}"
+    for one in rows:
+        where, row = one.where, one.cells
         for column in COLUMNS:
-            if not (row[column] or "").strip():
+            if not row[column].strip():
                 raise InputError(
                     f"{where}: {column} is empty; every appraisal needs all of {', '.join(COLUMNS)}"
                 )
@@ -104,41 +103,8 @@ def read_study(path: Path, good: str = GOOD) -> Study:
         for appraiser, parts in found.items()
     }
     study = Study(reference, ratings)
-    _require_known(study, rows, word, path)
+    _require_known(study, rows, word)
     return study
-
-
-def read_table(path: Path, columns: Iterable[str]) -> Iterable[tuple[int, dict[str, str]]]:
-    """Line number and cells of each row of a CSV file.
-
-    Raises:
-        InputError: If a column of `columns` is missing, or any is named twice.
-    """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"{path} is not UTF-8 text ({error.reason}): save the table as CSV in UTF-8"
-        ) from error
-    header = text.partition("\n")[0]
-    reader = csv.DictReader(
-        text.splitlines(), delimiter=";" if header.count(";") > header.count(",") else ","
-    )
-    reader.fieldnames = [(name or "").strip().casefold() for name in reader.fieldnames or []]
-    twice = next((name for name, count in Counter(reader.fieldnames).items() if name and count > 1), None)
-    if twice is not None:
-        raise InputError(f"{path} has two columns {twice}: rename or remove one of them")
-    missing = [name for name in columns if name not in reader.fieldnames]
-    if missing:
-        raise InputError(
-            f"{path} has no column {' and '.join(missing)}: its first line must name {', '.join(columns)}"
-        )
-    try:
-        return [(reader.line_num, row) for row in reader]
-    except csv.Error as error:
-        raise InputError(f"{path}, line {reader.line_num}: not a CSV table ({error})") from error
 
 
 def _category(text: str, good: str) -> str:
@@ -155,13 +121,13 @@ def _trial(text: str | None, default: int, where: str) -> int:
         raise InputError(f"{where}: trial must be a whole number, not {text!r}") from error
 
 
-def _require_known(study: Study, rows: list[tuple[int, dict[str, str]]], good: str, path: Path) -> None:
+def _require_known(study: Study, rows: list[TableRow], good: str) -> None:
     """A misspelt `good` would count as a defect that was found: only categories of the reference are taken."""
     known = {*study.categories, DEFECT}
-    for line, row in rows:
-        rating = _category(row["rating"], good)
+    for row in rows:
+        rating = _category(row.cells["rating"], good)
         if rating not in known:
             raise InputError(
-                f"{path}, line {line}: the rating {rating!r} is no category of the reference "
+                f"{row.where}: the rating {rating!r} is no category of the reference "
                 f"({', '.join(sorted(known))}); correct it, or name the good category with --good"
             )

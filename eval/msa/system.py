@@ -4,7 +4,8 @@ import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePath
 
-from eval.msa.study import DEFECT, GOOD, Study, Trials, read_table
+from eval.msa.study import DEFECT, GOOD, Study, Trials
+from wafer_data.csv_table import read_table
 from wafer_data.errors import InputError
 
 DECISIONS = {"PASS": GOOD, "REVIEW": DEFECT, "REJECT": DEFECT}
@@ -58,8 +59,8 @@ def _source_of(part: str, found: Mapping[str, Trials], path: Path) -> str | None
 def _results(path: Path) -> Iterable[tuple[str, str, str]]:
     """Where it stands, source and decision of each result."""
     if path.suffix.lower() == ".csv":
-        for line, row in read_table(path, ("source", "decision")):
-            yield f"{path}, line {line}", row["source"], row["decision"]
+        for row in read_table(path, ("source", "decision")):
+            yield row.where, row.cells["source"], row.cells["decision"]
         return
     try:
         lines = path.read_text(encoding="utf-8").splitlines()

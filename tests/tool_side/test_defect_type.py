@@ -382,7 +382,9 @@ def test_bad_input_is_refused_and_nothing_is_written(
         ("no classifier", lambda: run_add(bundle, "bar", [folder / "dark"], out)),
         ("already", lambda: run_add(named, "dark", [folder / "dark"], out)),
         ("none of the images", lambda: run_add(named, "bar", [bad_images["text"]], out)),
-        ("not a bundle", lambda: run_add(named, "bar", [folder / "dark"], folder)),
+        ("exists, and a bundle never changes", lambda: run_add(named, "bar", [folder / "dark"], folder)),
+        ("exists, and a bundle never changes", lambda: run_add(named, "bar", [folder / "dark"], named)),
+        ("exists, and a bundle never changes", lambda: run_learn(bundle, folder, named)),
         ("no classifier", lambda: run_group(bundle, [folder / "dark"])),
         ("a group has at least", lambda: run_group(named, [folder / "dark" / "00.png"])),
     ):

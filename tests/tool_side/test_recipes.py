@@ -72,8 +72,11 @@ class TestAdding:
         self, bundle: Path, second_images: Path, tmp_path: Path
     ) -> None:
         few = sorted(second_images.iterdir())[:20]
-        with pytest.raises(InputError, match="too few"):
+        with pytest.raises(InputError, match="60 are needed"):
             run_recipe_add(bundle, "dark", few, tmp_path / "x")
+        with pytest.raises(InputError, match=r"too few .* Give twice that many images"):
+            rare = {"escalation_target": 0.01, "escalation_budget": [0.001, 0.01], "flag_rate": 0.01}
+            run_recipe_add(bundle, "dark", [second_images], tmp_path / "x", settings=rare)
         assert not (tmp_path / "x").exists()
 
     def test_enough_to_calibrate_but_not_to_know_another_recipe_by(
@@ -86,15 +89,14 @@ class TestAdding:
         self, bundle: Path, second_images: Path, tmp_path: Path
     ) -> None:
         few = sorted(second_images.iterdir())[:20]
-        with pytest.raises(InputError, match="10 calibration normals are too few"):
+        with pytest.raises(InputError, match="20 images are too few"):
             run_recipe_add(bundle, "dark", [*few, *few, *few], tmp_path / "x")
 
-    def test_a_folder_with_other_things_is_not_replaced(
-        self, bundle: Path, second_images: Path, tmp_path: Path
-    ) -> None:
+    def test_nothing_that_exists_is_replaced(self, bundle: Path, second_images: Path, tmp_path: Path) -> None:
         (tmp_path / "mine").write_text("keep")
-        with pytest.raises(InputError, match="is not a bundle"):
-            run_recipe_add(bundle, "dark", [second_images], tmp_path)
+        for target in (tmp_path, bundle):
+            with pytest.raises(InputError, match="exists, and a bundle never changes"):
+                run_recipe_add(bundle, "dark", [second_images], target)
 
     def test_an_unknown_setting(self, bundle: Path, second_images: Path, tmp_path: Path) -> None:
         with pytest.raises(InputError, match=r"router\.flagrate"):

@@ -191,7 +191,7 @@ def test_commonality_of_a_table(tmp_path: Path, capsys):
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        ("", "a table with the columns"), ("wafer,sites\nW,1\n", "a table with the columns"),
+        ("", "no column wafer and sites and defects"), ("wafer,sites\nW,1\n", "no column defects"),
         ("wafer,sites,defects\nW,1\n", "line 2"), ("wafer,sites,defects\nW,x,1\n", "line 2: sites"),
         ("wafer,sites,defects\nW,1,2\n", "only 1 judged"),
     ],
@@ -200,6 +200,30 @@ def test_bad_tables_are_refused_by_line(tmp_path: Path, plan: Path, capsys, cont
     (tmp_path / "c.csv").write_text(content)
     status, text = run(capsys, "lot", "decide", plan, tmp_path / "c.csv")
     assert status == 2 and reason in text
+
+
+@pytest.mark.parametrize("header", ["wafer;sites;defects", "Wafer ; Sites;DEFECTS"])
+def test_a_table_of_another_spelling_counts_alike(tmp_path: Path, plan: Path, capsys, header: str):
+    (tmp_path / "c.csv").write_text("wafer,sites,defects\nW1,200,2\nW2,200,60\n")
+    (tmp_path / "other.csv").write_text(f"\ufeff{header}\r\nW1;200;2\r\n\r\nW2;200;60\r\n", encoding="utf-8")
+    said = run(capsys, "lot", "decide", plan, tmp_path / "c.csv")
+    assert run(capsys, "lot", "decide", plan, tmp_path / "other.csv") == said
+    assert said[0] == 5
+
+
+def test_commonality_of_a_table_without_rows_is_refused(tmp_path: Path, capsys):
+    (tmp_path / "t.csv").write_text("wafer,sites,defects,tool\n")
+    status, text = run(capsys, "lot", "commonality", tmp_path / "t.csv")
+    assert status == 2 and "holds no wafer" in text
+
+
+def test_a_plan_that_cannot_keep_its_promise_is_said_with_the_verdict(tmp_path: Path, plan: Path, capsys):
+    (tmp_path / "c.csv").write_text("wafer,sites,defects\nW1,200,2\n")
+    assert "cannot keep" not in run(capsys, "lot", "decide", plan, tmp_path / "c.csv")[1]
+    plan.write_text(plan.read_text().replace('"sites_per_wafer": 200', '"sites_per_wafer": 10'))
+    assert "cannot keep what it promises" in run(capsys, "lot", "decide", plan, tmp_path / "c.csv")[1]
+    _, text = run(capsys, "lot", "decide", plan, tmp_path / "c.csv", "--json")
+    assert "cannot keep what it promises" in json.loads(text)["notes"][0]
 
 
 def test_what_was_taken_for_granted_is_said_with_the_verdict(tmp_path: Path, plan: Path, capsys):

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -197,7 +198,7 @@ def test_a_promise_that_cannot_be_kept_is_refused_with_what_would_do():
 def test_dear_stops_make_them_rarer_and_dear_wafers_more_frequent():
     def best(stop: float, wafer: float) -> LotPlan:
         return cheapest_plan(
-            LotPlan(good_rate=0.01, bad_rate=0.03, sites_per_wafer=100, costs=Costs(stop, wafer, 0.02))
+            LotPlan(good_rate=0.01, bad_rate=0.03, sites_per_wafer=600, costs=Costs(stop, wafer, 0.02))
         )
 
     dear_stop, dear_wafer = best(1e6, 100), best(1e3, 1e5)
@@ -207,9 +208,19 @@ def test_dear_stops_make_them_rarer_and_dear_wafers_more_frequent():
             changed = LotPlan(
                 **{**vars(plan), "good_lot_stopped_once_in": other, "good_lot_held_once_in": 10.0}
             )
-            assert expected_cost(plan) <= expected_cost(changed) + 1e-9
+            assert expected_cost(plan) <= expected_cost(changed) + 1e-9 or not design(changed).keeps_promise
     with pytest.raises(ConfigurationError, match="no costs"):
         cheapest_plan(PLAN)
+
+
+def test_the_cheapest_plan_keeps_its_promise_however_dear_stops_are():
+    plan = LotPlan(good_rate=0.01, bad_rate=0.03, sites_per_wafer=600, costs=Costs(1e9, 1, 0.001))
+    cheapest = cheapest_plan(plan)
+    require_promise(cheapest)
+    rarer = replace(cheapest, good_lot_stopped_once_in=2 * cheapest.good_lot_stopped_once_in)
+    assert expected_cost(rarer) < expected_cost(cheapest) and not design(rarer).keeps_promise
+    with pytest.raises(ConfigurationError, match="inspect"):
+        cheapest_plan(replace(plan, sites_per_wafer=20))
 
 
 def test_a_plan_is_read_back_and_checked(tmp_path):

@@ -97,5 +97,5 @@ def test_lines_are_those_of_the_file(count, rows: str, words: str):
 
 
 def test_a_column_that_stands_twice_is_refused(count):
-    with pytest.raises(DataError, match="line 1: the column defects stands there twice"):
+    with pytest.raises(DataError, match="line 1: two columns defects"):
         count("wafer,sites,defects,defects\nW1,9,0,9\n")

@@ -197,6 +197,20 @@ def write_manifest(
     write_json(folder / MANIFEST, manifest)
 
 
+def new_bundle(out_dir: str | Path) -> Path:
+    """The folder for a bundle that is made of another one.
+
+    Raises:
+        InputError: something stands there. What is in use or in the records under that name must stay what it is.
+    """
+    target = Path(out_dir)
+    if target.exists():
+        raise InputError(
+            f"{target} exists, and a bundle never changes: choose another folder for the new one"
+        )
+    return target
+
+
 def lineage(parent: str | None, made_by: str) -> dict[str, str | None]:
     """The section `lineage` of a manifest.
 

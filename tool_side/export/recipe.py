@@ -18,7 +18,7 @@ import numpy as np
 
 from router.recipe import CalibratedRecipe, calibrate_recipe, config_like
 from router.recipe_names import FIRST_RECIPE, check_recipe_name
-from tool_side.bundle.load import LINEAGE, MANIFEST, Bundle, lineage, load_bundle
+from tool_side.bundle.load import LINEAGE, MANIFEST, Bundle, lineage, load_bundle, new_bundle
 from tool_side.bundle.recipes import (
     CERTIFICATE,
     MONITOR,
@@ -57,9 +57,9 @@ def run_recipe_add(
 
     Raises:
         InputError: For a bundle that is refused, a name that is taken, an image that cannot be read, too few
-            images for the rates asked for, and an `out_dir` that is something else than a bundle.
+            images for the rates asked for, and an `out_dir` that exists.
     """
-    loaded, out_dir = load_bundle(bundle), Path(out_dir)
+    loaded, out_dir = load_bundle(bundle), new_bundle(out_dir)
     loaded.preprocessing.require_squares("`waferroute recipe add`")
     first, further = recipe_names(loaded.manifest)
     if first_name is not None and first_name != first:
@@ -69,8 +69,6 @@ def run_recipe_add(
     if check_recipe_name(name) in (first, *further):
         advice = "; give that one another name with --first-name" if name == first else ""
         raise InputError(f"bundle {bundle} already holds a recipe called {name}{advice}")
-    if out_dir.exists() and not (out_dir / MANIFEST).is_file():
-        raise InputError(f"{out_dir} exists and is not a bundle: choose another folder")
     inspector = Inspector(loaded)
     config = config_like(inspector.policy, dict(settings or {}))
     shapes: set[tuple[int, int]] = set()

@@ -84,7 +84,7 @@ def require_promise(plan: LotPlan) -> Design:
 
 
 def cheapest_plan(plan: LotPlan) -> LotPlan:
-    """The plan with the `good_lot_stopped_once_in` that costs least.
+    """The plan with the `good_lot_stopped_once_in` that costs least, of those that keep its promise about bad lots.
 
     Expected cost of a lot: (1 - bad_lots) x stop_good_lot / N + bad_lots x run_bad_wafer x wafers until it is stopped.
 
@@ -95,14 +95,17 @@ def cheapest_plan(plan: LotPlan) -> LotPlan:
         The same plan with another N (and a `good_lot_held_once_in` that is not above it).
 
     Raises:
-        ConfigurationError: the plan has no costs.
+        ConfigurationError: the plan has no costs, or none of them keeps the promise.
     """
     if plan.costs is None:
         raise ConfigurationError(
             "the plan has no costs: add costs with stop_good_lot, run_bad_wafer and bad_lots"
         )
     candidates = [_with_limit(plan, float(n)) for n in np.unique(np.geomspace(10, 1e6, 41).round(-1))]
-    return min(candidates, key=expected_cost)
+    kept = [one for one in candidates if design(one).keeps_promise]
+    if not kept:
+        require_promise(candidates[0])  # whose good lots are stopped most often: says what would do
+    return min(kept, key=expected_cost)
 
 
 def expected_cost(plan: LotPlan) -> float:

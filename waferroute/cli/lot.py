@@ -43,8 +43,8 @@ def add(commands: Commands) -> None:
         summary="GO, HOLD or STOP, with the reasons",
         description="Decide on each wafer and on the lot, from counts in the order in which the wafers ran: a CSV "
         "table (wafer, sites, defects and, if known, lot, unjudged and killers), or KLARF files (dies of the sample "
-        "plan, or all of the wafer where there is none, and those with a defect). One lot, each wafer once. Exit "
-        "status 0 GO, 4 HOLD, 5 STOP of the lot.",
+        "plan, or all of the wafer where there is none, and those with a defect). One lot, each wafer once. Says so "
+        "where the plan cannot keep what it promises of bad lots. Exit status 0 GO, 4 HOLD, 5 STOP of the lot.",
         example="waferroute lot decide plan.json counts.csv --json",
     )
     decide.add_argument("plan", metavar="PLAN", type=Path, help="plan file")
@@ -101,10 +101,16 @@ def run_plan(args: argparse.Namespace) -> int:
 
 def run_decide(args: argparse.Namespace) -> int:
     """Decide on wafers and lot."""
-    from wafer_map.decide import decide_lot, decide_wafer, load_plan
+    from wafer_map.decide import decide_lot, decide_wafer, design, load_plan
     from wafer_map.lot_counts import count_lot
 
     plan = load_plan(args.plan)
+    notes = []
+    if not design(plan).keeps_promise:
+        notes.append(
+            f"{args.plan} cannot keep what it promises of bad lots, so GO says little: "
+            f"`waferroute lot plan {args.plan}` says what would do"
+        )
     wafers = count_lot(args.files, args.bins)
     verdicts = [(one, decide_wafer(plan, one.counts)) for one in wafers]
     lot = decide_lot(plan, [one.counts for one in wafers])
@@ -112,22 +118,24 @@ def run_decide(args: argparse.Namespace) -> int:
         each = [
             {"wafer": one.name, **verdict.to_dict(), "notes": list(one.notes)} for one, verdict in verdicts
         ]
-        print(json.dumps({"lot": lot.to_dict(), "wafers": each}, indent=2))
+        print(json.dumps({"lot": lot.to_dict(), "wafers": each, "notes": notes}, indent=2))
     else:
         for one, verdict in verdicts:
             print(f"wafer {one.name}: {verdict.action.value}; {'; '.join([*verdict.reasons, *one.notes])}")
-        print(f"lot: {lot.action.value}; {'; '.join(lot.reasons)}")
+        print(f"lot: {lot.action.value}; {'; '.join([*lot.reasons, *notes])}")
     return EXIT[lot.action.value]
 
 
 def run_commonality(args: argparse.Namespace) -> int:
     """Find what bad wafers have in common."""
+    from wafer_data.csv_table import read_table
     from wafer_data.errors import DataError
     from wafer_map.lot_counts import NEEDED, OPTIONAL, counts_of
     from wafer_map.repeaters import find_commonality
-    from wafer_map.wafer_table import read_table
 
     rows = read_table(args.table, ("sites", "defects"))
+    if not rows:
+        raise DataError(f"{args.table} holds no wafer, only a header")
     own = (*NEEDED, *OPTIONAL)
     factors = [name for name in rows[0].cells if name not in own]
     if not factors:

@@ -19,7 +19,7 @@ def add(commands: Commands) -> None:
         run,
         summary="do inspectors and system agree with a reference, each other, themselves?",
         description="Measurement system analysis by attributes, after AIAG: miss and false-alarm rates, effectiveness "
-        "and kappa of every appraiser against a reference, of trials against each other, and of every pair, with 95 %% "
+        "and kappa of every appraiser against a reference, of trials against each other, and of every pair, with 95 % "
         "intervals. STUDY is a CSV table with a row for each appraisal: part, reference, appraiser, rating and, if "
         "wanted, trial. Writes a self-contained page (msa.html) and its figures (msa.json).",
         example="waferroute msa study.csv --system v2.3=results.csv --out msa",
