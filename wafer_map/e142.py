@@ -1,7 +1,10 @@
 """Die bins of a wafer as SEMI E142 substrate map (XML), the format of die-bin maps between fab and assembly.
 
-Written only. Bin codes are two hexadecimal digits: 01 good, FA bad, FF not inspected; the origin is the lower left die,
-the axis direction up and right. Reading E142 and the older G85 is left to the systems that own those maps.
+Written only. Bin codes are two hexadecimal digits: 01 good, FA bad, FF not inspected. The origin is the lower left die
+and the axes go up and right; of mirrored coordinates it is the lower right die, and they go up and left. Rows, and the
+codes in a row, follow each other along the axes from the origin: columns keep the list's order. Orientation says where
+the notch or flat is, in degrees clockwise from the bottom (`orientation.mark_angle`). Reading E142 and the older G85 is
+left to the systems that own those maps.
 """
 
 from __future__ import annotations
@@ -9,6 +12,7 @@ from __future__ import annotations
 from xml.etree import ElementTree
 
 from wafer_map.klarf.model import WaferResult
+from wafer_map.orientation import mark_angle
 from wafer_map.signature_features import BAD, GOOD
 from wafer_map.wafer import WaferMap
 from wafer_map.xml_text import xml_text
@@ -22,7 +26,8 @@ def die_bins(wafer: WaferMap, about: WaferResult) -> str:
     """The XML document.
 
     Args:
-        wafer: the map. about: names and orientation; rows in the document run from the lowest upwards.
+        wafer: the map. about: names and orientation mark; one that is not given is down, and of one in other words
+            nothing is said.
 
     Returns:
         Text with an XML declaration.
@@ -41,10 +46,12 @@ def die_bins(wafer: WaferMap, about: WaferResult) -> str:
     if about.lot:
         ElementTree.SubElement(substrate, "LotId").text = xml_text(about.lot)
     maps = ElementTree.SubElement(root, "SubstrateMaps")
-    one = ElementTree.SubElement(
-        maps, "SubstrateMap", SubstrateType="Wafer", SubstrateId=name, Orientation="0", OriginLocation="LowerLeft",
-        AxisDirection="UpRight",
-    )  # fmt: skip
+    one = ElementTree.SubElement(maps, "SubstrateMap", SubstrateType="Wafer", SubstrateId=name)
+    angle = mark_angle(about.mark_location or "DOWN")
+    if angle is not None:
+        one.set("Orientation", f"{angle:g}")
+    one.set("OriginLocation", "LowerRight" if wafer.mirrored else "LowerLeft")
+    one.set("AxisDirection", "UpLeft" if wafer.mirrored else "UpRight")
     overlay = ElementTree.SubElement(one, "Overlay", MapName="bins", MapVersion="1")
     reference = ElementTree.SubElement(overlay, "ReferenceDevices")
     device = ElementTree.SubElement(reference, "ReferenceDevice", ReferenceDeviceType="FirstDevice")

@@ -12,8 +12,8 @@ from wafer_data.errors import DataError
 from wafer_map.klarf.fill import NO_SCORE, SCORE_COLUMN
 from wafer_map.klarf.model import Defect, WaferResult
 from wafer_map.signature_features import BAD, GOOD, OFF
+from wafer_map.wafer_disc import LARGEST_SIDE, WaferDisc
 
-LARGEST_SIDE = 4096
 _BIN_COLUMN = "ROUGHBINNUMBER"
 Die = tuple[int, int]
 Counts = Callable[[Defect], bool | None]
@@ -28,11 +28,15 @@ class WaferMap:
         dies: (column, row) of every inspected die; rows count upwards.
         bad: whether each has a defect.
         pitch: width and height of a die, any unit.
+        disc: the wafer that they lie on, in the unit of the pitch; None where that is not known.
+        mirrored: whether columns count to the left instead of the right.
     """
 
     dies: tuple[tuple[int, int], ...]
     bad: tuple[bool, ...]
     pitch: tuple[float, float] = (1.0, 1.0)
+    disc: WaferDisc | None = None
+    mirrored: bool = False
 
     def __post_init__(self) -> None:
         if len(self.dies) != len(self.bad) or not self.dies:
@@ -48,15 +52,33 @@ class WaferMap:
             raise DataError(f"a wafer map of more than {LARGEST_SIDE} dies across: damaged die indices")
 
     @property
+    def centers(self) -> np.ndarray:
+        """Centres of the dies as seen from the wafer's centre, x to the right, y up, in the unit of the pitch.
+
+        Returns:
+            float (n, 2). Of a wafer that is not known the centre is that of the box around the dies.
+        """
+        if self.disc is not None:
+            place = self.disc.centers(np.asarray(self.dies))
+        else:
+            place = np.asarray(self.dies, dtype=float) * self.pitch
+            place -= (place.max(axis=0) + place.min(axis=0)) / 2
+        return place * (-1.0, 1.0) if self.mirrored else place
+
+    @property
     def positions(self) -> np.ndarray:
-        """Centres of the dies on the unit disc, float (n, 2): the outermost die lies at distance 1."""
-        place = np.asarray(self.dies, dtype=float) * self.pitch
-        place -= (place.max(axis=0) + place.min(axis=0)) / 2
+        """Centres of the dies on the unit disc, float (n, 2).
+
+        At distance 1 lies the outermost inspected die, or that which is whole on the wafer where it is known and lies
+        farther out: a plan of a part of the wafer then has the positions that its dies have in a plan of all.
+        """
+        place = self.centers
         far = float(np.hypot(place[:, 0], place[:, 1]).max())
+        far = far if self.disc is None else max(far, self.disc.reach)
         return place / far if far > 0 else place
 
     def grid(self) -> np.ndarray:
-        """int8 (rows, columns), the top row first: OFF, GOOD or BAD."""
+        """int8 (rows, columns), the top row and the lowest column first, also if mirrored: OFF, GOOD or BAD."""
         dies = np.asarray(self.dies)
         low, high = dies.min(axis=0), dies.max(axis=0)
         grid = np.full((high[1] - low[1] + 1, high[0] - low[0] + 1), OFF, dtype=np.int8)
@@ -82,7 +104,17 @@ class WaferMap:
         if not judged:
             raise DataError(f"wafer {wafer.wafer}: no die is known to have been inspected and judged")
         pitch = wafer.die_pitch or (1.0, 1.0)
-        return cls(tuple(judged), tuple(judged.values()), (abs(pitch[0]) or 1.0, abs(pitch[1]) or 1.0))
+        disc = WaferDisc.from_klarf(wafer)
+        # A list whose dies lie beside its wafer is wrong about its centre or diameter; neither is believed then.
+        if disc is not None and not disc.touches_all(np.asarray(list(judged))):
+            disc = None
+        return cls(
+            tuple(judged),
+            tuple(judged.values()),
+            (abs(pitch[0]) or 1.0, abs(pitch[1]) or 1.0),
+            disc,
+            wafer.mirrored,
+        )
 
 
 def dies_of(wafer: WaferResult, counts: Counts = lambda _: True) -> Mapping[Die, bool | None]:
@@ -139,18 +171,6 @@ def counted_defects(wafer: WaferResult, bins: Collection[int] | None) -> Counts:
 
 
 def dies_on_wafer(wafer: WaferResult) -> Sequence[tuple[int, int]]:
-    """All whole dies of a KLARF wafer, from its pitch, centre and diameter; none where these are not known."""
-    if wafer.die_pitch is None or wafer.center is None or not wafer.diameter or min(wafer.die_pitch) <= 0:
-        return []
-    (width, height), (x, y), radius = wafer.die_pitch, wafer.center, wafer.diameter / 2
-    if radius / min(width, height) > LARGEST_SIDE:
-        return []
-    found = []
-    for column in range(math.floor((x - radius) / width), math.ceil((x + radius) / width) + 1):
-        for row in range(math.floor((y - radius) / height), math.ceil((y + radius) / height) + 1):
-            corners = [
-                math.hypot((column + i) * width - x, (row + j) * height - y) for i in (0, 1) for j in (0, 1)
-            ]
-            if max(corners) <= radius:
-                found.append((column, row))
-    return found
+    """All whole dies of a KLARF wafer, from its pitch, origin, centre and diameter; none where these are not known."""
+    disc = WaferDisc.from_klarf(wafer)
+    return [] if disc is None else disc.whole_dies()

@@ -61,6 +61,20 @@ def test_the_list_comes_back_with_bins_reviews_and_scores(
     ]
 
 
+def test_the_pages_of_one_file_are_told_by_an_18_list_as_well(bundle: Path, lot: Path):
+    text = FILE_18.replace('"d/1.png" "PNG" 1', '"a.tif" "TIFF" 1').replace(
+        '"d/1b.png" "PNG" 1', '"a.tif" "TIFF" 2'
+    )
+    (lot / "18.klarf").write_text(text)
+    found = []
+    for name in ("12.klarf", "18.klarf"):
+        run(bundle, lot / name, lot / "out.klarf")
+        first = read_klarf(lot / "out.klarf").wafers[0].defects[0]
+        found.append((first.rough_bin, first.values["ANOMALYSCORE"]))
+    # The second page is bad; without its number the file of two pages could not be judged.
+    assert found[0] == found[1] and found[0][0] == 3
+
+
 def test_a_good_image_is_bin_1(bundle: Path, lot: Path):
     run(bundle, lot / "12.klarf", lot / "out.klarf")
     assert read_klarf(lot / "out.klarf").wafers[0].defects[2].rough_bin == 1

@@ -25,11 +25,13 @@ def lengths(nanometres: bool) -> st.SearchStrategy[float]:
 
 @st.composite
 def images(draw: st.DrawFn, nanometres: bool) -> tuple[ImageEntry, ...]:
-    """Image lists as the version knows them: one file and numbers, or several files and words."""
+    """Image lists as the version knows them: one file and numbers, or several files, words and maybe numbers."""
     count = draw(st.sampled_from([0, 0, 1, 2, 5]))
     if nanometres:
         name = NAMES.filter(bool)
-        return tuple(ImageEntry(draw(name), None, draw(WORDS)) for _ in range(count))
+        number = st.none() | st.integers(0, 99)
+        kind = st.lists(WORDS, min_size=1, max_size=3).map(" ".join)
+        return tuple(ImageEntry(draw(name), draw(number), draw(kind)) for _ in range(count))
     file = draw(NAMES.map(lambda t: " ".join(t.split())).filter(bool))
     return tuple(
         ImageEntry(file, draw(st.integers(0, 99)), str(draw(st.integers(0, 9)))) for _ in range(count)

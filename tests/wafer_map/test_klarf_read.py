@@ -7,7 +7,7 @@ import pytest
 
 from tests.wafer_map.klarf_samples import FILE_12, FILE_18
 from wafer_data.errors import InputError
-from wafer_map.klarf import KlarfFile, parse_klarf, read_klarf
+from wafer_map.klarf import ImageEntry, KlarfFile, parse_klarf, read_klarf
 
 
 def read(text: str, **options: bool) -> KlarfFile:
@@ -52,6 +52,17 @@ def test_images_belong_to_the_file_that_was_named_last():
     assert defects[1].images == ()
     assert [(i.file, i.number) for i in defects[2].images] == [("b.jpg", 1)]
     assert [i.file for i in read(FILE_18).wafers[0].defects[0].images] == ["d/1.png", "d/1b.png"]
+
+
+def test_an_image_list_of_18_numbers_the_pages_of_a_file():
+    text = FILE_18.replace('"d/1.png" "PNG" 1', '"a.tif" "TIFF" 1').replace(
+        '"d/1b.png" "PNG" 1', '"a.tif" "TIFF" 2'
+    )
+    images = read(text).wafers[0].defects[0].images
+    assert images == (ImageEntry("a.tif", 1, "TIFF Patch"), ImageEntry("a.tif", 2, "TIFF Ref"))
+    short = FILE_18.replace('"PNG" 1 "Patch"', '"PNG" "2"').replace('"PNG" 1 "Ref"', "PNG")
+    images = read(short).wafers[0].defects[0].images
+    assert [(i.number, i.kind) for i in images] == [(None, "PNG 2"), (None, "PNG")]
 
 
 def test_an_image_list_without_its_own_length_is_read_by_imagecount():

@@ -38,6 +38,14 @@ def test_an_18_file_reads_back_the_same(generated: list[WaferResult]):
     assert [comparable(w) for w in file.wafers] == [comparable(w) for w in generated] and not file.notes
 
 
+@pytest.mark.parametrize("text", [FILE_12, FILE_18])
+def test_an_18_file_keeps_the_images_of_a_file_that_was_read(text: str):
+    before = parse_klarf(text.encode()).wafers
+    after = parse_klarf(write_18(before, TIMESTAMP)).wafers
+    assert [d.images for w in after for d in w.defects] == [d.images for w in before for d in w.defects]
+    assert None not in [image.number for d in after[0].defects for image in d.images]
+
+
 @SLOW
 @given(st.data())
 def test_a_damaged_file_is_read_or_refused_and_never_crashes(data: st.DataObject):

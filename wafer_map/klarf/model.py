@@ -12,7 +12,8 @@ class ImageEntry:
 
     Attributes:
         file: the file's name as the KLARF writes it; None where it names none.
-        number: 1.2: the image's number in the file (a page of a multi-page TIFF counts from 1).
+        number: the image's number in the file (a page of a multi-page TIFF counts from 1); None where a list of 1.8
+            gives none.
         kind: what is left of the entry, as text (1.2: the image type; 1.8: format and name).
     """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from wafer_map.klarf.defects import Row, check_columns
@@ -10,6 +11,7 @@ from wafer_map.klarf.tokens import Text, Word
 from wafer_map.klarf.tree_18 import Cell, Record, Table, TreeReader
 
 _UNITS_PER_UM = 1000.0
+_IMAGE_NUMBER = re.compile(r"-?[0-9]{1,9}\Z")
 _LOT_NAMES = {
     "DeviceID": "device", "RecipeID": "setup", "SetupID": "setup", "StepID": "step",
     "SampleOrientationMarkType": "mark", "OrientationMarkLocation": "mark_location", "SlotNumber": "slot",
@@ -154,7 +156,11 @@ class Reader18:
             layout.places[-1].append(Place(tuple((c[0].start, c[-1].end) for c in row), spec))
 
     def _images(self, cell: Cell) -> list[ImageEntry]:
-        """The images of `Images n { "path" "format" number "name", ... }`; N and NA mean none."""
+        """The images of `Images n { "path" "format" number "name", ... }`; N and NA mean none.
+
+        The number is the image's place in its file (a page of a TIFF of several, counted from 1). Lists that leave it
+        out are read as well: every other word is part of the kind.
+        """
         if len(cell) == 1:
             if cell[0].text.upper() not in ("N", "NA"):
                 self.text.refuse(
@@ -170,10 +176,15 @@ class Reader18:
         groups = [group for group in groups if group]
         if len(groups) != self.text.integer(cell[1], "the number of images"):
             self.text.refuse(cell[0].start, f"Images says {cell[1].text} and names {len(groups)}")
-        return [
-            ImageEntry(group[0].value or None, None, " ".join(word.value for word in group[1:]))
-            for group in groups
-        ]
+        return [_entry(group) for group in groups]
+
+
+def _entry(words: Sequence[Word]) -> ImageEntry:
+    """One image: its path, and among the other words the first whole number that is no string."""
+    path, *rest = words
+    number = next((word for word in rest if _IMAGE_NUMBER.match(word.text)), None)
+    kind = " ".join(word.value for word in rest if word is not number and word.value)
+    return ImageEntry(path.value or None, None if number is None else int(number.text), kind)
 
 
 def _identity(record: Record) -> str | None:

@@ -223,8 +223,14 @@ def _kind(image: ImageEntry) -> str:
 def _images_18(defect: Defect) -> str:
     if not defect.images:
         return "N"
-    entries = ", ".join(f"{_string(image.file)} {_string(image.kind)}" for image in defect.images)
-    return f"Images {len(defect.images)} {{ {entries} }}"
+    return f"Images {len(defect.images)} {{ {', '.join(map(_image_18, defect.images))} }}"
+
+
+def _image_18(image: ImageEntry) -> str:
+    if image.number is None:
+        return f"{_string(image.file)} {_string(image.kind)}"
+    file_format, _, name = image.kind.partition(" ")
+    return f"{_string(image.file)} {_string(file_format)} {image.number} {_string(name)}"
 
 
 def _string(text: str | None) -> str:
