@@ -100,6 +100,12 @@ class Says(nn.Module):
         return self.after(self.layer(image))
 
 
+@pytest.mark.parametrize("form", [Path, str])
+def test_weights_are_named_by_text_or_path(form, tiny_store, tiny_weights, tmp_path):
+    settings = {**SMALL, "directions": 8, "weights": form(tiny_weights)}
+    assert waferroute.fit_teacher("test_efficientnet", tiny_store, tmp_path, **settings).directions == 8
+
+
 class TestOwnBackbone:
     def test_a_class_is_as_good_as_an_instance(self, tiny_store, tmp_path):
         by_class = waferroute.fit_teacher(Maps, tiny_store, tmp_path / "a", **SMALL)
@@ -132,7 +138,7 @@ class TestOwnBackbone:
             (lambda images: images, "<lambda> is no torch.nn.Module but of type function"),
             (np.ndarray, "ndarray is no torch.nn.Module"),
             (Says(lambda maps: maps * float("nan")), "Says: .* of a black image are not finite"),
-            (Says(lambda maps: maps / (maps[:, :1] - maps[:, :1].mean())), "Says: .* are not finite"),
+            (Says(lambda maps: (maps - maps.mean()).log()), "Says: .* are not finite"),
             (Says(lambda maps: maps * 0), "Says: .* are the same, so they tell nothing"),
             (Says(lambda maps: maps * 0 + 0.1), "Says: .* are the same, so they tell nothing"),
             (Says(lambda maps: maps.mean((2, 3), keepdim=True)), "Says: .* the same at every place"),
@@ -201,14 +207,6 @@ class TestOpenImages:
         pairs = waferroute.open_images([(wafers, torch.tensor(labels))], tmp_path / "a").counts()
         named = waferroute.open_images([{"image": wafers, "label": labels}], tmp_path / "b").counts()
         assert pairs == named and pairs["test_defect"] == 4
-
-    def test_weights_and_images_are_named_by_text_or_path(self, tiny_store, tiny_weights, tmp_path):
-        given = {**SMALL, "map_size": 16, "directions": 8}
-        folder = tmp_path / "teacher"
-        for weights in (Path(tiny_weights), str(tiny_weights)):
-            waferroute.fit_teacher("test_efficientnet", tiny_store, tmp_path, weights=weights, **given)
-            assert (folder / "teacher.json").is_file()
-            shutil.rmtree(folder)
 
     @pytest.mark.parametrize(
         ("batches", "message"),
