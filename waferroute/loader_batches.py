@@ -80,7 +80,7 @@ def _values(labels: Any) -> list[Any]:
 
 def _defective(label: Any, place: int) -> bool:
     # NaN, None and text are no 0 either, and a defective image too many in the set is noticed late if ever
-    if not isinstance(label, numbers.Real) or not math.isfinite(label) or label != int(label):
+    if not isinstance(label, numbers.Real) or not math.isfinite(label) or label % 1:
         raise InputError(
             f"label {place} of a batch is {label!r}; allowed are whole numbers and bools: 0 or False is normal, any "
             "other a type of defect"
