@@ -159,10 +159,14 @@ class FinishedRun:
         return ImageStore.open(self.folder / "data")
 
     @property
+    def has_policy(self) -> bool:
+        """Whether the route was calibrated here."""
+        return (self.folder / "router/policy.json").is_file()
+
+    @property
     def has_route(self) -> bool:
         """Whether there are both students and a policy."""
-        needed = ("router/policy.json", *(f"{name}/student.json" for name in STUDENTS))
-        return all((self.folder / name).is_file() for name in needed)
+        return self.has_policy and all((self.folder / name / "student.json").is_file() for name in STUDENTS)
 
     @cached_property
     def policy(self) -> RoutingPolicy:
@@ -240,11 +244,18 @@ class FinishedRun:
 
     @cached_property
     def settings(self) -> dict[str, str]:
-        """The configuration as text, by key; without the folder's own name."""
-        path = self.folder / "config.yaml"
+        """The configuration that the report was made with, as text, by key; without the folder's own name.
+
+        Every stage command leaves its settings in `config.yaml`, also one whose result the report does not know yet,
+        so what `report/page.json` kept comes first.
+        """
+        kept = self.optional("report/page.json") and self.page["provenance"]
+        path, text = self.folder / "config.yaml", kept.get("config_text") if isinstance(kept, dict) else None
         try:
-            content = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
-        except (yaml.YAMLError, OSError, ValueError) as error:
+            if text is None:
+                text = path.read_text(encoding="utf-8") if path.is_file() else ""
+            content = yaml.safe_load(text) or {}
+        except (yaml.YAMLError, OSError, ValueError, AttributeError) as error:
             raise InputError(f"{path} cannot be read ({error})") from error
         found: dict[str, str] = {}
         _flatten("", content, found)

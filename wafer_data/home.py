@@ -1,9 +1,10 @@
-"""`~` in a path of the configuration: the home folder, as everywhere else a path is typed."""
+"""Paths of the configuration: as text or `Path`, and `~` for the home folder, as everywhere else a path is typed."""
 
+import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, BeforeValidator
 
 
 def expand(path: str) -> str:
@@ -17,5 +18,10 @@ def expand(path: str) -> str:
         return path
 
 
-PathText = Annotated[str, AfterValidator(expand)]
+def _text(path: Any) -> Any:
+    """A program gives a `Path` where a file has text; a run's record and its hash know text only."""
+    return os.fspath(path) if isinstance(path, os.PathLike) else path
+
+
+PathText = Annotated[str, BeforeValidator(_text), AfterValidator(expand)]
 """Text of a path in a section of the configuration."""

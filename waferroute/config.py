@@ -10,6 +10,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from distill.config import DistillConfig
+from distill.target_student import shape_target
 from eval.config import EvalConfig
 from router.config import RouterConfig
 from teacher.config import TeacherConfig
@@ -77,13 +78,8 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
         raise no_settings(wrong, path, parsed)
     _spread_seed(content)
     content = _over_defaults(RunConfig, content)
-    distill = content.get("distill")
-    if (
-        isinstance(distill, dict)
-        and isinstance(distill["intermediate"], dict)
-        and isinstance(distill["target"], dict)
-    ):
-        distill["target"]["student"] = distill["intermediate"]["student"]
+    if isinstance(content.get("distill"), dict):
+        shape_target(content["distill"])
     try:
         # JSON mode stays strict about types but takes a list where a model holds a tuple.
         return RunConfig.model_validate_json(json.dumps(content, default=str))

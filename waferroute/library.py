@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from distill.config import STAGES, DistillConfig
+from distill.target_student import shape_target
 from router.config import RouterConfig
 from teacher.config import TeacherConfig
 from wafer_data.config import DataConfig
@@ -37,7 +38,8 @@ def open_images(data: str | Path | Iterable[Any], run: str | Path, **settings: A
     Args:
         data: A folder in MVTec layout, a folder of normal images, or a DataLoader (any iterable) of batches: images
             (B, C, H, W) or (B, H, W) of uint8, uint16 or floats in [0, 1], alone, with labels as `(images, labels)`,
-            or as a dictionary with `image` and `label`. Label 0 is normal, any other defective. A loader's images
+            or as a dictionary with `image` and `label`; with labels or in a dictionary also a list of images of
+            different sizes. Labels are whole numbers or bools: 0 is normal, any other defective. A loader's images
             are kept in the run folder as PNG files; floats keep 16 bits.
         run: Run folder; new, or of an earlier call.
         **settings: Keys of the configuration's `data` section, for example `calibration_fraction=0.3`.
@@ -63,7 +65,10 @@ def open_images(data: str | Path | Iterable[Any], run: str | Path, **settings: A
 
 
 def fit_teacher(
-    backbone: "str | nn.Module | type[nn.Module]", images: "ImageStore", run: str | Path, **settings: Any
+    backbone: "str | Path | nn.Module | type[nn.Module]",
+    images: "ImageStore",
+    run: str | Path,
+    **settings: Any,
 ) -> "Teacher":
     """Adapt a pretrained backbone to normal images.
 
@@ -74,24 +79,28 @@ def fit_teacher(
             (B, C, h, w).
         images: What `open_images` returned; the training normals are used, the test images are not read.
         run: Run folder; the teacher goes into `teacher/`.
-        **settings: Keys of the configuration's `teacher` section: `weights="file.safetensors"` for a timm model with
-            local weights, `offline=False` to let timm download them, `map_size`, `directions`, ...
+        **settings: Keys of the configuration's `teacher` section: `weights="file.safetensors"` (text or a path) for
+            a timm model with local weights, `offline=False` to let timm download them, `map_size`, `directions`, ...
 
     Returns:
         The teacher, in evaluation mode: `teacher.score(image)` gives scores, maps and latents.
 
     Raises:
-        InputError: The weights cannot be had, too few images, or wrong settings.
+        InputError: The weights cannot be had, too few images, or wrong settings; a network of your own that fails, or
+            whose maps are not finite, tell nothing of the image or are the same at every place.
     """
     from teacher.fit import fit_teacher as fit
 
     own: Backbone | None = None
-    if isinstance(backbone, str):
-        settings = {**_source(backbone, settings), **settings}
+    if isinstance(backbone, str | Path):
+        settings = {**_source(str(backbone), settings), **settings}
     else:
         from teacher.module_backbone import ModuleBackbone, register_backbone
+        from teacher.usable_network import require_usable
 
-        own = ModuleBackbone(register_backbone(backbone), settings.get("map_size", 32))
+        map_size = _section(TeacherConfig, settings).map_size
+        own = ModuleBackbone(register_backbone(backbone), map_size)
+        require_usable(own)
         settings = {"directions": min(own.channels, TeacherConfig().directions), **settings}
         for parameter in own.parameters():
             parameter.requires_grad_(False)
@@ -114,7 +123,7 @@ def distill(
         run: Run folder; each model goes into a folder of its name.
         epochs: Of every stage; default: each stage's own.
         **settings: Keys of the configuration's `distill` section, for example `pool={"generated": 3000}`. Tracking is
-            off unless `wandb` is set.
+            off unless `wandb` is set. The target model has the `student` of `intermediate`.
 
     Returns:
         `full` and `lowres`, the students, in evaluation mode.
@@ -134,7 +143,10 @@ def distill(
         raise InputError(
             f"{run / 'teacher'} holds another teacher: call fit_teacher with this run folder first"
         )
-    config = _section(DistillConfig, _over(DistillConfig().model_dump(), {"wandb": "disabled", **settings}))
+    content = _over(DistillConfig().model_dump(), {"wandb": "disabled", **settings})
+    if not (isinstance(settings.get("target"), dict) and "student" in settings["target"]):
+        shape_target(content)
+    config = _section(DistillConfig, content)
     if epochs is not None:
         config = _section(DistillConfig, _over(config.model_dump(), {n: {"epochs": epochs} for n in STAGES}))
     for name in STAGES:

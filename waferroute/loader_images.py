@@ -1,7 +1,7 @@
 """Images that a program holds, as files: batches of a DataLoader become PNG files that keep every bit."""
 
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from wafer_data.errors import InputError
 from wafer_data.files import new_directory, write_bytes
 from wafer_data.imaging.planes import COLOURS, as_picture
 from waferroute.deep_png import deep_colour
+from waferroute.loader_batches import read_batch
 
 _LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601, as for colour files
 
@@ -20,8 +21,7 @@ def write_images(batches: Iterable[Any], folder: Path, *, colour: bool = False) 
     """Write every image of a loader.
 
     Args:
-        batches: Images (B, C, H, W) or (B, H, W), alone, as `(images, labels)`, or as a dictionary with `image` and
-            `label`; C is 1, or 3 for red, green, blue.
+        batches: Each as `waferroute.loader_batches.read_batch` takes it; images of uint8, uint16 or floats in [0, 1].
         folder: Is written as a whole; an older one is replaced.
         colour: Whether it is kept of floats and 16 bits; of 8 bits it is kept in any case.
 
@@ -33,33 +33,15 @@ def write_images(batches: Iterable[Any], folder: Path, *, colour: bool = False) 
     """
     counts = {"normal": 0, "defective": 0}
     with new_directory(folder) as new:
-        for images, labels in map(_batch, batches):
-            for image, label in zip(images, labels, strict=True):
-                kind = "defective" if label else "normal"
+        for images, defective in map(read_batch, batches):
+            for image, flawed in zip(images, defective, strict=True):
+                kind = "defective" if flawed else "normal"
                 (new / kind).mkdir(exist_ok=True)
                 write_bytes(new / kind / f"{counts[kind]:07d}.png", _png(image, colour))
                 counts[kind] += 1
         if not counts["normal"]:
             raise InputError("the loader gave no normal image (label 0)")
     return folder / "normal", folder / "defective" if counts["defective"] else None
-
-
-def _batch(batch: Any) -> tuple[np.ndarray, Iterator[int] | list[int]]:
-    if isinstance(batch, dict):
-        if "image" not in batch:
-            raise InputError(f"a batch has no `image`, only {', '.join(map(str, batch))}")
-        images, labels = batch["image"], batch.get("label")
-    elif isinstance(batch, list | tuple) and len(batch) in (1, 2):
-        images, labels = (*batch, None)[:2]
-    else:
-        images, labels = batch, None
-    found = np.asarray(images)
-    if found.ndim not in (3, 4) or (found.ndim == 4 and found.shape[1] not in (1, 3)):
-        raise InputError(f"a batch has shape {found.shape}; expected (B, H, W), (B, 1, H, W) or (B, 3, H, W)")
-    given = np.zeros(len(found)) if labels is None else np.asarray(labels).reshape(-1)
-    if len(given) != len(found):
-        raise InputError(f"a batch of {len(found)} images has {len(given)} labels")
-    return found, [int(label != 0) for label in given]
 
 
 def _png(image: np.ndarray, colour: bool) -> bytes:
@@ -73,9 +55,10 @@ def _png(image: np.ndarray, colour: bool) -> bytes:
         elif image.dtype.kind == "f" and np.isfinite(image).all() and 0 <= image.min() <= image.max() <= 1:
             values = image.astype(np.float64)
         else:
+            reach = f", {image.min():g} to {image.max():g}" if image.dtype.kind in "iuf" else ""
             raise InputError(
-                f"an image has values of type {image.dtype}, {image.min():g} to {image.max():g}; expected uint8, "
-                "uint16, or floats in [0, 1]: leave out the standardisation (mean and std) of the loader"
+                f"an image has values of type {image.dtype}{reach}; expected uint8, uint16, or floats in [0, 1]: leave "
+                "out the standardisation (mean and std) of the loader"
             )
         if colour and values.ndim == 3 and len(values) == COLOURS:
             return deep_colour(np.rint(as_picture(values) * 65535).astype(np.uint16))

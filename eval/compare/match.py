@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from eval.current_route import require_current_route
 from eval.metrics.sketch import ImageSketch
 from eval.run import FinishedRun, ImageKey, ScoredImages
 from wafer_data.errors import InputError
@@ -46,8 +47,8 @@ class Compared:
 def open_runs(folders: Sequence[Path]) -> list[Compared]:
     """The runs in these folders, under names that tell them apart.
 
-    Raises `InputError` for fewer than two folders, one folder given twice, one without a finished report, or damaged
-    files.
+    Raises `InputError` for fewer than two folders, one folder given twice, one without a finished report, one that was
+    calibrated or exported anew since its report, or damaged files.
     """
     if len(folders) < 2:
         raise InputError("a comparison needs at least two runs: waferroute compare RUN RUN")
@@ -57,7 +58,10 @@ def open_runs(folders: Sequence[Path]) -> list[Compared]:
             raise InputError(f"{folder} is given {count} times: a run is compared with others")
     runs = [FinishedRun(folder) for folder in resolved]
     for run in runs:
-        _ = run.report, run.settings  # what is damaged is said before minutes of resampling
+        _ = run.report, run.settings  # what is damaged or outdated is said before minutes of resampling
+        # a report that was copied without its run's models has nothing beside it that it could contradict
+        if run.images.routed is not None and run.has_policy:
+            require_current_route(run)
     names = _names(resolved)
     return [Compared(run, name, run.images, run.sketches) for run, name in zip(runs, names, strict=True)]
 

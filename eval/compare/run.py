@@ -28,9 +28,9 @@ def compare_runs(
     the first); every other run's difference from it is a paired bootstrap over images. The folder is replaced as a
     whole or, on failure, left as it was. Returns the content of comparison.json.
 
-    Raises `InputError` for fewer than two runs, a reference that is none of them, runs without a finished report, runs
-    whose test images differ (unless `only_common`) or whose common ones lack a class, and an `out` that cannot be
-    written or holds something else than an earlier comparison.
+    Raises `InputError` for fewer than two runs, a reference that is none of them, runs without a finished report or
+    calibrated or exported anew since, runs whose test images differ (unless `only_common`) or whose common ones lack a
+    class, and an `out` that cannot be written or holds something else than an earlier comparison.
     """
     require_replaceable(out, (PAGE, FIGURES), "a comparison")
     runs = open_runs(folders)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from eval.current_route import require_current_route
 from eval.latency import Latency
 from eval.results import LATENCIES, DataSummary, Evaluation, ModelResult, Parity, Provenance
 from eval.routing import measure_routing
@@ -84,15 +85,6 @@ def _curve(path: Path) -> tuple[EpochLosses, ...]:
 
 
 def _with_routing(evaluation: Evaluation, run: FinishedRun, latencies: dict[str, Any]) -> Evaluation:
-    if run.bundle.id != evaluation.bundle:
-        raise InputError(
-            f"{run.folder / 'bundle'} is not the bundle that the report speaks of: run `waferroute evaluate` again"
-        )
+    require_current_route(run)
     routing = measure_routing(run.policy, run.images.labels, run.images.route_scores)
-    assert run.images.routed is not None
-    if routing.decisions.tolist() != run.images.routed.decisions.tolist():
-        raise InputError(
-            f"{run.folder / 'router' / 'policy.json'} decides otherwise than the report says: run "
-            "`waferroute evaluate` again"
-        )
     return replace(evaluation, routing=replace(routing, **latencies))

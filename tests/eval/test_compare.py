@@ -196,6 +196,15 @@ def test_settings_that_differ_are_listed_without_the_folder(runs, tmp_path):
     assert settings["distill.full.width"] == {"first": "1.0", "twin": "1.0", "better": "2.0"}
 
 
+def test_settings_are_those_of_the_report_not_of_a_later_command(runs, tmp_path):
+    for run, rate in zip(runs, (0.1, 0.2), strict=False):
+        kept = {"provenance": {"config_text": f"router:\n  flag_rate: {rate}\n"}, "models": {}}
+        write(run / "report" / "page.json", kept)
+        (run / "config.yaml").write_text("router:\n  flag_rate: 0.5\n")
+    settings = compare_runs(runs[:2], tmp_path / "out", resamples=100)["settings"]
+    assert settings == {"router.flag_rate": {"first": "0.1", "twin": "0.2"}}
+
+
 def test_runs_of_one_name_are_told_apart_by_their_folders(tmp_path):
     for parent in ("monday", "tuesday"):
         write_run(tmp_path / parent / "run")

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from distill.calibration import calibrate_run
+from eval.compare import compare_runs
 from eval.config import EvalConfig
 from eval.report import evaluate_run, remake_report
 from eval.report.reopen import reopen
@@ -14,6 +16,8 @@ from eval.report.shown import boundary_rows
 from eval.run import FinishedRun
 from eval.tradeoff.config import FabConfig
 from eval.tradeoff.points import Study
+from router.config import RouterConfig
+from tool_side.export.write import export_bundle
 from wafer_data.errors import InputError
 from waferroute.cli import main
 from waferroute.cli.report import fab_settings
@@ -82,19 +86,40 @@ def test_images_at_the_boundary_lie_on_both_sides_and_nearest(evaluated):
     assert not rest.any()
 
 
-def test_a_policy_that_decides_otherwise_is_refused(run):
+def compare_is_refused(run: Path, other: Path, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        compare_runs([other, run], run.parent / "comparison", resamples=10)
+
+
+def test_a_policy_that_decides_otherwise_is_refused(run, evaluated):
     path = run / "router" / "policy.json"
     policy = json.loads(path.read_text(encoding="utf-8"))
     path.write_text(json.dumps(policy | {"escalate_above": -50.0, "review_above": -50.0}), encoding="utf-8")
     with pytest.raises(InputError, match="another policy than the run"):
         remake_report(run, FabConfig(), measure=False)
+    compare_is_refused(run, evaluated, "another policy than the run: run `waferroute export` again")
 
 
-def test_another_bundle_than_the_one_evaluated_is_refused(run):
+def test_another_bundle_than_the_one_evaluated_is_refused(run, evaluated):
     path = run / "bundle" / "manifest.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"note": "exported again"}))
     with pytest.raises(InputError, match="not the bundle that the report speaks of"):
         remake_report(run, FabConfig(), measure=False)
+    compare_is_refused(run, evaluated, "the report speaks of: run `waferroute evaluate` again")
+
+
+def test_calibrated_and_exported_anew_but_not_evaluated_is_refused(run, evaluated):
+    router = RouterConfig(escalation_target=0.3, escalation_budget=[0.05, 0.5], flag_rate=0.2)
+    calibrate_run(run, FinishedRun(run).store, router)
+    compare_is_refused(run, evaluated, "another policy than the run: run `waferroute export` again")
+    export_bundle(run, run / "bundle")
+    compare_is_refused(run, evaluated, "the report speaks of: run `waferroute evaluate` again")
+
+
+def test_a_run_is_compared_with_its_copy_and_with_its_report_alone(run, evaluated, tmp_path):
+    shutil.copytree(run / "report", tmp_path / "archived" / "report")
+    found = compare_runs([evaluated, run, tmp_path / "archived"], tmp_path / "comparison", resamples=10)
+    assert set(found["runs"]) == {"tiny", "run", "archived"}
 
 
 def test_a_folder_without_a_report_is_an_error(tmp_path, capsys):

@@ -89,6 +89,23 @@ class Maps(nn.Module):
         return {"fine": fine, "coarse": self.second(fine).relu()}
 
 
+class Says(nn.Module):
+    """What becomes of the maps of a layer."""
+
+    def __init__(self, after) -> None:
+        super().__init__()
+        self.layer, self.after = nn.Conv2d(3, 8, 9, 16), after
+
+    def forward(self, image):
+        return self.after(self.layer(image))
+
+
+@pytest.mark.parametrize("form", [Path, str])
+def test_weights_are_named_by_text_or_path(form, tiny_store, tiny_weights, tmp_path):
+    settings = {**SMALL, "directions": 8, "weights": form(tiny_weights)}
+    assert waferroute.fit_teacher("test_efficientnet", tiny_store, tmp_path, **settings).directions == 8
+
+
 class TestOwnBackbone:
     def test_a_class_is_as_good_as_an_instance(self, tiny_store, tmp_path):
         by_class = waferroute.fit_teacher(Maps, tiny_store, tmp_path / "a", **SMALL)
@@ -118,11 +135,45 @@ class TestOwnBackbone:
             ),
             (nn.Conv2d(5, 4, 3), "takes 5 channels"),
             (nn.Conv2d, "cannot be made without arguments"),
+            (lambda images: images, "<lambda> is no torch.nn.Module but of type function"),
+            (np.ndarray, "ndarray is no torch.nn.Module"),
+            (Says(lambda maps: maps * float("nan")), "Says: .* of a black image are not finite"),
+            (Says(lambda maps: (maps - maps.mean()).log()), "Says: .* are not finite"),
+            (Says(lambda maps: maps * 0), "Says: .* are the same, so they tell nothing"),
+            (Says(lambda maps: maps * 0 + 0.1), "Says: .* are the same, so they tell nothing"),
+            (Says(lambda maps: maps.mean((2, 3), keepdim=True)), "Says: .* the same at every place"),
+            (Says(lambda maps: maps.long()), "Says returned values of type torch.int64"),
+            (Says(lambda maps: maps[:1]), "Says returned maps of 1 images when given 2"),
+            (Says(lambda maps: []), "Says returned no feature map"),
+            (
+                Says(lambda maps: maps @ torch.ones(3, 3)),
+                r"Says fails on \(2, 3, 256, 256\) images.*RuntimeError",
+            ),
         ],
     )
     def test_what_is_no_backbone_is_refused(self, network, message, tiny_store, tmp_path):
         with pytest.raises(InputError, match=message):
             waferroute.fit_teacher(network, tiny_store, tmp_path)
+
+    @pytest.mark.parametrize("type_", [torch.float16, torch.bfloat16, torch.float64])
+    def test_a_network_of_other_floats_is_as_good(self, type_, tiny_store, tmp_path):
+        network = Maps().to(type_)
+        found = waferroute.fit_teacher(network, tiny_store, tmp_path, **SMALL)
+        assert {tensor.dtype for tensor in found.backbone.parameters()} == {torch.float32}
+        assert network.first.weight.dtype == type_
+        images = torch.from_numpy(tiny_store.batch([0, 1]))
+        loaded = waferroute.load_teacher(tmp_path / "teacher")
+        assert torch.equal(loaded.score(images).score, found.score(images).score)
+
+    def test_a_teacher_is_loaded_whatever_weights_its_class_begins_with(
+        self, tiny_store, tmp_path, monkeypatch
+    ):
+        waferroute.fit_teacher(Maps, tiny_store, tmp_path, **SMALL)
+        empty = Maps()
+        for parameter in empty.parameters():
+            nn.init.zeros_(parameter)
+        waferroute.register_backbone(empty)
+        assert waferroute.load_teacher(tmp_path / "teacher").backbone.net.first.weight.abs().max() > 0
 
     def test_the_network_given_stays_as_it_was(self, tiny_store, tmp_path):
         network = Maps().train()
@@ -182,3 +233,31 @@ def test_distill_refuses_the_teacher_of_another_run(tiny_store, tmp_path):
     other = waferroute.fit_teacher(nn.Conv2d(3, 20, 9, 16), tiny_store, tmp_path / "b", **SMALL)
     with pytest.raises(InputError, match="holds another teacher"):
         waferroute.distill(other, tiny_store, tmp_path / "a")
+
+
+class TestDistillSettings:
+    """What `distill` makes of its settings; no stage is run."""
+
+    @pytest.fixture
+    def asked(self, tiny_store, tmp_path, monkeypatch):
+        teacher = waferroute.fit_teacher(Maps, tiny_store, tmp_path, **SMALL)
+        seen: list[DistillConfig] = []
+        monkeypatch.setattr("distill.stages.run_stage", lambda name, config, run, images: seen.append(config))
+        monkeypatch.setattr("student_vae.load_student", lambda folder: folder)
+
+        def ask(**settings) -> DistillConfig:
+            waferroute.distill(teacher, tiny_store, tmp_path, **settings)
+            return seen[-1]
+
+        return ask
+
+    def test_the_target_has_the_shape_of_the_intermediate_model(self, asked):
+        config = asked(intermediate={"student": {"width": 0.5}}, epochs=1)
+        assert config.target.student == config.intermediate.student
+        assert config.target.student.width == 0.5 and config.target.start_from == "intermediate"
+        whole = StageConfig(student=config.intermediate.student.model_copy(update={"width": 0.75}))
+        assert asked(intermediate=whole).target.student.width == 0.75
+
+    def test_another_shape_asked_for_by_name_is_still_refused(self, asked):
+        with pytest.raises(ConfigurationError, match="to be the same as"):
+            asked(target={"student": {"width": 0.5}})
