@@ -24,7 +24,7 @@ QUICK = EvalConfig(bootstrap=100, baselines=[], study_seconds=0)
 def named(tiny_run: Path, mvtec_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run with a bundle that learned the types from its test images: this shows what is counted, not how well."""
     folder = tmp_path_factory.mktemp("named") / "run"
-    shutil.copytree(tiny_run, folder)
+    shutil.copytree(tiny_run, folder, ignore=shutil.ignore_patterns("bundle"))
     run_learn(tiny_run / "bundle", mvtec_folder / "test", folder / "bundle")
     return folder
 
