@@ -38,6 +38,7 @@ from teacher.pretrain.task import UNKNOWN, MaskedDistillation
 from teacher.project import project_images
 from training.ahead import threads_for
 from training.loop import Settings, Training, train
+from wafer_data.mapped import new_mapped
 from wafer_data.micrograph import MicrographConfig, normal_image
 
 DIRECTIONS = 64
@@ -201,9 +202,7 @@ def student_training(bench: Bench) -> dict[str, Any]:
 
 def _student_data(folder: Path, count: int) -> tuple[Pool, CachedTargets]:
     np.save(folder / "images.npy", drawn(count))
-    features = np.lib.format.open_memmap(
-        folder / "features.npy", mode="w+", dtype=np.float16, shape=(count, DIRECTIONS, 32, 32)
-    )
+    features = new_mapped(folder / "features.npy", np.float16, (count, DIRECTIONS, 32, 32))
     some = np.random.default_rng(0).standard_normal((64, DIRECTIONS, 32, 32), dtype=np.float32)
     for start in range(0, count, 64):
         features[start : start + 64] = some[: count - start]

@@ -34,6 +34,7 @@ from eval.metrics import PixelHistograms, bootstrap_interval, fnr_at_fpr, image_
 from eval.metrics.bootstrap import paired_bootstrap
 from wafer_data import files
 from wafer_data.errors import InputError
+from wafer_data.mapped import new_mapped
 from wafer_data.store import ImageStore
 
 HERE = Path(__file__).resolve().parent
@@ -82,7 +83,7 @@ class Case:
         path = self.folder / f"{name}.npy"
         size = self.store.size
         shape = (len(indices), 1, size, size)
-        array = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
+        array = new_mapped(path, np.float32, shape)
         for start in range(0, len(indices), BLOCK):
             array[start : start + BLOCK] = self.store.batch(indices[start : start + BLOCK])
         array.flush()

@@ -25,6 +25,7 @@ from student_vae import StudentVAE, load_student
 from wafer_data.errors import InputError
 from wafer_data.files import new_directory, write_json
 from wafer_data.imaging.tiling import TiledImage
+from wafer_data.learned_from import require_unseen
 from wafer_data.parts import parts_named
 from wafer_data.progress import track
 from wafer_data.spread import spread
@@ -47,9 +48,10 @@ def calibrate_run(run_dir: Path, store: ImageStore, config: RouterConfig, same_p
         same_part: Which images show one part, as `data.same_part`: the certificate says what that takes from it.
 
     Raises:
-        InputError: students missing, too few calibration images for the configured rates, or a `router.max_fnr`
-            that the labelled defects do not carry.
+        InputError: students missing, or taught by calibration images; too few calibration images for the configured
+            rates, or a `router.max_fnr` that the labelled defects do not carry.
     """
+    require_unseen([run_dir / name for name in STUDENTS], store)
     loaded = {name: load_student(run_dir / name) for name in STUDENTS}
     config = _with_weight(config, loaded.values())
     students = {name: on_arrays(student) for name, student in loaded.items()}

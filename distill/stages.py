@@ -31,6 +31,7 @@ from training.checkpoints import FORMAT, forget_other_work
 from training.tracking import LossLog, WandbRun
 from wafer_data.errors import InputError
 from wafer_data.files import new_directory, read_json, sha256_file, sha256_json, write_json, write_text
+from wafer_data.learned_from import LearnedFrom, require_unseen
 from wafer_data.spread import spread
 from wafer_data.store import ImageStore
 from wafer_data.symmetric_copies import SAME, Change, changes_from, normals_and_copies, within
@@ -68,13 +69,19 @@ def run_stage(name: str, config: DistillConfig, run_dir: Path, store: ImageStore
     Works in one process or under `accelerate launch`. Interrupted, it goes on from its last checkpoint.
 
     Raises:
-        InputError: unknown stage, missing teacher, or a teacher of another map size.
+        InputError: unknown stage, missing teacher, a teacher of another map size, or one that learned from images that
+            are to calibrate.
     """
     if name not in STAGES:
         raise InputError(f"no stage called {name}; stages are {', '.join(STAGES)}")
     asked = teacher_answers(run_dir / "teacher")
     loose = asked is None and loosely_placed(run_dir / "teacher")
     stage = config.stage_of(name, asked is not None, loose)
+    taught_by = [
+        run_dir / model for model in dict.fromkeys(("teacher", stage.teacher, stage.start_from)) if model
+    ]
+    require_unseen(taught_by, store)
+    learned = LearnedFrom.of(store, taught_by)
     store = store.tiles(stage.student.likelihood.folds)
     cache = run_dir / CACHE
     accelerator = Accelerator(mixed_precision=config.mixed_precision)
@@ -154,6 +161,7 @@ def run_stage(name: str, config: DistillConfig, run_dir: Path, store: ImageStore
                 complete.cpu(), folder, {"stage": name, "teacher": stage.teacher, "painted_odds": odds}
             )
             write_json(folder / "augmentation.json", augmentation.to_dict())
+            learned.write(folder)
             write_text(folder / "losses.csv", (work / "losses.csv").read_text())
     tracker.finish()
     accelerator.wait_for_everyone()

@@ -7,9 +7,7 @@ on a 32 x 32 map. Where that is more than `distill.cache_gb`, the teaching model
 
 from __future__ import annotations
 
-import errno
 import math
-import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -27,6 +25,7 @@ from teacher.normal_features import BLOCK, Elsewhere
 from training.ahead import ahead, threads_for
 from wafer_data.errors import InputError
 from wafer_data.files import new_directory, read_json, sha256_file, sha256_json, write_json
+from wafer_data.mapped import new_mapped
 from wafer_data.progress import track
 from wafer_data.shards.on_ray import cluster, on_ray
 
@@ -211,9 +210,7 @@ class TargetPass:
 
 def _write(folder: Path, live: LiveTargets, key: str, name: str, elsewhere: Elsewhere | None) -> None:
     with new_directory(folder) as new:
-        path = new / "features.npy"
-        out = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=live.shape)
-        _reserve(path)
+        out = new_mapped(new / "features.npy", np.float16, live.shape)
         parts = [
             np.arange(start, min(start + live.chunk, len(out))) for start in range(0, len(out), live.chunk)
         ]
@@ -228,16 +225,3 @@ def _write(folder: Path, live: LiveTargets, key: str, name: str, elsewhere: Else
             out[parts[number]] = found
         out.flush()
         write_json(new / "key.json", {"key": key})
-
-
-def _reserve(path: Path) -> None:
-    """Claim a file's blocks now: a memory map that runs out of disk ends the process without a word (SIGBUS)."""
-    if not hasattr(os, "posix_fallocate"):
-        return
-    with path.open("r+b") as file:
-        try:
-            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
-        except OSError as error:
-            # some file systems cannot reserve, which is no reason to stop
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise

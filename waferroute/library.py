@@ -129,7 +129,8 @@ def distill(
         `full` and `lowres`, the students, in evaluation mode.
 
     Raises:
-        InputError: The run folder holds another teacher, or a setting does not fit.
+        InputError: The run folder holds another teacher, the teacher was fitted to some of the images that are to
+            calibrate, or a setting does not fit.
     """
     import torch
 
@@ -166,7 +167,8 @@ def calibrate(images: "ImageStore", run: str | Path, **settings: Any) -> "Routin
         The policy: when the full student looks, and what is decided.
 
     Raises:
-        InputError: A student is missing, or there are too few calibration images for the rates asked for.
+        InputError: A student is missing or was trained on calibration images (of another split), or there are too few
+            calibration images for the rates asked for.
     """
     from distill.calibration import calibrate_run
     from router.policy import RoutingPolicy

@@ -5,7 +5,8 @@ input stages, image files, and in a source tree the code of the packages it uses
 what it wrote. All else is redone.
 A record is written when a stage begins, and replaced when it ends, so that a killed run is noticed: the next
 one finds a stage that began with the same fingerprint, leaves its folder for the stage to go on in, or
-otherwise clears it first.
+otherwise clears it first. The result of before stays where the stage puts a new one in its place as a whole: settings
+that fail cost nothing, and with those of before it is current still.
 """
 
 import contextlib
@@ -16,7 +17,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
@@ -30,6 +31,9 @@ from waferroute.run_clock import RunClock, in_words
 from waferroute.stage_record import RECORD_NAME, StageRecord, difference, digest, first_damage, take_stock
 
 Config = TypeVar("Config")
+_WORK = "checkpoint*"
+_ROOM = 3
+"""Free disk, in sizes of the old result, with which it stays: the new one takes up to twice its size on the way."""
 _LOG = logging.getLogger(__name__)
 
 
@@ -43,7 +47,8 @@ class Stage(Generic[Config]):
     outside the run that it reads. record: path of the record, if not `<folder>/stage.json`. logs: patterns of
     files in the folder that are no results (tracking, checkpoints); losing them does not undo the stage. packages:
     of ours that do the work; where they are edited in place, the result depends on their source. effort: how long it
-    takes in proportion to the others, given what the run folder holds so far.
+    takes in proportion to the others, given what the run folder holds so far. replaces: whether it writes its folder
+    through `new_directory`, unfinished work in `checkpoint*` below it; the result of before then stays until it ends.
     """
 
     name: str
@@ -57,6 +62,7 @@ class Stage(Generic[Config]):
     logs: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()
     effort: Callable[[Config, Path], float] = lambda config, run_dir: 0.0
+    replaces: Callable[[Config], bool] = lambda config: False
 
 
 @dataclass(frozen=True)
@@ -82,6 +88,7 @@ class Pipeline(Generic[Config]):
     def __post_init__(self) -> None:
         self._by_name = {stage.name: stage for stage in self.stages}
         self._digests: dict[str, str] = {}  # of the results known to be current in this command
+        self.worked = False  # whether a stage has got a new result in this command
 
     def run(self, names: Sequence[str] | None = None, *, force: bool = False) -> list[Outcome]:
         """Bring the named stages (all by default) up to date, in order; `force` does them even if current.
@@ -112,17 +119,20 @@ class Pipeline(Generic[Config]):
         record = StageRecord.read(self._record_path(stage))
         if record is None:
             return "it has not been run yet"
-        if record.outputs is None:
-            return "it was interrupted"
+        finished, unfinished = record.finished, "it failed" if record.failed else "it was interrupted"
+        if finished is None or finished.outputs is None:
+            return unfinished
         for name in stage.inputs:
             if name not in self._digests and self.why_not_current(self._by_name[name]) is not None:
                 return f"{name}, which it reads, is not up to date"
         depends = self._depends(stage)
-        if record.depends != depends:
-            return difference(record.depends, depends)
-        damage = first_damage(self.run_dir / stage.folder, record.outputs)
+        if record is not finished and record.depends == depends:  # what is there is not its result
+            return unfinished
+        if finished.depends != depends:
+            return difference(finished.depends, depends)
+        damage = first_damage(self.run_dir / stage.folder, finished.outputs)
         if damage is None:
-            self._digests[stage.name] = digest(record.outputs)
+            self._digests[stage.name] = digest(finished.outputs)
         return damage
 
     def _require_inputs_of(self, chosen: Sequence[Stage[Config]]) -> None:
@@ -147,8 +157,13 @@ class Pipeline(Generic[Config]):
             return skipped
         started = time.monotonic()
         # Standard output is for results, which another program may read; libraries print there at will.
-        with contextlib.redirect_stdout(sys.stderr):
-            stage.function(self.config, self.run_dir)
+        try:
+            with contextlib.redirect_stdout(sys.stderr):
+                stage.function(self.config, self.run_dir)
+        except Exception:
+            if self.processes.is_main:
+                self._note_failure(stage)
+            raise
         self.processes.wait()
         seconds = time.monotonic() - started
         outcome: Outcome = self.processes.from_main(lambda: self._end(stage, seconds, skipped))
@@ -160,29 +175,59 @@ class Pipeline(Generic[Config]):
         path = self._record_path(stage)
         record = StageRecord.read(path)
         if reason is None and not force:
-            seconds = record.seconds if record else 0.0
+            seconds = record.finished.seconds if record and record.finished else 0.0
             self.announce(f"{stage.name}: unchanged, skipped")
             return Outcome(stage.name, "skipped", seconds)
         reason = reason or "--force was given"
         begun = StageRecord(self._depends(stage))
         goes_on = record is not None and record.outputs is None and record.fingerprint == begun.fingerprint
         try:
-            if force or not goes_on:
+            if record is not None and goes_on and not force:
+                kept = record.before
+            elif (kept := self._kept(stage, record)) is not None:
+                kept.write(path, stage.name)  # first: nobody shall go on with work that is half removed
+                _remove_work(self.run_dir / stage.folder)
+            else:
                 path.unlink(missing_ok=True)
                 _remove(self.run_dir / stage.folder)
-            begun.write(path, stage.name)
+            replace(begun, before=kept).write(path, stage.name)
         except OSError as error:
             raise write_error(self.run_dir / stage.folder, error) from error
         self.announce(f"{stage.name}: started ({reason})")
         return reason
 
+    def _kept(self, stage: Stage[Config], record: StageRecord | None) -> StageRecord | None:
+        """Of the result that stays until the new one takes its place; None: it makes room, or there is none."""
+        finished = record.finished if record is not None else None
+        folder = self.run_dir / stage.folder
+        if (
+            finished is None
+            or finished.outputs is None
+            or not stage.replaces(self.config)
+            or not folder.is_dir()
+        ):
+            return None
+        size = sum(output.bytes for output in finished.outputs.values())
+        return finished if shutil.disk_usage(folder).free >= _ROOM * size else None
+
+    def _note_failure(self, stage: Stage[Config]) -> None:
+        """For the reason that the next command gives. A result that took its place already took the record along."""
+        path = self._record_path(stage)
+        record = StageRecord.read(path)
+        if record is not None and record.outputs is None:
+            with contextlib.suppress(InputError):  # it is said to be interrupted where nothing can be written
+                replace(record, failed=True).write(path, stage.name)
+
     def _end(self, stage: Stage[Config], seconds: float, reason: str) -> Outcome:
         folder, path = self.run_dir / stage.folder, self._record_path(stage)
+        if stage.replaces(self.config) and not stage.record and path.exists():
+            raise RuntimeError(f"stage {stage.name} ended without a new {folder}: what lies there may be old")
         outputs = take_stock(folder, path, stage.logs)
         if not outputs:
             raise RuntimeError(f"stage {stage.name} ended without a file in {folder}")
         StageRecord(self._depends(stage), outputs, seconds).write(path, stage.name)
         self._digests[stage.name] = digest(outputs)
+        self.worked = True
         self.announce(f"{stage.name}: done in {seconds:.1f} s")
         return Outcome(stage.name, "done", seconds, reason)
 
@@ -214,7 +259,20 @@ def _announce(line: str) -> None:
 
 
 def _remove(folder: Path) -> None:
-    if folder.is_symlink() or folder.is_file():
-        raise InputError(f"{folder} is not a folder of this run: move it away")
+    _refuse_foreign(folder)
     if folder.exists():
         shutil.rmtree(folder)
+
+
+def _remove_work(folder: Path) -> None:
+    _refuse_foreign(folder)
+    for work in folder.glob(_WORK):
+        if work.is_dir() and not work.is_symlink():
+            shutil.rmtree(work)
+        else:
+            work.unlink()
+
+
+def _refuse_foreign(folder: Path) -> None:
+    if folder.is_symlink() or folder.is_file():
+        raise InputError(f"{folder} is not a folder of this run: move it away")

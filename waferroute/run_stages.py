@@ -1,5 +1,6 @@
 """Run stages of a configuration: what `waferroute run` and the commands of single stages do."""
 
+import contextlib
 import json
 import shlex
 from collections.abc import Sequence
@@ -9,7 +10,7 @@ from wafer_data.allocator import keep_freed_memory
 from wafer_data.errors import ConfigurationError, InputError
 from wafer_data.files import write_text
 from waferroute.config import RunConfig, load_config, to_yaml
-from waferroute.pipeline import Outcome, Pipeline
+from waferroute.pipeline import Pipeline
 from waferroute.processes import is_main_process, join_processes, process_count
 from waferroute.run_lock import locked
 from waferroute.stages import all_stages
@@ -53,11 +54,20 @@ def run_stages(
     if names is not None and "pretrain" in names and not config.teacher.pretrain.enabled:
         raise ConfigurationError("the stage pretrain is off: add teacher.pretrain.enabled=true")
     if not is_main_process():
-        _work(config, names, tail, force)
+        _pipeline(config, tail).run(names, force=force)
         return 0
     with locked(config.run_dir):
-        _keep_config(config)
-        outcomes = _work(config, names, tail, force)
+        before = _keep_config(config)
+        pipeline = _pipeline(config, tail)
+        try:
+            outcomes = pipeline.run(names, force=force)
+        except InputError:
+            if (
+                before is not None and not pipeline.worked
+            ):  # the results are still those of the settings before
+                with contextlib.suppress(InputError):
+                    write_text(config.run_dir / "config.yaml", before)
+            raise
         if json_output:
             print(json.dumps(as_json(config.run_dir, outcomes), indent=2, ensure_ascii=False))
         else:
@@ -71,13 +81,15 @@ def _up_to(stage: str, known: Sequence[str]) -> list[str]:
     return [*known[: known.index(stage) + 1]]
 
 
-def _work(config: RunConfig, names: Sequence[str] | None, tail: str, force: bool) -> list[Outcome]:
+def _pipeline(config: RunConfig, tail: str) -> Pipeline[RunConfig]:
     stages = all_stages(tail, pretrain=True) if config.teacher.pretrain.enabled else all_stages(tail)
-    pipeline = Pipeline(stages, config, config.run_dir, processes=join_processes())
-    return pipeline.run(names, force=force)
+    return Pipeline(stages, config, config.run_dir, processes=join_processes())
 
 
-def _keep_config(config: RunConfig) -> None:
+def _keep_config(config: RunConfig) -> str | None:
+    """Write `config.yaml`; returns what stood there, None if nothing did."""
     path, text = config.run_dir / "config.yaml", to_yaml(config)
-    if not path.exists() or path.read_text(encoding="utf-8") != text:
+    before = path.read_text(encoding="utf-8") if path.exists() else None
+    if before != text:
         write_text(path, text)
+    return before

@@ -40,23 +40,43 @@ class StageRecord:
         depends: What the result follows from (version, settings, inputs, sources, code), as JSON.
         outputs: By path relative to the stage's folder; None while the stage has begun but not ended.
         seconds: Duration of the attempt that ended.
+        failed: Whether an attempt that has not ended was given up with an error, rather than interrupted.
+        before: While it has not ended: the record of the result that stays in the folder until then, if one does.
     """
 
     depends: dict[str, Any]
     outputs: dict[str, OutputFile] | None = None
     seconds: float = 0.0
+    failed: bool = False
+    before: "StageRecord | None" = None
 
     @property
     def fingerprint(self) -> str:
         """SHA-256 of everything the result follows from."""
         return sha256_json(self.depends)
 
+    @property
+    def finished(self) -> "StageRecord | None":
+        """The record of the result in the folder; None if there is none."""
+        return self if self.outputs is not None else self.before
+
     def write(self, path: Path, stage: str) -> None:
         """Write the record whole or not at all."""
-        content = {
-            "schema": SCHEMA,
-            "stage": stage,
-            "status": "begun" if self.outputs is None else "done",
+        write_json(path, {"schema": SCHEMA, "stage": stage, **self._content()})
+
+    @classmethod
+    def read(cls, path: Path) -> "StageRecord | None":
+        """The record at `path`; None if there is none or it was damaged (the stage is then done again)."""
+        try:
+            content = read_json(path)
+            return cls._of(content) if content["schema"] == SCHEMA else None
+        except (InputError, KeyError, TypeError, ValueError, AttributeError):
+            return None
+
+    def _content(self) -> dict[str, Any]:
+        ended = self.outputs is not None
+        content: dict[str, Any] = {
+            "status": "done" if ended else "failed" if self.failed else "begun",
             "fingerprint": self.fingerprint,
             "depends": self.depends,
             "seconds": round(self.seconds, 3),
@@ -64,21 +84,21 @@ class StageRecord:
             if self.outputs is None
             else {name: asdict(output) for name, output in self.outputs.items()},
         }
-        write_json(path, content)
+        return content if self.before is None else content | {"before": self.before._content()}
 
     @classmethod
-    def read(cls, path: Path) -> "StageRecord | None":
-        """The record at `path`; None if there is none or it was damaged (the stage is then done again)."""
-        try:
-            content = read_json(path)
-            if content["schema"] != SCHEMA:
-                return None
-            outputs = content["outputs"]
-            if outputs is not None:
-                outputs = {name: OutputFile(**output) for name, output in outputs.items()}
-            record = cls(dict(content["depends"]), outputs, float(content["seconds"]))
-        except (InputError, KeyError, TypeError, ValueError, AttributeError):
-            return None
+    def _of(cls, content: Mapping[str, Any]) -> "StageRecord | None":
+        outputs = content["outputs"]
+        if outputs is not None:
+            outputs = {name: OutputFile(**output) for name, output in outputs.items()}
+        before = content.get("before")
+        record = cls(
+            dict(content["depends"]),
+            outputs,
+            float(content["seconds"]),
+            content.get("status") == "failed",
+            None if before is None else cls._of(before),
+        )
         return record if record.fingerprint == content.get("fingerprint") else None
 
 

@@ -45,6 +45,8 @@ def all_stages(command_tail: str = "CONFIG", *, pretrain: bool = False) -> list[
             sources=image_listing,
             packages=("wafer_data",),
             effort=stage_efforts.data,
+            # an archive is prepared in place, part by part
+            replaces=lambda config: config.data.format != "shards",
             command=f"waferroute data {command_tail}",
         ),
         *([_pretraining(command_tail)] if pretrain else []),
@@ -56,6 +58,7 @@ def all_stages(command_tail: str = "CONFIG", *, pretrain: bool = False) -> list[
             function=_adapt,
             packages=_MODELS,
             effort=stage_efforts.adapt,
+            replaces=_always,
             logs=LOGS,
             command=f"waferroute adapt {command_tail}",
         ),
@@ -68,6 +71,7 @@ def all_stages(command_tail: str = "CONFIG", *, pretrain: bool = False) -> list[
             function=_calibrate,
             packages=_DECIDING,
             effort=stage_efforts.calibrate,
+            replaces=_always,
             command=f"waferroute calibrate {command_tail}",
         ),
         Stage(
@@ -78,6 +82,7 @@ def all_stages(command_tail: str = "CONFIG", *, pretrain: bool = False) -> list[
             function=_export,
             packages=_DECIDING,
             effort=stage_efforts.export,
+            replaces=_always,
             # Beside the bundle: the folder is copied to tools as it is, and lists its own files.
             record="bundle.stage.json",
             command=f"waferroute export {command_tail}",
@@ -90,6 +95,7 @@ def all_stages(command_tail: str = "CONFIG", *, pretrain: bool = False) -> list[
             function=_evaluate,
             packages=(*_DECIDING, "eval"),
             effort=stage_efforts.evaluate,
+            replaces=_always,
             command=f"waferroute evaluate {command_tail}",
         ),
     ]
@@ -194,9 +200,14 @@ def _student(name: str, command_tail: str) -> Stage[RunConfig]:
         function=train,
         packages=(*_MODELS, "distill"),
         effort=partial(stage_efforts.student, name),
+        replaces=_always,
         logs=LOGS,
         command=f"waferroute distill {command_tail}",
     )
+
+
+def _always(config: RunConfig) -> bool:
+    return True
 
 
 def _look(path: Path | None) -> tuple[int, int]:

@@ -59,6 +59,13 @@ def test_each_stage_records_who_taught_it(tiny_run):
     assert teachers == {"intermediate": "teacher", "target": "teacher", "full": "target", "lowres": "target"}
 
 
+def test_each_stage_notes_which_images_taught_it(tiny_run, tiny_store):
+    training = {record.sha256 for record in tiny_store.records if record.split == "train"}
+    for name in ("teacher", "intermediate", "target", "full", "lowres"):
+        noted = json.loads((tiny_run / name / "learned_from.json").read_text())
+        assert set(noted["images"]) == training and noted["data_fingerprint"] == tiny_store.fingerprint
+
+
 def test_a_stage_killed_after_an_epoch_resumes_to_the_same_bytes(tiny_run, tmp_path, monkeypatch):
     run_dir = copy_of(tiny_run, tmp_path, without=["lowres"])
     store = ImageStore.open(run_dir / "data")

@@ -107,6 +107,21 @@ def test_an_unknown_timm_model_suggests_similar_names(tiny_weights):
         build_backbone(config)
 
 
+@pytest.mark.parametrize("name", ["nope.safetensors", "nope.pth"])
+def test_weights_that_are_not_there_are_told_as_the_setting_that_names_them(name, tmp_path):
+    config = TeacherConfig(backbone="file", model="resnet18", weights=str(tmp_path / name))
+    with pytest.raises(InputError, match=rf"^teacher\.weights=.*{name}: there is no such file$"):
+        build_backbone(config)
+
+
+def test_a_broken_weights_file_of_ones_own_is_not_put_on_a_stage(tmp_path):
+    (tmp_path / "own.safetensors").write_bytes(b"no tensors")
+    config = TeacherConfig(backbone="file", model="resnet18", weights=str(tmp_path / "own.safetensors"))
+    with pytest.raises(InputError, match=r"^teacher\.weights=.*not a readable safetensors file") as caught:
+        build_backbone(config)
+    assert "run the stage" not in str(caught.value)
+
+
 def test_weights_of_another_model_are_refused(tiny_weights):
     config = TeacherConfig(backbone="file", model="resnet18", weights=str(tiny_weights))
     with pytest.raises(InputError, match="resnet18"):

@@ -136,6 +136,7 @@ class TestDecoder:
 
     def test_the_folder_holds_what_was_announced_and_no_work(self, saved):
         assert sorted(contents(saved[1])) == [
+            "learned_from.json",
             "questions.json",
             "symmetries.json",
             "teacher.json",

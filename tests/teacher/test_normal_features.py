@@ -1,5 +1,6 @@
 """Features of the training normals: kept in a file that a killed fit goes on with, or computed in every pass."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from likelihood import LevelConfig, LikelihoodConfig
 from likelihood.fit import fit_likelihood
 from teacher import normal_features
 from teacher.normal_features import NormalFeatures
+from wafer_data.errors import InputError
 
 COUNT, SHAPE, STEP = 230, (3, 4, 4), 2
 BYTES = COUNT * 3 * 4 * 4 * 2
@@ -93,6 +95,20 @@ def test_the_likelihood_is_the_same_on_both_ways(tmp_path):
         fit_likelihood(features_of(Backbone(), tmp_path, most_gb=gb).batches, config) for gb in (1.0, 0.0)
     )
     assert all(torch.equal(kept.state_dict()[name], value) for name, value in computed.state_dict().items())
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="no way to reserve disk blocks here")
+def test_a_full_disk_is_told_before_anything_is_computed(tmp_path, monkeypatch):
+    """Through the memory map it would end the process without a word."""
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    backbone = Backbone()
+    with pytest.raises(InputError, match=r"disk full while writing .*features\.npy"):
+        features_of(backbone, tmp_path)
+    assert backbone.asked == [] and not list(tmp_path.iterdir())
 
 
 class TestKilled:

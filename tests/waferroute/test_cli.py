@@ -309,8 +309,15 @@ class TestFailures:
     def test_of_what_a_launcher_starts_only_the_main_process_speaks(self, capsys, monkeypatch):
         monkeypatch.setenv("RANK", "1")
         monkeypatch.setenv("WORLD_SIZE", "2")
-        assert main(["run", "nowhere.yaml"]) == 2
+        assert main(["distill", "nowhere.yaml"]) == 2
         assert capsys.readouterr().err == ""
+
+    @pytest.mark.parametrize("command", ["run", "data", "adapt", "calibrate", "export", "evaluate"])
+    def test_what_refuses_a_launcher_is_never_silent(self, command, capsys, monkeypatch):
+        monkeypatch.setenv("RANK", "1")
+        monkeypatch.setenv("WORLD_SIZE", "2")
+        assert main([command, "nowhere.yaml"]) == 2
+        assert "nowhere.yaml" in capsys.readouterr().err
 
     def test_in_the_shell_of_a_job_everything_else_speaks(self, failing, capsys, monkeypatch):
         failing(InputError("wrong"))

@@ -19,6 +19,7 @@ from tests.conftest import synthetic_wafer, tiny_distill_config
 from wafer_data.errors import ConfigurationError, InputError
 from waferroute import library
 
+RATES = {"escalation_target": 0.2, "escalation_budget": [0.05, 0.5], "flag_rate": 0.1}
 PAGE = Path(__file__).parents[2] / "docs" / "api.md"
 
 
@@ -261,3 +262,34 @@ class TestDistillSettings:
     def test_another_shape_asked_for_by_name_is_still_refused(self, asked):
         with pytest.raises(ConfigurationError, match="to be the same as"):
             asked(target={"student": {"width": 0.5}})
+
+
+class TestAnotherSplit:
+    """Opened again with another seed, the images that calibrate are partly those that taught the models."""
+
+    @pytest.fixture
+    def opened_again(self, tiny_run, mvtec_folder, tmp_path):
+        for name in ("teacher", "full", "lowres"):
+            shutil.copytree(tiny_run / name, tmp_path / name)
+
+        def opened(seed: int):
+            return waferroute.open_images(mvtec_folder, tmp_path, calibration_fraction=0.4, seed=seed)
+
+        return opened
+
+    def test_certifies_no_students(self, opened_again, tmp_path):
+        with pytest.raises(InputError, match=r"taught the model in .*Call fit_teacher and distill again"):
+            waferroute.calibrate(opened_again(1), tmp_path, **RATES)
+        assert not (tmp_path / "router").exists()
+        waferroute.calibrate(opened_again(0), tmp_path, **RATES)
+
+    def test_is_not_taught_by_the_teacher_of_the_first(self, opened_again, tmp_path):
+        teacher = waferroute.load_teacher(tmp_path / "teacher")
+        with pytest.raises(InputError, match=r"taught the model in .*teacher"):
+            waferroute.distill(teacher, opened_again(1), tmp_path)
+        assert not (tmp_path / "cache").exists()
+
+    def test_is_not_compared_with_models_of_an_earlier_version(self, opened_again, tmp_path):
+        for name in ("full", "lowres"):
+            (tmp_path / name / "learned_from.json").unlink()
+        waferroute.calibrate(opened_again(1), tmp_path, **RATES)

@@ -163,10 +163,13 @@ def _still_current(folder: Path) -> Iterator[None]:
 
     path = folder / RECORD_NAME
     record = StageRecord.read(path)
-    intact = record is not None and record.outputs is not None and not first_damage(folder, record.outputs)
+    finished = record.finished if record is not None else None
+    intact = finished is not None and not first_damage(folder, finished.outputs or {})
     yield
-    if record is not None and intact:
-        replace(record, outputs=take_stock(folder, path, ())).write(path, "evaluate")
+    if record is not None and finished is not None and intact:
+        new = replace(finished, outputs=take_stock(folder, path, ()))
+        # beside an evaluation with other settings that did not end
+        (new if record is finished else replace(record, before=new)).write(path, "evaluate")
 
 
 def _plain(text: str) -> str:

@@ -26,8 +26,8 @@ from wafer_data.log import PACKAGES, log_to_stderr, speaks
 from wafer_data.own_code import refuse_foreign_packages
 from waferroute.cli.commands import COMMANDS
 
-_LAUNCHED = {"run", "data", "pretrain", "adapt", "distill", "calibrate", "export", "evaluate"}
-"""Commands that a launcher may start several times."""
+_LAUNCHED = {"pretrain", "distill"}
+"""Commands that run in several processes. The others refuse a launcher, and every process of theirs says why."""
 
 
 # What the surroundings can do to any path, wherever it is first touched.
@@ -59,7 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # step of a training then takes tens of times as long (benchmarks/busy_training.py). Read when torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     given = list(sys.argv[1:] if arguments is None else arguments)
-    fail = partial(_fail, launched=bool(given) and given[0] in _LAUNCHED)
+    launched = bool(given) and given[0] in _LAUNCHED
+    fail = partial(_fail, launched=launched)
     try:
         refuse_foreign_packages()
         _refuse_empty(given)
@@ -71,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InputError as error:
         return fail(str(error))
     except KeyboardInterrupt:
-        _say("interrupted; run the same command again to go on")
+        _say("interrupted; run the same command again to go on", launched=launched)
         return 130
     except BrokenPipeError:
         # The reader (`head`, a pager) has seen enough. Python would complain again while closing stdout.
@@ -190,7 +191,7 @@ def _fail(message: str, *, launched: bool) -> int:
     return 2
 
 
-def _say(message: str, *, launched: bool = True) -> None:
+def _say(message: str, *, launched: bool) -> None:
     # Under a launcher every process ends up here; one of them speaks. What no launcher starts speaks always: a shell
     # within a job has the job's RANK and WORLD_SIZE.
     if speaks() or not launched:
