@@ -15,6 +15,7 @@ import resource
 import tempfile
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import timm
@@ -23,17 +24,30 @@ from safetensors.torch import save_file
 from likelihood import LevelConfig, LikelihoodConfig
 from teacher.config import TeacherConfig
 from teacher.fit import fit_teacher
+from teacher.questions.config import QuestionsConfig
 from wafer_data.micrograph import MicrographConfig, normal_image
 
 
 class Micrographs:
     """What the fit asks of an image store, answered by the procedural generator (synthetic)."""
 
-    size = 256
+    size, channels, folder = 256, 1, Path()
 
     def __init__(self, count: int) -> None:
         self.fingerprint = f"{count} synthetic micrographs"
         self._count, self._config = count, MicrographConfig()
+
+    @property
+    def records(self) -> Micrographs:
+        """As a sequence of records, of which the fit reads the hash alone."""
+        return self
+
+    def __getitem__(self, index: int) -> SimpleNamespace:
+        return SimpleNamespace(sha256=f"synthetic {index}")
+
+    def tiles(self, folds: int) -> Micrographs:
+        """The images are squares."""
+        return self
 
     def indices(self, split: str, label: int | None = None) -> np.ndarray:
         """All are training normals."""
@@ -66,6 +80,7 @@ def main() -> None:
             weights=str(weights),
             map_size=16,
             directions=8,
+            questions=QuestionsConfig(ask=[]),
             likelihood=LikelihoodConfig(levels=[LevelConfig(), fine]),
         )
         for images in (count // 50, count):
