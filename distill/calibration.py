@@ -121,11 +121,10 @@ def calibrate_run(run_dir: Path, store: ImageStore, config: RouterConfig, same_p
 
 
 def _with_weight(config: RouterConfig, students: Iterable[StudentVAE]) -> RouterConfig:
-    """`config` with a number for a `full_weight` that is not given."""
-    if config.full_weight is not None:
-        return config
-    further = any(student.likelihood.answers is not None for student in students)
-    return config.model_copy(update={"full_weight": BOTH_ALIKE if further else 1.0})
+    """`config` with half of each for a `full_weight` that is not given, where students answer further questions."""
+    if config.full_weight is None and any(student.likelihood.answers is not None for student in students):
+        return config.model_copy(update={"full_weight": BOTH_ALIKE})
+    return config
 
 
 def _images(store: ImageStore, indices: np.ndarray) -> Iterator[np.ndarray | TiledImage]:

@@ -80,8 +80,7 @@ def run_stage(name: str, config: DistillConfig, run_dir: Path, store: ImageStore
     taught_by = [
         run_dir / model for model in dict.fromkeys(("teacher", stage.teacher, stage.start_from)) if model
     ]
-    require_unseen(taught_by, store)
-    learned = LearnedFrom.of(store, taught_by)
+    learned = LearnedFrom.of(store, require_unseen(taught_by, store))
     store = store.tiles(stage.student.likelihood.folds)
     cache = run_dir / CACHE
     accelerator = Accelerator(mixed_precision=config.mixed_precision)

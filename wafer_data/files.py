@@ -22,7 +22,7 @@ from wafer_data.errors import ConfigurationError, InputError, NotFoundError, Wri
 
 # A name in a path may hold bytes that are no text. Escaped like this they are valid in JSON, which gives them back.
 _NO_TEXT = "backslashreplace"
-_DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
+DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 _NO_PERMISSION = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
@@ -139,7 +139,7 @@ def new_directory(path: str | Path) -> Iterator[Path]:
     except BaseException as error:
         shutil.rmtree(temporary, ignore_errors=True)
         # Any other error of the body need not be about this folder: it keeps its type.
-        if isinstance(error, OSError) and error.errno in _DISK_FULL:
+        if isinstance(error, OSError) and error.errno in DISK_FULL:
             raise write_error(path, error) from error
         if isinstance(error, InputError) and str(temporary) in str(error):  # a folder that nobody asked for
             error.args = (str(error).replace(str(temporary), str(path)),)
@@ -179,7 +179,7 @@ def new_file(path: str | Path) -> Iterator[Path]:
                 os.fsync(file.fileno())
         _flush_folder(path.parent)
     except OSError as error:
-        if error.errno in _DISK_FULL | _NO_PERMISSION:
+        if error.errno in DISK_FULL | _NO_PERMISSION:
             raise write_error(path, error) from error
         raise
 
@@ -205,7 +205,7 @@ def unflushed_file(path: Path) -> Iterator[Path]:
 
 def write_error(path: Path, error: OSError) -> WriteError:
     """The WriteError that tells the user why `path` could not be written, and what to do."""
-    if error.errno in _DISK_FULL:
+    if error.errno in DISK_FULL:
         return WriteError(f"disk full while writing {path}: free some space and run again")
     if error.errno in _NO_PERMISSION:
         return WriteError(f"no permission to write {path}: change its permissions or choose another folder")

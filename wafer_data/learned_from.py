@@ -33,10 +33,9 @@ class LearnedFrom:
     images: frozenset[str]
 
     @classmethod
-    def of(cls, store: ImageStore, models: Iterable[Path] = ()) -> LearnedFrom:
-        """The training images of `store`, and those of the models in the folders `models` as far as they are known."""
-        every = [cls(store.fingerprint, _images(store, "train"))]
-        every += [one for one in map(cls.read, models) if one is not None]
+    def of(cls, store: ImageStore, teachers: Iterable[LearnedFrom] = ()) -> LearnedFrom:
+        """The training images of `store`, and those of the `teachers`."""
+        every = [cls(store.fingerprint, _images(store, "train")), *teachers]
         same = len({one.fingerprint for one in every}) == 1
         return cls(store.fingerprint if same else None, frozenset().union(*(one.images for one in every)))
 
@@ -64,22 +63,27 @@ class LearnedFrom:
         write_json(folder / FILE, content)
 
 
-def require_unseen(models: Iterable[Path], store: ImageStore) -> None:
+def require_unseen(models: Iterable[Path], store: ImageStore) -> list[LearnedFrom]:
     """See that no calibration image of `store` taught a model.
 
     Args:
         models: Folders of models. Of one without the note nothing can be said, which is logged.
         store: The prepared images.
 
+    Returns:
+        What those models that say so learned from.
+
     Raises:
         DataError: One did; names the model and what to do.
     """
     held_back: frozenset[str] | None = None
+    found = []
     for folder in models:
         learned = LearnedFrom.read(folder)
         if learned is None:
             _LOG.info("%s does not say which images it learned from, so they are not compared", folder)
             continue
+        found.append(learned)
         if learned.fingerprint == store.fingerprint:
             continue
         held_back = _images(store, "calibration") if held_back is None else held_back
@@ -90,6 +94,7 @@ def require_unseen(models: Iterable[Path], store: ImageStore) -> None:
                 "fitted to another split of the data. Call fit_teacher and distill again with these images "
                 "(on the command line: waferroute run)"
             )
+    return found
 
 
 def _images(store: ImageStore, split: Split) -> frozenset[str]:

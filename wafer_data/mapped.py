@@ -1,6 +1,5 @@
 """Arrays in files that are written through a memory map."""
 
-import errno
 import os
 from pathlib import Path
 from typing import Any
@@ -8,9 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from wafer_data.files import write_error
-
-_FULL = (errno.ENOSPC, errno.EDQUOT)
+from wafer_data.files import DISK_FULL, write_error
 
 
 def new_mapped(path: Path, dtype: DTypeLike, shape: tuple[int, ...]) -> "np.memmap[Any, Any]":
@@ -59,5 +56,5 @@ def _claim(path: Path) -> None:
             os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
         except OSError as error:
             # some file systems cannot reserve, which is no reason to stop
-            if error.errno in _FULL:
+            if error.errno in DISK_FULL:
                 raise

@@ -48,7 +48,7 @@ def test_what_taught_a_teacher_taught_its_student(
     for folder in (teacher, student):
         folder.mkdir()
     LearnedFrom.of(other_split).write(teacher)
-    LearnedFrom.of(tiny_store, [teacher]).write(student)
+    LearnedFrom.of(tiny_store, [LearnedFrom.read(teacher)]).write(student)
     with pytest.raises(DataError, match="student"):
         require_unseen([student], tiny_store)
 
@@ -59,7 +59,7 @@ def test_of_a_model_of_an_earlier_version_nothing_is_said(
     with caplog.at_level(logging.INFO):
         require_unseen([tmp_path], tiny_store)
     assert "does not say which images it learned from" in caplog.text
-    assert LearnedFrom.of(tiny_store, [tmp_path]) == LearnedFrom.of(tiny_store)
+    assert LearnedFrom.of(tiny_store, require_unseen([tmp_path], tiny_store)) == LearnedFrom.of(tiny_store)
 
 
 @pytest.mark.parametrize(
